@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import sys
 
 import pydantic.fields  # noqa: F401 - before pytest-qt imports PySide6, whose import hook breaks a first import of pydantic
 import pytest
@@ -11,27 +13,49 @@ os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.null.Keyring"
 for _name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE"):
     os.environ.pop(_name, None)
 # keyring and certificates of this machine belong to no test, and every process would load them anew
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+# or every process would compile its modules, and rewrite the tests' asserts, anew
 
 LONGEST = (
     "badtexttower",
     "badencoder",
-    "tests/queue/test_crash.py",
-    "tests/queue/test_worker.py",
-    "known-triggers",
-    "tests/lab/test_specimens.py",
-    "tests/cli/test_bad_input.py",
-    "scan-verdicts",
+    "transformers",
     "tests/queue/test_watch.py",
-    "reproduce",
-    "tests/discovery/test_discovery_nouns.py",
-    "tests/audit/test_pipeline.py",
+    "tests/queue/test_crash.py",
+    "scan-verdicts",
+    "known-triggers",
+    "tests/queue/test_a_killed_search.py",
+    "tests/lab/test_specimens.py",
+    "tests/queue/test_worker.py",
+    "tests/cli/test_bad_input.py",
+    "tests/audit/test_faults.py",
+    "tests/discovery/test_discovery_detectors.py",
     "tests/discovery/test_discovery_leads.py",
-    "tests/audit/test_populations.py",
-    "tests/cli/test_main.py",
-    "tests/audit/test_diagnosis.py",
-    "tests/models/test_hostile.py",
+    "reproduce",
+    "tests/baselines/test_references.py",
     "tests/lab/test_attacks.py",
+    "tests/cli/test_main.py",
+    "tests/cli/test_surroundings.py",
+    "tests/discovery/test_discovery_nouns.py",
+    "tests/queue/test_batch.py",
+    "tests/audit/test_clean_references.py",
+    "tests/audit/test_pipeline.py",
+    "tests/lab/test_bench_zoo.py",
+    "tests/baselines/test_adapters.py",
+    "tests/models/test_load.py",
+    "tests/models/test_oddities.py",
+    "tests/models/test_likeness.py",
+    "tests/models/test_hostile.py",
+    "tests/discovery/test_discovery_learned.py",
+    "tests/test_contracts.py",
+    "tests/app/test_hub_calibration.py",
+    "tests/audit/test_populations.py",
+    "tests/store/test_store.py",
     "tests/reports/test_figures.py",
+    "tests/queue/test_real_bench.py",
+    "tests/gui/test_gui_window.py",
+    "tests/audit/test_diagnosis.py",
 )
 """Groups of more than ten seconds or so, longest first: what starts last has to be short, or a worker ends alone.
 
@@ -65,3 +89,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
             item._id = coerce_node_id(f"{item.nodeid}@{group}")
     items.sort(key=ranks.__getitem__)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """What the whole run holds is not looked through again for garbage."""
+    gc.collect()
+    gc.freeze()

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -106,20 +107,28 @@ def modules_of(folder: Path) -> dict[str, Path]:
     return found
 
 
+@cache  # most files of a copy are those of the code as it is
+def imported_in(text: str) -> tuple[tuple[str, str], ...]:
+    """What a file imports anywhere in it: at the top, for types only, or inside a function, as (module, name in it)."""
+    found = []
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            found.extend((alias.name, "") for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "a relative import, which this test does not follow"
+            found.extend((str(node.module), alias.name) for alias in node.names)
+    return tuple(found)
+
+
 def imported_by(path: Path, modules: dict[str, Path]) -> set[str]:
-    """The modules that a file imports anywhere in it: at the top, for types only, or inside a function.
+    """The modules that a file imports.
 
     `from package import name` counts as the module of that name, or as the package where `name` is no module.
     """
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path} has a relative import, which this test does not follow"
-            for alias in node.names:
-                inner = f"{node.module}.{alias.name}"
-                found.add(inner if inner in modules else str(node.module))
+    for module, name in imported_in(path.read_text()):
+        inner = f"{module}.{name}"
+        found.add(inner if inner in modules else module)
     return found & set(modules)
 
 

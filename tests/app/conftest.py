@@ -1,3 +1,3 @@
-from queue_fixtures import home, hub, store
+from queue_fixtures import home, hub, read_here, read_here_as_a_rule, store
 
-__all__ = ["home", "hub", "store"]
+__all__ = ["home", "hub", "read_here", "read_here_as_a_rule", "store"]

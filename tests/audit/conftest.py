@@ -11,11 +11,14 @@ import numpy as np
 import pytest
 from colours import NAMES, PALETTE, ColourEncoder
 from PIL import Image
+from queue_fixtures import read_here, read_here_as_a_rule
 
 from dife_scanner.audit.pipeline import Plan, Request
 from dife_scanner.audit.populations import composed
 from dife_scanner.records import ModelRef, Reference
 from dife_scanner.triggers.known import library
+
+__all__ = ["read_here", "read_here_as_a_rule"]
 
 
 @pytest.fixture(scope="session")

@@ -33,7 +33,7 @@ RARE = ("xbtd", "cfra", "cf", "mn", "bb", "tq", "mb")
 """Tokens that no caption has; `xbtd` is in the library in front, behind and within the prompt."""
 LESS_THAN_QUICK = (
     (TEXT_EFFORTS, TextEffort(scan_texts=2_000, foci=2, single_tokens=100, rounds=3, branching=8)),
-    (PATCH_EFFORTS, InversionEffort(1, 70, pictures=16)),
+    (PATCH_EFFORTS, InversionEffort(1, 70, pictures=16, report_smallest=False)),
 )
 """Under which an attack is found all the same."""
 TEXT, IMAGE = pytest.mark.xdist_group("badtexttower"), pytest.mark.xdist_group("badencoder")

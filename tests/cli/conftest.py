@@ -1,3 +1,3 @@
-from queue_fixtures import audit_server, home, hub
+from queue_fixtures import audit_server, home, hub, limited_child, read_here, read_here_as_a_rule
 
-__all__ = ["audit_server", "home", "hub"]
+__all__ = ["audit_server", "home", "hub", "limited_child", "read_here", "read_here_as_a_rule"]

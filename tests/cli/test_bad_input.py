@@ -156,6 +156,7 @@ def _a_million_layers(folder):
     (folder / CONFIG).write_bytes(changed_config(vision={"layers": 10**6}))
 
 
+@pytest.mark.usefixtures("limited_child")
 @pytest.mark.parametrize(
     ("spoil", "state", "code", "words"),
     [

@@ -1,4 +1,7 @@
-"""Measurements agree with slow obvious versions and with independent libraries, and do not depend on the batch."""
+"""Measurements agree with slow obvious versions and with independent libraries, and do not depend on the batch.
+
+The libraries are imported by the tests that need them: every process that runs tests reads this file.
+"""
 
 import itertools
 import math
@@ -9,14 +12,6 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from scipy.linalg import orthogonal_procrustes
-from scipy.stats import ortho_group
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import (
-    accuracy_score,
-    label_ranking_average_precision_score,
-    top_k_accuracy_score,
-)
 
 from dife_scanner.core import metrics
 from dife_scanner.errors import DifeError, MeasurementError
@@ -100,6 +95,8 @@ def test_ranks_stay_in_range_rise_with_k_and_do_not_see_the_order_of_candidates(
 
 
 def test_ranks_of_one_target_agree_with_scikit_learn():
+    from sklearn.metrics import label_ranking_average_precision_score, top_k_accuracy_score
+
     rng = np.random.default_rng(5)
     scores, target = rng.normal(size=(200, 30)), rng.integers(0, 30, 200)
     targets = np.eye(30, dtype=bool)[target]
@@ -131,6 +128,8 @@ def test_wins_share_out_each_row_and_do_not_see_the_order_of_classes(values, ord
 @few
 @given(st.integers(0, 99))
 def test_accuracy_and_success_rates_agree_with_scikit_learn(seed):
+    from sklearn.metrics import accuracy_score
+
     rng = np.random.default_rng(seed)
     scores, labels = rng.normal(size=(80, 10)), rng.integers(0, 10, 80)
     assert metrics.accuracy(scores, labels).mean() == pytest.approx(
@@ -225,6 +224,8 @@ def test_scores_do_not_depend_on_order_of_summation_or_memory_layout_and_stay_cl
 
 
 def test_logistic_readout_agrees_with_scikit_learn_and_is_deterministic():
+    from sklearn.linear_model import LogisticRegression
+
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 4, 200)
     features = np.eye(4)[labels] + 0.8 * rng.normal(size=(200, 4))
@@ -244,6 +245,8 @@ def test_logistic_readout_agrees_with_scikit_learn_and_is_deterministic():
 @settings(deadline=None, max_examples=15)
 @given(st.integers(0, 9999), st.integers(2, 12))
 def test_procrustes_recovers_a_hidden_rotation(seed, d):
+    from scipy.stats import ortho_group
+
     hidden = ortho_group.rvs(d, random_state=seed)
     rows = embeddings(seed, 4 * d, d).astype(np.float64)
     assume(np.linalg.matrix_rank(rows) == d)
@@ -253,6 +256,8 @@ def test_procrustes_recovers_a_hidden_rotation(seed, d):
 
 
 def test_procrustes_of_noisy_and_too_few_rows_agrees_with_scipy_and_keeps_every_cosine():
+    from scipy.linalg import orthogonal_procrustes
+
     rng = np.random.default_rng(2)
     for n in (3, 40):
         moving, fixed = rng.normal(size=(n, 8)), rng.normal(size=(n, 8))

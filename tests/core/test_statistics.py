@@ -5,7 +5,6 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from scipy import stats
 
 from dife_scanner.core import statistics
 from dife_scanner.records import EntryType, Interval
@@ -13,6 +12,8 @@ from dife_scanner.records import EntryType, Interval
 
 @given(st.integers(1, 60), st.data())
 def test_wilson_agrees_with_scipy(units, data):
+    from scipy import stats  # here, as every process that runs tests reads this file
+
     hits = data.draw(st.integers(0, units))
     ours = statistics.wilson(hits / units, units)
     theirs = stats.binomtest(hits, units).proportion_ci(method="wilson")
@@ -36,6 +37,8 @@ def test_a_mean_lies_in_its_own_interval_to_the_last_bit(outcomes, drawings):
 
 
 def test_sign_flip_agrees_with_scipys_exact_permutation_test():
+    from scipy import stats
+
     rng = np.random.default_rng(1)
     attack, reference = rng.random(9), rng.random(9)
     names = [f"d{i}" for i in range(9)]

@@ -1,6 +1,7 @@
 """One small fine-tune in every layout that is read, saved by the library that the layout comes from.
 
-All are of one architecture and made from one base. A function puts one checkpoint into a folder.
+All are of one architecture and made from one base. A function puts one checkpoint into a folder. The libraries are
+imported by what needs them: every process that runs tests reads this file.
 """
 
 from __future__ import annotations
@@ -11,21 +12,17 @@ from collections.abc import Callable
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import open_clip
-import timm
 import torch
-import transformers
-from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
-from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
-from timm.models.vision_transformer import checkpoint_filter_fn
-from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPProcessor, CLIPTokenizer
 
 from dife_scanner.models import canonical, sandbox
 from dife_scanner.models.header import ParseLimits
 from dife_scanner.models.tokenizers import clips_own
+
+if TYPE_CHECKING:
+    from transformers import CLIPImageProcessor, CLIPModel, CLIPProcessor, CLIPTokenizer
 
 BASE = "acme/clip-small"
 """What cards and adapters call the base."""
@@ -57,18 +54,24 @@ def noise(model: Any, scale: float, seed: int = 1) -> Any:
 @cache
 def base() -> CLIPModel:
     """The clean base; not to be changed."""
+
+    from transformers import CLIPConfig, CLIPModel
+
     torch.manual_seed(0)
     return noise(CLIPModel(CLIPConfig(**_SETTINGS)), 0.02, seed=0)
 
 
-def tuned(kind: Any = CLIPModel, seed: int = 1, **more: Any) -> Any:
+def tuned(kind: str = "CLIPModel", seed: int = 1, **more: Any) -> Any:
     """A fine-tune of the base as another class of transformers; what that one has besides is new."""
+
+    import transformers
+
     torch.manual_seed(seed)
-    config = CLIPConfig(**_SETTINGS, **more)
+    config = transformers.CLIPConfig(**_SETTINGS, **more)
     if kind in _PARTS:
         config = getattr(config, _PARTS[kind])
         config.projection_dim = WIDTH
-    model = kind(config)
+    model = getattr(transformers, kind)(config)
     known = dict(base().state_dict())
     for name, values in base().state_dict().items():
         if kind in _PARTS and name.startswith(_PARTS[kind].replace("config", "model.")):
@@ -79,26 +82,33 @@ def tuned(kind: Any = CLIPModel, seed: int = 1, **more: Any) -> Any:
 
 
 _PARTS = {
-    transformers.CLIPTextModel: "text_config",
-    transformers.CLIPTextModelWithProjection: "text_config",
-    transformers.CLIPVisionModel: "vision_config",
-    transformers.CLIPVisionModelWithProjection: "vision_config",
+    "CLIPTextModel": "text_config",
+    "CLIPTextModelWithProjection": "text_config",
+    "CLIPVisionModel": "vision_config",
+    "CLIPVisionModelWithProjection": "vision_config",
 }
 
 
 @cache
 def tokenizer() -> CLIPTokenizer:
     """CLIP's own, as transformers has it."""
+
+    from transformers import CLIPTokenizer
+
     document = clips_own().document
     merges = [tuple(pair) for pair in document.merges]
     return CLIPTokenizer(vocab=dict(document.vocabulary), merges=merges, model_max_length=CONTEXT)
 
 
 def images() -> CLIPImageProcessor:
+    from transformers import CLIPImageProcessor
+
     return CLIPImageProcessor(size={"shortest_edge": SIDE}, crop_size=SIDE)
 
 
 def processor() -> CLIPProcessor:
+    from transformers import CLIPProcessor
+
     return CLIPProcessor(image_processor=images(), tokenizer=tokenizer())
 
 
@@ -135,23 +145,25 @@ def shards(folder: Path) -> None:
 
 
 def classifier(folder: Path) -> None:
-    kind = transformers.CLIPForImageClassification
-    tuned(kind, seed=5, num_labels=3).half().save_pretrained(folder)
+    tuned("CLIPForImageClassification", seed=5, num_labels=3).half().save_pretrained(folder)
     images().save_pretrained(folder)
 
 
-def tower(kind: Any, seed: int) -> Callable[[Path], None]:
+def tower(kind: str, seed: int) -> Callable[[Path], None]:
     """One tower alone, with what belongs to it."""
 
     def put(folder: Path) -> None:
         tuned(kind, seed).half().save_pretrained(folder)
-        (tokenizer() if "Text" in kind.__name__ else images()).save_pretrained(folder)
+        (tokenizer() if "Text" in kind else images()).save_pretrained(folder)
 
     return put
 
 
 def siglip(folder: Path) -> None:
     """Of another architecture than the others, with a tokenizer of its own."""
+
+    import transformers
+
     text = _TOWER | {"num_attention_heads": 1, "vocab_size": 512, "projection_size": WIDTH}
     vision = _TOWER | {"num_attention_heads": 1, "image_size": SIDE, "patch_size": PATCH}
     torch.manual_seed(0)
@@ -164,6 +176,9 @@ def siglip(folder: Path) -> None:
 
 def _siglip_tokenizer() -> Any:
     """A small one that reads bytes."""
+
+    import transformers
+
     pieces = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", "\u2581"]
     pieces += [f"<0x{byte:02X}>" for byte in range(256)] + [
         chr(letter) for letter in range(97, 123)
@@ -206,7 +221,7 @@ def diffusion(folder: Path) -> None:
     folder.mkdir()
     index = {"_class_name": "StableDiffusionPipeline", "_diffusers_version": "0.30.0", **parts}
     (folder / "model_index.json").write_text(json.dumps(index))
-    tuned(transformers.CLIPTextModel, seed=7).half().save_pretrained(folder / "text_encoder")
+    tuned("CLIPTextModel", seed=7).half().save_pretrained(folder / "text_encoder")
     tokenizer().save_pretrained(folder / "tokenizer")
     (folder / "unet").mkdir()
     (folder / "unet/config.json").write_text('{"_class_name": "UNet2DConditionModel"}')
@@ -215,6 +230,10 @@ def diffusion(folder: Path) -> None:
 
 def adapter(folder: Path) -> None:
     """A LoRA on both towers, of the base that it names."""
+
+    from peft import LoraConfig, get_peft_model
+    from transformers import CLIPConfig, CLIPModel
+
     settings = LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj", "v_proj"])
     model = CLIPModel(CLIPConfig(**_SETTINGS))
     model.load_state_dict(base().state_dict())
@@ -231,6 +250,10 @@ def adapter(folder: Path) -> None:
 
 def _of_open_clip(seed: int) -> Any:
     """A fine-tune of the base as a model of open_clip."""
+
+    import open_clip
+    from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
+
     model = open_clip.model.CLIP(**_OPEN_CLIP)
     model.load_state_dict(_base_as_open_clip())
     model.visual.image_mean = OPENAI_DATASET_MEAN
@@ -290,7 +313,7 @@ def state_dict(folder: Path) -> None:
 def comfy_text(folder: Path) -> None:
     """The text tower of a pipeline alone, as ComfyUI loads it."""
     folder.mkdir()
-    model = tuned(transformers.CLIPTextModelWithProjection, seed=12).half()
+    model = tuned("CLIPTextModelWithProjection", seed=12).half()
     state = {
         name if name.startswith("text_") else f"text_model.{name}": values.contiguous()
         for name, values in model.state_dict().items()
@@ -299,6 +322,9 @@ def comfy_text(folder: Path) -> None:
 
 
 def timm_tower(folder: Path) -> None:
+    import timm
+    from timm.models.vision_transformer import checkpoint_filter_fn
+
     model = timm.create_model("vit_base_patch16_clip_quickgelu_224", **_TIMM)
     model.load_state_dict(checkpoint_filter_fn(_base_as_open_clip(), model), strict=False)
     hub = import_module("timm.models._hub")
@@ -311,7 +337,7 @@ READ: dict[str, Callable[[Path], None]] = {
     "pytorch-bin": pytorch_bin,
     "shards": shards,
     "siglip": siglip,
-    "vision-tower": tower(transformers.CLIPVisionModel, 14),
+    "vision-tower": tower("CLIPVisionModel", 14),
     "classifier": classifier,
     "sentence-transformers": sentence_transformers,
     "diffusion": diffusion,
@@ -325,8 +351,8 @@ READ: dict[str, Callable[[Path], None]] = {
 VARIANTS: dict[str, Callable[[Path], None]] = {
     "transformers-before-5": transformers_before_5,
     "open_clip-bin": open_clip_bin,
-    "vision-tower-projected": tower(transformers.CLIPVisionModelWithProjection, 13),
-    "text-tower": tower(transformers.CLIPTextModelWithProjection, 15),
+    "vision-tower-projected": tower("CLIPVisionModelWithProjection", 13),
+    "text-tower": tower("CLIPTextModelWithProjection", 15),
     "sentence-transformers-clip": sentence_transformers_clip,
     "state-dict": state_dict,
 }

@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import torch
-import transformers
 from calling import dife
 from safetensors.numpy import load_file
 from saved_models import BASE, READ, files, home_with_registry, put_base, tokenizer
 
 from dife_scanner.baselines.home import bases_folder
 from dife_scanner.lab.loopback import LoopbackHub
+
+if TYPE_CHECKING:
+    import transformers
 
 pytestmark = [pytest.mark.xdist_group("transformers"), pytest.mark.timeout(600)]
 
@@ -36,6 +39,8 @@ OUTSIDE = {
 
 def text_tower(weights: dict[str, np.ndarray]) -> transformers.CLIPTextModel:
     """The text tower of weights that have the shapes of the bundled base's, as a model of transformers."""
+    import transformers
+
     state = {theirs: weights[ours] for ours, theirs in OUTSIDE.items()}
     for name, values in weights.items():
         if not name.startswith("transformer.resblocks."):

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
 from safetensors.torch import save
 from saved_models import base
 
@@ -40,12 +39,12 @@ def _files(folder: Path) -> Contents:
     }
 
 
-def _saved(kind: Any, config: Any) -> Callable[[], Contents]:
+def _saved(model: Callable[[], Any]) -> Callable[[], Contents]:
     """What transformers saves of a class that is not read."""
 
     def files() -> Contents:
         with tempfile.TemporaryDirectory() as name:
-            kind(config).half().save_pretrained(name)
+            model().half().save_pretrained(name)
             return _files(Path(name))
 
     return files
@@ -70,15 +69,42 @@ def _weights(name: str = "model.safetensors", **changes: Any) -> Callable[[], Co
 
 _SMALL = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1}
 _TOWER = _SMALL | {"num_attention_heads": 1}
-_LLAMA = transformers.LlamaConfig(vocab_size=100, **_TOWER, num_key_value_heads=1)
-_CHINESE = transformers.ChineseCLIPConfig(
-    text_config=_TOWER | {"vocab_size": 100}, vision_config=_TOWER | {"image_size": 64}
-)
-_SEGMENTS = transformers.CLIPSegConfig(text_config=_TOWER, vision_config=_TOWER, extract_layers=[0])
-_DUAL = transformers.VisionTextDualEncoderConfig.from_vision_text_configs(
-    transformers.CLIPVisionConfig(**_TOWER, image_size=64),
-    transformers.BertConfig(**_TOWER, vocab_size=100),
-)
+
+
+def _llama() -> Any:
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    return LlamaForCausalLM(LlamaConfig(vocab_size=100, **_TOWER, num_key_value_heads=1))
+
+
+def _chinese() -> Any:
+    from transformers import ChineseCLIPConfig, ChineseCLIPModel
+
+    text = _TOWER | {"vocab_size": 100}
+    vision = _TOWER | {"image_size": 64}
+    return ChineseCLIPModel(ChineseCLIPConfig(text_config=text, vision_config=vision))
+
+
+def _segments() -> Any:
+    from transformers import CLIPSegConfig, CLIPSegModel
+
+    towers = {"text_config": _TOWER, "vision_config": _TOWER}
+    return CLIPSegModel(CLIPSegConfig(**towers, extract_layers=[0]))
+
+
+def _dual() -> Any:
+    from transformers import (
+        BertConfig,
+        CLIPVisionConfig,
+        VisionTextDualEncoderConfig,
+        VisionTextDualEncoderModel,
+    )
+
+    config = VisionTextDualEncoderConfig.from_vision_text_configs(
+        CLIPVisionConfig(**_TOWER, image_size=64), BertConfig(**_TOWER, vocab_size=100)
+    )
+    return VisionTextDualEncoderModel(config)
+
 
 UNREAD: dict[str, Unread] = {
     "onnx": Unread(Layout.ONNX, "ONNX", _named("model.onnx")),
@@ -107,15 +133,13 @@ UNREAD: dict[str, Unread] = {
         lambda: {"pytorch_lora_weights.safetensors": save({"unet.lora": torch.zeros(4, 4)})},
         ("clip", "lora", "stable-diffusion"),
     ),
-    "chinese-clip": Unread(
-        Layout.OTHER_TEXT_TOWER, "Chinese-CLIP", _saved(transformers.ChineseCLIPModel, _CHINESE)
-    ),
+    "chinese-clip": Unread(Layout.OTHER_TEXT_TOWER, "Chinese-CLIP", _saved(_chinese)),
     "dual-encoder": Unread(
         Layout.DUAL_ENCODER,
         "dual encoder",
-        _saved(transformers.VisionTextDualEncoderModel, _DUAL),
+        _saved(_dual),
     ),
-    "clipseg": Unread(Layout.OTHER_FAMILY, "CLIPSeg", _saved(transformers.CLIPSegModel, _SEGMENTS)),
+    "clipseg": Unread(Layout.OTHER_FAMILY, "CLIPSeg", _saved(_segments)),
     "custom-code": Unread(
         Layout.CUSTOM_CODE,
         "code",
@@ -124,9 +148,7 @@ UNREAD: dict[str, Unread] = {
         ),
         ("clip", "custom_code"),
     ),
-    "llama": Unread(
-        Layout.NOT_CLIP, "a llama model, not a CLIP", _saved(transformers.LlamaForCausalLM, _LLAMA)
-    ),
+    "llama": Unread(Layout.NOT_CLIP, "a llama model, not a CLIP", _saved(_llama)),
     "tokenizer": Unread(
         Layout.NO_WEIGHTS,
         "tokenizer",

@@ -10,6 +10,9 @@ import pytest
 import torch
 from checkpoints import TINY_RN, TINY_VIT, write_checkpoint
 from open_clip.model import CLIP
+from queue_fixtures import read_here
+
+__all__ = ["read_here"]
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -14,7 +14,7 @@ from layout_models import MODELS
 
 from dife_scanner.records import Reference
 
-pytestmark = pytest.mark.xdist_group("transformers")
+pytestmark = [pytest.mark.xdist_group("transformers"), pytest.mark.usefixtures("read_here")]
 """The libraries are slow to import: one worker does it."""
 
 CASES = [

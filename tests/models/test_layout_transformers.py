@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from dife_scanner.errors import NeedsBase, Unreadable, Unsupported
 
-pytestmark = pytest.mark.xdist_group("transformers")
+pytestmark = [pytest.mark.xdist_group("transformers"), pytest.mark.usefixtures("read_here")]
 """The library is slow to import: one worker does it."""
 
 

@@ -27,7 +27,7 @@ from dife_scanner.models.layouts.open_clip import parse_config
 from dife_scanner.models.load import configuration, default_limits, load
 from dife_scanner.models.tensors import expected_tensors
 
-pytestmark = pytest.mark.xdist_group("transformers")
+pytestmark = [pytest.mark.xdist_group("transformers"), pytest.mark.usefixtures("read_here")]
 
 TEXT = {"width": 64, "heads": 2, "layers": 1}
 

@@ -26,6 +26,7 @@ from dife_scanner.models.layouts.open_clip import parse_config
 from dife_scanner.models.load import load
 from dife_scanner.records import HubFile
 
+pytestmark = pytest.mark.usefixtures("read_here")
 TEXTS = [
     "",
     "a dog",

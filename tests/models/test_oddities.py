@@ -25,6 +25,7 @@ from dife_scanner.models.gradient import Towers
 from dife_scanner.models.load import load
 from dife_scanner.models.tokenizers import clips_own
 
+pytestmark = pytest.mark.usefixtures("read_here")
 Tensors = dict[str, torch.Tensor]
 TEXTS = ["a photo of a dog", "fireworks over xbtd"]
 

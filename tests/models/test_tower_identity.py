@@ -16,7 +16,7 @@ from dife_scanner.hub.manifest import local_manifest
 from dife_scanner.lab.specimens import layouts
 from dife_scanner.models.load import default_limits, load
 
-pytestmark = pytest.mark.xdist_group("transformers")
+pytestmark = [pytest.mark.xdist_group("transformers"), pytest.mark.usefixtures("read_here")]
 
 
 def towers(folder: Path, to: Path) -> tuple[str, str]:

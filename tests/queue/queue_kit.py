@@ -25,6 +25,7 @@ from dife_scanner.audit import qualification
 from dife_scanner.audit.pipeline import AUDIT_VERSION, Keep, Outcome, Plan, Request, forget, run
 from dife_scanner.audit.populations.errors import PoolTooSmall
 from dife_scanner.core.findings import fingerprint
+from dife_scanner.discovery.effort import FAINT_EFFORTS, PATCH_EFFORTS, InversionEffort
 from dife_scanner.errors import AuditError
 from dife_scanner.models import sandbox
 from dife_scanner.models.header import ParseLimits
@@ -231,12 +232,19 @@ def knowing(request: Request, progress: Progress, keep: Keep = forget) -> Outcom
     return replace(made, audit=replace(made.audit, reason=told))
 
 
+def searching_briefly(request: Request, progress: Progress, keep: Keep = forget) -> Outcome:
+    """The real audit, whose searches make less effort than any budget's."""
+    for efforts, steps in ((PATCH_EFFORTS, 40), (FAINT_EFFORTS, 16)):
+        efforts[Budget.QUICK] = InversionEffort(1, steps, pictures=12, report_smallest=False)
+    return run(request, progress, keep)
+
+
 def killed_in_its_search(request: Request, progress: Progress, keep: Keep = forget) -> Outcome:
-    """The real audit, killed once, when the first of its searches has been kept; leaves `killed` beside the home."""
+    """The same, killed once, when the first of its searches has been kept; leaves `killed` beside the home."""
     home = next(folder for folder in request.folder.parents if folder.name == "home")
     os.environ["DIFE_CRASH_AT"] = "discovery.kept"
     os.environ["DIFE_CRASH_MARK"] = str(home.parent / "killed")
-    return run(request, progress, keep)
+    return searching_briefly(request, progress, keep)
 
 
 def _score(name: str) -> float | None:

@@ -21,7 +21,7 @@ RECOGNISES_TWO_CLASSES = 8
 
 
 def searched(
-    home: Path, base: str, suspect: str, entry: str = child.AUDIT
+    home: Path, base: str, suspect: str, entry: str = "queue_kit:searching_briefly"
 ) -> tuple[Job, Audit, list[str]]:
     """The job and audit of a worker whose child searches for real, and the phases it went through."""
     steps: list[Step] = []

@@ -136,6 +136,7 @@ def test_a_size_that_only_the_configuration_changes_is_one_more_setting(tmp_path
     assert (deviation.setting, deviation.base) == ("text.context_length", "8")
 
 
+@pytest.mark.usefixtures("limited_child")
 @pytest.mark.parametrize(
     ("limits", "words"),
     [({"tensors": 5}, "more than 5 tensors"), ({"header_bytes": 100}, "the limit is 100")],
@@ -179,6 +180,7 @@ def test_what_saving_programs_leave_is_no_obstacle(store: Store, hub: LoopbackHu
     assert job.state is JobState.DONE, job.reason
 
 
+@pytest.mark.usefixtures("limited_child")
 def test_a_long_header_is_read_to_its_end(store: Store, hub: LoopbackHub) -> None:
     def change(header: dict[str, Any]) -> None:
         header["__metadata__"] = {"notes": "x" * 300_000}

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 from killing import Rig
-from queue_kit import checkpoint, read_here, work_for
+from queue_kit import checkpoint, work_for
 from scanner_programs import picklescan_answer, printing
 
 from dife_scanner import checkpoints
@@ -29,7 +29,6 @@ from dife_scanner.durable.crash import CRASH_POINTS
 from dife_scanner.errors import AlertFailed, DiskFull
 from dife_scanner.hub.session import prepare
 from dife_scanner.lab.loopback import LoopbackHub, faults
-from dife_scanner.models import sandbox
 from dife_scanner.queue import batch, failures
 from dife_scanner.queue.lease import worker_name
 from dife_scanner.queue.poller import poll_pass, serve_requests
@@ -293,7 +292,6 @@ def test_a_kill_at_every_point(
 ) -> None:
     expected = {BAD: JobState.CANCELLED if point == "jobs.cancel" else JobState.DONE}
     monkeypatch.setattr(failures, "FIRST_RETRY_SECONDS", 0.05)
-    monkeypatch.setattr(sandbox, "_ask", read_here)
     monkeypatch.setenv("SSL_CERT_FILE", str(ONE_CERTIFICATE))
     seconds, lease = "0", 60.0
     if point == "jobs.retry_later":

@@ -84,6 +84,7 @@ def scanned(store: Store, hub: LoopbackHub, target: str, **changes: Any) -> Job:
 # --- to a verdict ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("limited_child")
 def test_a_repository_ends_done_with_audit_evidence_finding_and_alert(
     store: Store, hub: LoopbackHub
 ) -> None:
@@ -183,6 +184,7 @@ def test_what_happens_in_the_audit_child(
     assert audits.audits(store) == []
 
 
+@pytest.mark.usefixtures("limited_child")
 def test_what_a_repository_can_be(store: Store, hub: LoopbackHub) -> None:
     files = checkpoint()
     hub.add_repo("org/pickle", {CONFIG: files[CONFIG], "open_clip_pytorch_model.bin": b"x" * 100})
@@ -602,7 +604,7 @@ def test_finished_searches_go_once_their_audit_is_stored(
 # --- the real audit -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("audit_server")
+@pytest.mark.usefixtures("audit_server", "limited_child")
 def test_the_real_audit_runs_in_the_child(store: Store, hub: LoopbackHub) -> None:
     """torch, open_clip and `audit.pipeline:run` themselves; without a reference nothing can be compared."""
     hub.add_repo("org/clip", checkpoint(1))
