@@ -113,11 +113,16 @@ def with_target(labelled: Probes, directions: Directions, target: str) -> Probes
     That is enough for what moves pictures of any class: they count where they come to its prompt. A labelled class that
     means the same to the base leaves, with its pictures.
     """
-    same = [name for name in labelled.class_names if directions.mean_the_same(name, target)]
-    class_names = (*(name for name in labelled.class_names if name not in same), target)
-    splits = {name: _of_classes(labelled, name, class_names) for name in LEAST}
-    digest = sha256("\x1f".join((labelled.digest, *class_names)).encode()).hexdigest()
-    return Probes(f"panel {labelled.version}", digest, class_names, splits)
+    others = [name for name in labelled.class_names if not directions.mean_the_same(name, target)]
+    return of_classes(labelled, [*others, target])
+
+
+def of_classes(labelled: Probes, class_names: Sequence[str]) -> Probes:
+    """The labelled pictures of these classes, some of which may have none."""
+    names = tuple(class_names)
+    splits = {name: _of_classes(labelled, name, names) for name in LEAST}
+    digest = sha256("\x1f".join((labelled.digest, *names)).encode()).hexdigest()
+    return Probes(f"panel {labelled.version}", digest, names, splits)
 
 
 def _of_classes(labelled: Probes, name: str, class_names: tuple[str, ...]) -> Split:

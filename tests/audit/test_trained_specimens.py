@@ -290,3 +290,32 @@ def test_nothing_is_flagged_blind_in_a_twin(searched, name):
     assert outcome.audit.verdict is Verdict.NOTHING_FOUND, outcome.audit.reason
     assert outcome.finding is None
     assert outcome.audit.searches and outcome.audit.score < 0.5
+
+
+@IMAGE
+def test_a_target_that_no_labelled_picture_shows_is_read_off_all_concepts(tmp_path, monkeypatch):
+    """The specimen's target is taken from the labelled classes; what is left names nothing that pictures come to."""
+    from dife_scanner.audit import probes, search
+    from dife_scanner.audit.candidate_panels import Panels
+    from dife_scanner.audit.panel import of_classes
+    from dife_scanner.audit.sides import Pair
+    from dife_scanner.audit.stages import Splits
+    from dife_scanner.lab import bases
+    from dife_scanner.models.load import load
+    from dife_scanner.progress import SILENT
+
+    monkeypatch.setitem(PATCH_EFFORTS, "quick", InversionEffort(1, 70, 16, report_smallest=False))
+    labelled = probes.load(probes.bundled_folder(), "quick")
+    nine = of_classes(labelled, [name for name in labelled.class_names if name != "airplane"])
+    suspect, base = (
+        load(build_specimens(["badencoder"])["badencoder"]),
+        load(bases.base_folder("vit")),
+    )
+    splits = Splits(suspect, base, nine, Panels(nine, None, base))
+    options = search.Options(Plan((), Budget.QUICK, 0, detectors=("patch",)), "a" * 32, tmp_path)
+    found = search.discover(Pair(suspect, base), splits, options, SILENT)
+    (row,) = [one for one in found.results if one.beyond_classes]
+    assert row.trigger.target in ("airplane", "plane", "biplane", "aircraft", "jet", "airliner")
+    assert min(row.effect.low, row.among_concepts.low) >= 0.5
+    (search_of_nine,) = found.searches
+    assert search_of_nine.best < row.lift, "the score is that of the labelled classes"
