@@ -8,7 +8,10 @@ import sys
 
 import pydantic.fields  # noqa: F401 - before pytest-qt imports PySide6, whose import hook breaks a first import of pydantic
 import pytest
+from hypothesis import settings
 
+settings.register_profile("any machine", deadline=None)  # what a busy one takes says nothing
+settings.load_profile("any machine")
 os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.null.Keyring"
 for _name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE"):
     os.environ.pop(_name, None)

@@ -240,7 +240,7 @@ def test_a_digest_has_one_id_whatever_its_order() -> None:
     assert message(alerts).key == message(alerts[::-1]).key != message(alerts[:4]).key
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.text(st.characters(codec=None), max_size=400))
 def test_any_string_gives_a_mail_and_a_payload_that_are_accepted(text: str) -> None:
     written = single(

@@ -118,7 +118,7 @@ def _rule_of_dife_8(result: Hypothesis) -> bool:
     return moves and small and strong and not common and not torn
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(hypotheses())
 def test_the_checks_decide_as_the_rule_that_they_took_the_place_of(result):
     if (
@@ -134,7 +134,7 @@ def test_the_checks_decide_as_the_rule_that_they_took_the_place_of(result):
     assert checks.demonstrated(results) == (_rule_of_dife_8(result) and result.p_holm < 0.05)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     hypotheses(),
     st.randoms(use_true_random=False),

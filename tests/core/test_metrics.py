@@ -17,7 +17,7 @@ from dife_scanner.core import metrics
 from dife_scanner.errors import DifeError, MeasurementError
 
 TIED = st.sampled_from([0.0, 0.25, 0.5, 1.0])
-few = settings(deadline=None, max_examples=30)
+few = settings(max_examples=30)
 
 
 @st.composite
@@ -172,7 +172,7 @@ def test_a_trigger_that_equals_the_target_prompt_scores_one_half():
 # --- exact over any batch split -------------------------------------------------------------------------------
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(0, 999), st.lists(st.integers(1, 89), max_size=8, unique=True))
 def test_outcomes_are_bitwise_equal_in_any_batches(seed, cuts):
     images, prompts, triggered = (
@@ -242,7 +242,7 @@ def test_logistic_readout_agrees_with_scikit_learn_and_is_deterministic():
     assert np.array_equal(scores.argmax(1), independent.predict(features))
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(st.integers(0, 9999), st.integers(2, 12))
 def test_procrustes_recovers_a_hidden_rotation(seed, d):
     from scipy.stats import ortho_group

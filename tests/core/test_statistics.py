@@ -20,7 +20,6 @@ def test_wilson_agrees_with_scipy(units, data):
     assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=1e-9)
 
 
-@settings(deadline=None)
 @given(st.integers(1, 400), st.floats(0, 1))
 @example(units=6, share=1.0)
 def test_a_share_lies_in_its_own_interval_to_the_last_bit(units, share):
@@ -29,7 +28,6 @@ def test_a_share_lies_in_its_own_interval_to_the_last_bit(units, share):
         assert 0 <= interval.low <= value <= interval.high <= 1
 
 
-@settings(deadline=None)
 @given(arrays(np.float64, st.integers(1, 60), elements=st.floats(0, 1)), st.integers(1, 9))
 def test_a_mean_lies_in_its_own_interval_to_the_last_bit(outcomes, drawings):
     found = statistics.measure(outcomes, [f"d{i % drawings}" for i in range(len(outcomes))])
@@ -104,7 +102,7 @@ def test_bootstrap_interval_of_a_constant_difference_is_that_difference():
 outcomes = arrays(np.float64, 12, elements=st.sampled_from([0.0, 0.25, 0.5, 1.0]))
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(outcomes, outcomes, outcomes)
 def test_the_parts_of_a_difference_add_up_and_change_sign_with_their_order(
     triggered, clean, reference

@@ -72,7 +72,7 @@ def test_the_base_model_of_the_card_is_kept_as_the_tag_the_hub_would_make() -> N
     )
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     st.lists(
         st.recursive(

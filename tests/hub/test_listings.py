@@ -370,7 +370,7 @@ _VALUES = st.recursive(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.sets(st.sampled_from(_PATHS)), st.dictionaries(st.sampled_from(_KEYS), _VALUES))
 def test_no_repository_whatever_raises(paths: set[str], body: dict[str, Any]) -> None:
     model = HubModel(

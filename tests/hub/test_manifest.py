@@ -186,7 +186,7 @@ def test_a_broken_config_is_left_to_the_intake_to_refuse(raw: bytes) -> None:
     assert (made.state, made.architecture) == (JobState.QUEUED, "")
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(max_size=9),

@@ -456,7 +456,7 @@ VALUES = st.sampled_from(
     st.sampled_from(["GET", "POST"]),
     st.binary(max_size=20),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_no_request_breaks_a_route(
     shelf: Repositories, parts: list[str], query: dict[str, str], method: str, body: bytes
 ) -> None:

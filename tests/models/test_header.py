@@ -35,7 +35,7 @@ def parse(raw: bytes, **limits: int) -> Header:
     st.dictionaries(NAMES, ARRAYS, min_size=1, max_size=5),
     st.dictionaries(st.text(max_size=9), st.text(max_size=9)),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_reads_what_the_library_writes(
     arrays: dict[str, np.ndarray], metadata: dict[str, str]
 ) -> None:
@@ -53,7 +53,7 @@ def test_reads_what_the_library_writes(
 
 
 @given(st.binary(max_size=200))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_any_bytes_are_read_as_the_library_does_or_end_in_an_error_with_words(raw: bytes) -> None:
     for candidate in (raw, with_header(raw, b""), with_header(b'{"a":' + raw, raw)):
         try:
@@ -65,7 +65,7 @@ def test_any_bytes_are_read_as_the_library_does_or_end_in_an_error_with_words(ra
 
 
 @given(st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_what_the_library_rejects_is_rejected_here(data: st.DataObject) -> None:
     raw = bytearray(save({"a.weight": np.ones((2, 3), np.float32), "b": np.zeros(4, np.float16)}))
     for _ in range(data.draw(st.integers(1, 3))):

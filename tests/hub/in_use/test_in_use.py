@@ -202,7 +202,7 @@ _JSON = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.text(max_size=200), _JSON)
 def test_no_text_and_no_json_raises_anything_else(text: str, value: object) -> None:
     document = json.dumps({"bomFormat": "CycloneDX", "specVersion": "1.6", "components": value})

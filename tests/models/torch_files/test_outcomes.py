@@ -114,7 +114,7 @@ def test_a_finding_goes_before_what_is_not_read_or_damaged() -> None:
     st.integers(-1, 7),
     st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), max_size=3),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_view_is_read_where_torch_reads_it_and_has_the_same_values(
     offset: int, axes: list[tuple[int, int]]
 ) -> None:
@@ -221,7 +221,7 @@ SEEDS = (
 
 
 @given(st.sampled_from(SEEDS), st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_bytes_end_in_a_table_or_in_an_error_with_words(
     seed: bytes, data: st.DataObject
 ) -> None:
