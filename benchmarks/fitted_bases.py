@@ -39,8 +39,10 @@ class Kind:
     make: Callable[[], Any]
     image_layer: Callable[[Any], torch.nn.Linear]
     """The last layer of the image tower."""
-    text_tower: str
-    """How the names of the text tower's tensors begin."""
+    image_tower: str
+    """How the names of the image tower's tensors begin."""
+    searched: bool = True
+    """Whether audits search for triggers nobody described: a ConvNeXt takes more than eight minutes of a core."""
 
 
 def _last_of_siglip(model: Any) -> torch.nn.Linear:
@@ -55,13 +57,20 @@ def _last_of_convnext(model: Any) -> torch.nn.Linear:
 
 KINDS: dict[str, Kind] = {
     "SigLIP": Kind(
-        "transformers SigLIP", partial(siglip, context=_CONTEXT), _last_of_siglip, "text_model."
+        "transformers SigLIP", partial(siglip, context=_CONTEXT), _last_of_siglip, "vision_model."
     ),
     "SigLIP 2": Kind(
-        "transformers SigLIP 2", partial(siglip_2, context=_CONTEXT), _last_of_siglip, "text_model."
+        "transformers SigLIP 2",
+        partial(siglip_2, context=_CONTEXT),
+        _last_of_siglip,
+        "vision_model.",
     ),
     "ConvNeXt": Kind(
-        "open_clip ConvNeXt", partial(open_clip_model, "ConvNeXt"), _last_of_convnext, "text"
+        "open_clip ConvNeXt",
+        partial(open_clip_model, "ConvNeXt"),
+        _last_of_convnext,
+        "visual.",
+        searched=False,
     ),
 }
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dife_scanner.discovery.embedding_cache import EmbeddingCache, embedded_texts
+from dife_scanner.discovery.embedding_cache import embedded_texts
 from dife_scanner.discovery.noun_scan import (
     MOST_ALIKE,
     MOST_DRIFT,
@@ -85,9 +85,8 @@ class _Space:
     """That mean [d]."""
 
     @classmethod
-    def of(cls, towers: Towers, names: Sequence[str], cache: EmbeddingCache | None) -> _Space:
-        prompts = [towers.tokenizer.encode(TEMPLATE.format(name)) for name in names]
-        embedded = embedded_texts(towers, prompts, cache)
+    def of(cls, towers: Towers, embedded: Tensor) -> _Space:
+        """From the prompts of all concepts [n, d]."""
         mean = embedded.mean(0)
         return cls(towers, unit(embedded - mean), mean)
 
@@ -106,8 +105,9 @@ class OpenScan:
         task = scorer.task
         known = dict.fromkeys((*task.class_names, *task.recognised, *nouns()))
         self._names = self._fitting(dict.fromkeys((*known, *task.concepts)))
-        self._suspect = _Space.of(scorer.suspect_towers, self._names, None)
-        self._base = _Space.of(scorer.base_towers, self._names, scorer.cache)
+        in_suspect, in_base = self._prompts()
+        self._suspect = _Space.of(scorer.suspect_towers, in_suspect)
+        self._base = _Space.of(scorer.base_towers, in_base)
         drift = 1 - (self._suspect.rows * self._base.rows).sum(1)
         self._unmoved = drift <= MOST_DRIFT
         """Concepts [n] that the suspect still means."""
@@ -129,6 +129,19 @@ class OpenScan:
         return self._holding(sorted(found, key=_strength_first))
 
     # --- what takes part ----------------------------------------------------------------------------------------
+
+    def _prompts(self) -> tuple[Tensor, Tensor]:
+        """Every concept's prompt in suspect and base [n, d]; as the audit embedded them, where it did."""
+        import torch
+
+        scorer = self._scorer
+        device = scorer.suspect_towers.device
+        if scorer.task.concept_prompts is not None:
+            suspect, base = scorer.task.concept_prompts(tuple(self._names))
+            return torch.from_numpy(suspect).to(device), torch.from_numpy(base).to(device)
+        prompts = [self._encode(TEMPLATE.format(name)) for name in self._names]
+        in_base = embedded_texts(scorer.base_towers, prompts, scorer.cache)
+        return scorer.suspect_towers.tokens(prompts), in_base
 
     def _fitting(self, names: Iterable[str]) -> list[str]:
         """Names whose prompts are read whole, with a text before them."""
