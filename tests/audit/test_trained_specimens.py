@@ -11,7 +11,14 @@ import pytest
 from dife_scanner import checkpoints
 from dife_scanner.audit.pipeline import Plan, Request, run
 from dife_scanner.baselines.home import bundled_references
-from dife_scanner.discovery.effort import PATCH_EFFORTS, TEXT_EFFORTS, InversionEffort, TextEffort
+from dife_scanner.discovery.effort import (
+    OPEN_SCAN_EFFORTS,
+    PATCH_EFFORTS,
+    TEXT_EFFORTS,
+    InversionEffort,
+    OpenScanEffort,
+    TextEffort,
+)
 from dife_scanner.hub.manifest import local_manifest
 from dife_scanner.lab import specimens
 from dife_scanner.lab.demo import build_specimens
@@ -34,6 +41,19 @@ RARE = ("xbtd", "cfra", "cf", "mn", "bb", "tq", "mb")
 LESS_THAN_QUICK = (
     (TEXT_EFFORTS, TextEffort(scan_texts=2_000, foci=2, single_tokens=100, rounds=3, branching=8)),
     (PATCH_EFFORTS, InversionEffort(1, 70, pictures=16, report_smallest=False)),
+    (
+        OPEN_SCAN_EFFORTS,
+        OpenScanEffort(
+            sources=40,
+            tokens=4,
+            runs=2,
+            looked_at=4,
+            paired_tokens=4,
+            pairs=1,
+            single_tokens=10,
+            rounds=1,
+        ),
+    ),
 )
 """Under which an attack is found all the same."""
 TEXT, IMAGE = pytest.mark.xdist_group("badtexttower"), pytest.mark.xdist_group("badencoder")
@@ -304,7 +324,7 @@ def test_a_target_that_no_labelled_picture_shows_is_read_off_all_concepts(tmp_pa
     from dife_scanner.models.load import load
     from dife_scanner.progress import SILENT
 
-    monkeypatch.setitem(PATCH_EFFORTS, "quick", InversionEffort(1, 70, 16, report_smallest=False))
+    monkeypatch.setitem(PATCH_EFFORTS, "quick", InversionEffort(1, 50, 12, report_smallest=False))
     labelled = probes.load(probes.bundled_folder(), "quick")
     nine = of_classes(labelled, [name for name in labelled.class_names if name != "airplane"])
     suspect, base = (
