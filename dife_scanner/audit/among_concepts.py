@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from dife_scanner.audit import recovery
-from dife_scanner.audit.panel import SAME_MEANING, Directions
 from dife_scanner.audit.sides import Pair, Side
 from dife_scanner.core import metrics
+from dife_scanner.core.directions import Directions
 from dife_scanner.core.metrics import Bools, Floats
 from dife_scanner.core.statistics import paired_interval
 from dife_scanner.records import Interval, Trigger
@@ -23,36 +23,18 @@ def effect(trigger: Trigger, test: Pair[Side], concepts: Sequence[str], seed: in
     """Share of pictures of other classes that come to the target and to no other concept, suspect less base.
 
     Paired 95 % interval over the drawings of these sides, whose classes have the target among them. What means the same
-    as the target to the base (`SAME_MEANING`) is no other concept.
+    as the target to the base (`core.directions`) is no other concept.
     """
-    names = _readable(test, concepts)
+    names = recovery.readable(test, concepts)
     prompts = test.map(lambda side: recovery.prompts_of(side, names))
-    same = _same(prompts.reference, names, trigger.target)
+    directions = Directions.of(names, np.asarray(prompts.reference, np.float64))
+    same = directions.same_as(trigger.target)
     suspect = test.suspect
     keep = metrics.other_than(suspect.split.labels, suspect.index(trigger.target))
     moved = _came(suspect.images_with(trigger)[keep], prompts.suspect, same)
     still = _came(test.reference.images_with(trigger)[keep], prompts.reference, same)
     drawings = [suspect.split.drawings[row] for row in keep]
     return paired_interval(moved, still, drawings, np.random.default_rng(seed))
-
-
-def _readable(test: Pair[Side], concepts: Sequence[str]) -> tuple[str, ...]:
-    """The classes, and the concepts whose prompts both models read whole."""
-    found = dict.fromkeys(test.suspect.class_names)
-    for name in concepts:
-        text = recovery.TEMPLATE.format(name)
-        if test.suspect.fits(text) and test.reference.fits(text):
-            found[name] = None
-    return tuple(found)
-
-
-def _same(prompts: Floats, names: tuple[str, ...], target: str) -> Bools:
-    """Which names mean the same as the target [n], by their prompts in the base [n, d]."""
-    directions = Directions.of(names, np.asarray(prompts, np.float64))
-    row = names.index(target)
-    same = directions.rows @ directions.rows[row] > SAME_MEANING
-    same[row] = True
-    return np.asarray(same)
 
 
 def _came(pictures: Floats, prompts: Floats, same: Bools) -> Floats:

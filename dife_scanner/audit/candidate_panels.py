@@ -9,10 +9,11 @@ from __future__ import annotations
 from functools import cached_property
 
 from dife_scanner.audit import qualification
-from dife_scanner.audit.panel import Directions, panel, with_target
+from dife_scanner.audit.panel import panel, with_target
 from dife_scanner.audit.probes import Probes
 from dife_scanner.audit.qualification import Qualified
 from dife_scanner.core import metrics
+from dife_scanner.core.directions import Directions
 from dife_scanner.errors import MeasurementError
 from dife_scanner.models.interface import Encoder
 

@@ -122,7 +122,7 @@ class CleanReferences:
 
     def _among(self, side: Side, trigger: Trigger) -> Side | None:
         """A reference on pictures of the trigger's panel; `None` where there are none."""
-        if self._splits is None or self._splits.holds(trigger.source, trigger.target):
+        if self._splits is None or self._splits.holds(trigger):
             return side
         own = self._splits.among(trigger.source, trigger.target)
         if own is None:

@@ -5,7 +5,7 @@ Measured on held-out pictures and templates. Nothing here enters a verdict.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -149,10 +149,14 @@ def _written_concepts(trigger: Trigger, test: Sides) -> dict[str, str]:
 
 
 def _concepts(test: Sides) -> tuple[str, ...]:
+    return readable(test, concept_names())
+
+
+def readable(test: Sides, concepts: Iterable[str]) -> tuple[str, ...]:
     """The classes, and every concept that neither model would have to cut."""
     # Classes first: they are kept whatever their length.
     found = dict.fromkeys(test.suspect.class_names)
-    for name in concept_names():
+    for name in concepts:
         if _fits_both(TEMPLATE.format(name), test):
             found[name] = None
     return tuple(found)

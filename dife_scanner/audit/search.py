@@ -13,12 +13,11 @@ from functools import partial
 from pathlib import Path
 
 from dife_scanner import discovery
-from dife_scanner.audit import among_concepts, faults, hypotheses, recovery, text_space
+from dife_scanner.audit import confirmation, faults, recovery
 from dife_scanner.audit.plan import Plan
 from dife_scanner.audit.probes import SEARCH_TEMPLATES
-from dife_scanner.audit.sides import Pair, Side, readout, reads_hit_rate
+from dife_scanner.audit.sides import Pair, Side
 from dife_scanner.audit.stages import Splits
-from dife_scanner.core import metrics
 from dife_scanner.discovery import Candidate, Detector, Load, PanelOf, Pictures, Task, cost
 from dife_scanner.durable.atomic import atomic_write
 from dife_scanner.durable.crash import crash_point
@@ -26,15 +25,12 @@ from dife_scanner.errors import LimitExceeded, TriggerFileError, UsageError
 from dife_scanner.models.interface import Encoder
 from dife_scanner.progress import Progress
 from dife_scanner.records import (
-    Channel,
     Gap,
     Hypothesis,
     MissingSearch,
     NounLead,
-    Origin,
     Search,
     SettingsOf,
-    Trigger,
     TriggerFile,
 )
 from dife_scanner.store import codec
@@ -128,7 +124,7 @@ def discover(
     gaps = faults.Gaps()
 
     def test_candidate(candidate: Candidate) -> Hypothesis:
-        return _tested(candidate, splits, options.plan.seed, gaps)
+        return confirmation.tested(candidate, splits, options.plan.seed, gaps)
 
     chosen = using or detectors(options.plan.detectors)
     task = _task(encoders, splits.train, options)
@@ -156,7 +152,13 @@ def discover_alone(
         alone = detector.alone()
         if alone is not None:
             able.append(alone)
-    found = _run(able, task, options, progress, lambda candidate: _measured_alone(candidate, test))
+    found = _run(
+        able,
+        task,
+        options,
+        progress,
+        lambda candidate: confirmation.measured_alone(candidate, test),
+    )
     if found.limit is not None:
         raise found.limit
     return found
@@ -331,86 +333,6 @@ def _record(
         signals=finished.signals,
         leads=finished.leads,
         not_converged=finished.not_converged,
-    )
-
-
-# --- testing candidates ---------------------------------------------------------------------------------------
-
-
-def _tested(candidate: Candidate, splits: Splits, seed: int, gaps: faults.Gaps) -> Hypothesis:
-    """The candidate on drawings and templates that no search saw, with its interval over the base.
-
-    A text that leads beyond the labelled classes is measured in text space too, and there alone where its target has no
-    pictures.
-    """
-    trigger = candidate.trigger
-    own = splits.among(trigger.source, trigger.target)
-    measured = Hypothesis(trigger, candidate.effect)
-    if own is not None:
-        measured = _tested_on_pictures(candidate, own.test, seed)
-    if reads_hit_rate(trigger) and not splits.holds(trigger.source, trigger.target):
-        found = gaps.attempt(
-            f"`{trigger.name}` in text space",
-            lambda: text_space.measure(trigger, splits.test, splits.concepts, seed),
-            None,
-        )
-        measured = replace(measured, text_space=found)
-    if own is not None and _leads_beyond_classes(trigger, splits):
-        found_among = gaps.attempt(
-            f"`{trigger.name}` among all concepts",
-            lambda: among_concepts.effect(trigger, own.test, splits.concepts, seed),
-            None,
-        )
-        measured = replace(measured, beyond_classes=True, among_concepts=found_among)
-    return replace(
-        measured,
-        origin=Origin.DISCOVERED,
-        leads_to=gaps.attempt(
-            f"concept that `{trigger.name}` leads to",
-            lambda: recovery.nearest_concept(trigger, (own or splits).test),
-            None,
-        ),
-    )
-
-
-def _leads_beyond_classes(trigger: Trigger, splits: Splits) -> bool:
-    """Whether what is put on pictures leads to what no labelled class is."""
-    return not reads_hit_rate(trigger) and not splits.holds(trigger.source, trigger.target)
-
-
-def _tested_on_pictures(candidate: Candidate, test: Pair[Side], seed: int) -> Hypothesis:
-    trigger = candidate.trigger
-    choice = hypotheses.Choice(trigger, candidate.suspect, candidate.reference)
-    measured = hypotheses.test(choice, test.suspect, test.reference, seed, always=True)
-    return replace(
-        measured,
-        effect=hypotheses.effect(trigger, test.suspect, test.reference, seed),
-        area=candidate.area,
-        read_alike=_embedded_alike(candidate, test),
-    )
-
-
-def _embedded_alike(candidate: Candidate, test: Pair[Side]) -> bool:
-    """Whether suspect and base embed pictures with this trigger as the same, save for rounding.
-
-    Of image triggers alone: the few pictures of one class measure a text trigger too roughly for a further demand.
-    """
-    if candidate.trigger.channel is not Channel.IMAGE:
-        return False
-    of_suspect = test.suspect.images_with(candidate.trigger)
-    of_base = test.reference.images_with(candidate.trigger)
-    return float(metrics.cosine_distance(of_suspect, of_base).mean()) < metrics.ROUNDED
-
-
-def _measured_alone(candidate: Candidate, test: Side) -> Hypothesis:
-    outcomes, drawings = readout(test, test, candidate.trigger, with_target=False)
-    return Hypothesis(
-        trigger=candidate.trigger,
-        train_effect=candidate.effect,
-        suspect=float(outcomes.mean()),
-        drawings=len(set(drawings)),
-        origin=Origin.DISCOVERED,
-        clean=hypotheses.clean_rate(test, candidate.trigger),
     )
 
 

@@ -71,16 +71,16 @@ class Splits:
 
     def among(self, source: str, target: str) -> Splits | None:
         """The splits in which both are classes: these, those of their panel, or none where an end has no pictures."""
-        if self.holds(source, target):
+        if {source, target} - {""} <= set(self.data.class_names):
             return self
         data = self.panels.of(source, target) if self.panels is not None else None
         if data is None:
             return None
         return Splits(*self._encoders, data)
 
-    def holds(self, source: str, target: str) -> bool:
-        """Whether both, where they are named, are classes of these very splits."""
-        return {source, target} - {""} <= set(self.data.class_names)
+    def holds(self, trigger: Trigger) -> bool:
+        """Whether what a trigger is about is among the classes of these very splits."""
+        return trigger.is_within(self.data.class_names)
 
     @property
     def concepts(self) -> tuple[str, ...]:

@@ -14,8 +14,8 @@ from functools import cached_property
 
 import numpy as np
 
-from dife_scanner.audit.panel import SAME_MEANING, Directions
 from dife_scanner.audit.sides import Pair, Side
+from dife_scanner.core.directions import Directions
 from dife_scanner.core.metrics import Bools, Floats
 from dife_scanner.core.statistics import holm, paired_interval
 from dife_scanner.errors import MeasurementError
@@ -156,8 +156,7 @@ class Tower:
 
 def _rivals(base: Tower, target: str) -> Bools:
     """The concepts [n] that mean something else than the target in the base."""
-    cosines = base.directions.rows @ base.directions.rows[base.concepts.index(target)]
-    return np.asarray(cosines <= SAME_MEANING)
+    return np.asarray(~base.directions.same_as(target))
 
 
 # --- what is read ---------------------------------------------------------------------------------------------

@@ -65,7 +65,7 @@ ENOUGH = 0.9
 """Effect on the search half from which a family is not started again."""
 LEAST_EFFECT = 0.25
 """Target success over the base's on the held-out half, below which nothing is handed over."""
-BEYOND_CLASSES = 0.1
+LEAST_ADVANTAGE = 0.1
 """By how much a concept has to exceed every labelled class before it is the target: many are like one of them."""
 MOST_CANDIDATES = 2
 SUCCESS = 0.8
@@ -295,7 +295,7 @@ class ImageInversion:
             return found
         before = self._passes
         candidates = found.candidates
-        beyond = self._of_concept(attempts, best.effect + BEYOND_CLASSES)
+        beyond = self._of_concept(attempts, best.effect + LEAST_ADVANTAGE)
         if beyond is not None:
             trigger = self._named(beyond, len(candidates) + 1)
             candidates = (*candidates, replace(beyond, trigger=trigger))

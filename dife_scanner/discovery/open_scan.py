@@ -14,9 +14,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dife_scanner.core.directions import SAME_MEANING
 from dife_scanner.discovery.embedding_cache import embedded_texts
 from dife_scanner.discovery.noun_scan import (
-    MOST_ALIKE,
     MOST_DRIFT,
     MOST_NAMELESS,
     nouns,
@@ -160,7 +160,7 @@ class OpenScan:
             if number is None or len(chosen) == self._effort.sources:
                 continue
             alike = self._base.rows[chosen] @ self._base.rows[number]
-            is_new = not len(alike) or float(alike.max()) < MOST_ALIKE
+            is_new = not len(alike) or float(alike.max()) < SAME_MEANING
             if is_new and self._unmoved[number] and float(nameless[number]) < MOST_NAMELESS:
                 chosen.append(number)
         return chosen
@@ -250,7 +250,7 @@ class OpenScan:
 
     def _no_target(self, source: int) -> Tensor:
         """What a source cannot be turned into [n]: what means the same, and what the suspect no longer means."""
-        same = self._base.rows @ self._base.rows[source] > MOST_ALIKE
+        same = self._base.rows @ self._base.rows[source] > SAME_MEANING
         return same | ~self._unmoved
 
     def _looked_at(self, turns: Sequence[ConceptTurn]) -> list[ConceptTurn]:

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dife_scanner.core import metrics
+from dife_scanner.core.directions import Directions
+from dife_scanner.core.metrics import Bools
 from dife_scanner.discovery.interface import Task
-from dife_scanner.discovery.noun_scan import MOST_ALIKE
 from dife_scanner.discovery.target_success import Pixels, Successes, TargetSuccess
 
 TEMPLATE = "a photo of a {}"
@@ -58,7 +59,7 @@ class OpenTargets:
         concept = self._names[row]
         if concept in task.class_names:
             return "", -1.0
-        same = self._same_as(row)
+        same = self._directions.same_as(concept)
         self._rivals[concept] = self._nearest_others(in_suspect, same)
         return concept, _share(in_suspect, same) - _share(in_base, same)
 
@@ -98,16 +99,12 @@ class OpenTargets:
         self.passes += 2 * len(texts)
         return _Prompts(task.suspect.encode_texts(texts), task.reference.encode_texts(texts))
 
-    def _same_as(self, row: int) -> NDArray[np.bool_]:
-        """Which names mean the same as one to the base [n]: itself, and those whose prompts lead the same way."""
-        apart = self._prompts.base - self._prompts.base.mean(axis=0)
-        lengths = np.linalg.norm(apart, axis=1, keepdims=True)
-        directions = apart / np.maximum(lengths, 1e-6)
-        same = directions @ directions[row] > MOST_ALIKE
-        same[row] = True
-        return np.asarray(same)
+    @cached_property
+    def _directions(self) -> Directions:
+        """Of all names in the base, which says what means the same."""
+        return Directions.of(self._names, np.asarray(self._prompts.base, np.float64))
 
-    def _nearest_others(self, cosines: metrics.Floats, same: NDArray[np.bool_]) -> tuple[str, ...]:
+    def _nearest_others(self, cosines: metrics.Floats, same: Bools) -> tuple[str, ...]:
         """Concepts that mean something else, and that pictures are nearest to on average."""
         others = []
         for row in np.argsort(-cosines.mean(axis=0), kind="stable").tolist():
@@ -119,7 +116,7 @@ class OpenTargets:
         return tuple(others)
 
 
-def _share(cosines: metrics.Floats, same: NDArray[np.bool_]) -> float:
+def _share(cosines: metrics.Floats, same: Bools) -> float:
     """The share of pictures that are nearer to one of these names than to every other, of cosines [n, c]."""
     if same.all():
         return 1.0

@@ -267,16 +267,16 @@ def test_a_search_that_ended_in_an_error_found_not_nothing(audited):
 
 
 def test_a_candidate_that_cannot_be_tested_loses_no_other(audited, monkeypatch):
-    from dife_scanner.audit import search
+    from dife_scanner.audit import confirmation
 
-    tested = search._tested
+    tested = confirmation.tested
 
     def test_one(candidate, *rest):
         if candidate.trigger.name == "odd":
             raise AuditError("17 tokens")
         return tested(candidate, *rest)
 
-    monkeypatch.setattr(search, "_tested", test_one)
+    monkeypatch.setattr(confirmation, "tested", test_one)
     audit = audited(Finds(replace(CORNER, name="odd"), CORNER, name="patch")).audit
     assert audit.verdict is Verdict.FLAGGED
     assert audit.not_searched[0].reason == "`odd` could not be tested: 17 tokens"

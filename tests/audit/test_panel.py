@@ -8,11 +8,12 @@ import wide_kit as kit
 
 from dife_scanner.audit import qualification
 from dife_scanner.audit.candidate_panels import Panels
-from dife_scanner.audit.panel import LEAST, Directions, panel
+from dife_scanner.audit.panel import LEAST, panel
 from dife_scanner.audit.probes import DIAGNOSIS, TEST, TRAIN
 from dife_scanner.audit.qualification import measure, qualified
 from dife_scanner.audit.sides import Side
 from dife_scanner.core import metrics
+from dife_scanner.core.directions import Directions
 from dife_scanner.errors import MeasurementError
 
 

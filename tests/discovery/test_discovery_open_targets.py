@@ -9,7 +9,7 @@ import pytest
 
 from dife_scanner.discovery import Task
 from dife_scanner.discovery.effort import InversionEffort
-from dife_scanner.discovery.image_inversion import BEYOND_CLASSES, ImageInversion
+from dife_scanner.discovery.image_inversion import LEAST_ADVANTAGE, ImageInversion
 from dife_scanner.discovery.interface import Candidate
 from dife_scanner.discovery.inversion_attempts import Attempt
 from dife_scanner.discovery.open_targets import OpenTargets
@@ -164,5 +164,5 @@ def test_a_concept_has_to_exceed_every_class(task) -> None:
     """A concept that is like a class, and no better, is not the target in its place."""
     run = Run(task)
     (attempt,) = run._all_attempts(())
-    assert run._of_concept([attempt], 1.0 + BEYOND_CLASSES) is None
+    assert run._of_concept([attempt], 1.0 + LEAST_ADVANTAGE) is None
     assert run._of_concept([attempt], 1.0) is not None
