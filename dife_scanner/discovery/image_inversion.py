@@ -328,6 +328,8 @@ class ImageInversion:
         candidate, _ = self._measured(attempt)
         return candidate
 
+    # --- measuring ----------------------------------------------------------------------------------------------
+
     def _gains(self, trigger: Trigger, success: Successes) -> NDArray[np.float64]:
         """Success over the base's on the search half, for every class as the target [c]."""
         suspect, base = self._rates_with(trigger, self.search_rows, success)
