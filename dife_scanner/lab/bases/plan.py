@@ -66,6 +66,8 @@ class Plan:
     """Of the first phase's targets."""
     average: float = 0.0
     """Decay of the running mean of the weights, which is what is kept; 0: the last weights are kept."""
+    class_weight: float = 1.0
+    """How many times as often as another concept a kind of one of the ten classes is drawn, in a base of the world."""
     sigmoid: bool = False
     """Every pair of picture and text is judged by itself, as in SigLIP, instead of against the others."""
 
@@ -126,13 +128,21 @@ _WIDE = Plan(
     term_weight=0.7,
     last_share=0.02,
     average=0.998,
+    class_weight=4.0,
     mix=scenes.Mix(counts=(0.9, 0.1, 0.0), scale=(0.55, 1.0), restyle=0.2),
 )
 _RECIPES = {
     "wide-teacher": _TEACHER,
     "wide": _WIDE,
     "sealed-teacher": replace(_TEACHER, kind="sealed-teacher", seed=1, mono_share=0.3),
-    "sealed": replace(_WIDE, kind="sealed", seed=1, mono_share=0.3, sigmoid=True),
+    "sealed": replace(
+        _WIDE,
+        kind="sealed",
+        seed=1,
+        mono_share=0.3,
+        class_weight=1.0,
+        sigmoid=True,
+    ),
 }
 
 

@@ -118,7 +118,7 @@ def train_stock(art_folder: Path, plan: Plan) -> Stock:
     part = _part(plan.kind)
     if part in world.PARTS:
         atlas = _kept_atlas(art_folder, train_drawings(art_folder, part))
-        return world_stock(atlas, plan.mono_share)
+        return world_stock(atlas, plan)
     drawings = [
         *art.class_drawings(art_folder, _set_names(held_out=False)),
         *art.other_drawings(art_folder),
