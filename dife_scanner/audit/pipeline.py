@@ -72,14 +72,23 @@ def forget(_: Outcome) -> None:
     """Keep nothing before the audit is over."""
 
 
-def run(request: Request, progress: Progress = SILENT, keep: Keep = forget) -> Outcome:
-    """Load the suspect and its reference, audit, and return record and evidence. This is what an audit child runs."""
+def run(
+    request: Request,
+    progress: Progress = SILENT,
+    keep: Keep = forget,
+    memory: Memory | None = None,
+) -> Outcome:
+    """Load the suspect and its reference, audit, and return record and evidence. This is what an audit child runs.
+
+    `memory`: one of the caller's own, who wants to know afterwards what was encoded.
+    """
     progress("loading", note=str(request.ref))
     for path in request.plan.extensions:
         extend(path)
     base = request.reference
     if base is None:
-        return audit(_suspect(request, _alone_under(request)), None, request, progress)
+        suspect = _suspect(request, _alone_under(request))
+        return audit(suspect, None, request, progress, memory=memory)
     request = replace(request, deviations=deviations_of(request))
 
     def under(settings: SettingsOf) -> Outcome:
@@ -91,7 +100,7 @@ def run(request: Request, progress: Progress = SILENT, keep: Keep = forget) -> O
         if not request.deviations:
             known = with_casts(known, base, reference.cast_towers)
         asked = replace(request, settings=settings, known=known)
-        return audit(suspect, reference, asked, progress, keep)
+        return audit(suspect, reference, asked, progress, keep, memory)
 
     if request.own_settings_problem:
         request = _with_note(request, problem_note(request.own_settings_problem, base.name))
@@ -143,6 +152,7 @@ def audit(
     request: Request,
     progress: Progress = SILENT,
     keep: Keep = forget,
+    memory: Memory | None = None,
 ) -> Outcome:
     """Audit a loaded suspect against a loaded reference.
 
@@ -150,7 +160,7 @@ def audit(
     encoded. Without a reference whose tensors have the same shapes, or where no tower comes from it, it is
     `inconclusive` (unknown base), whatever a search without one came to.
     """
-    memory = Memory(request.cache)
+    memory = Memory(request.cache) if memory is None else memory
     report = Report(request, suspect, memory)
     relation = relate(suspect, reference, request, memory)
     request = with_tokenizers_compared(relation.request, suspect, reference)

@@ -32,6 +32,7 @@ from dife_scanner.records import (
     TrustRecord,
     Verdict,
     WatchedModel,
+    ZooResult,
 )
 from dife_scanner.reports.rerun import Difference
 from dife_scanner.reports.seeds import spreads
@@ -323,6 +324,16 @@ class InfoDocument:
 
 
 @dataclass(frozen=True)
+class ZoosDocument:
+    """`dife lab bench zoos`."""
+
+    zoos: tuple[ZooResult, ...]
+    page: str = ""
+    """Where the page was written; empty where none was."""
+    format: str = "dife/zoos-1"
+
+
+@dataclass(frozen=True)
 class DoneDocument:
     """A command whose result is that it was done."""
 
@@ -358,6 +369,7 @@ DOCUMENTS: tuple[type, ...] = (
     AlertsDocument,
     CardsDocument,
     InfoDocument,
+    ZoosDocument,
     DoneDocument,
     EventDocument,
 )
