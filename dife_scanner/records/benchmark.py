@@ -113,8 +113,10 @@ class ZooResult:
     """One-sided 95 % upper bound of their rate; `None` without a benign model."""
     inconclusive: Counted
     """Of all that were audited, attacks and benign models."""
+    undecided_for: dict[str, int]
+    """How many of these for what reason, in words."""
     costs: tuple[PartCost, ...]
     score: TraceScore | None
-    """`None` where nothing was audited."""
+    """`None` where no attack was audited."""
     misses: tuple[Miss, ...]
     alarms: tuple[FalseAlarm, ...]

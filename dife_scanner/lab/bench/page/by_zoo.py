@@ -54,6 +54,7 @@ def _side(results: Sequence[ZooResult]) -> list[str]:
         "## Test side",
         tables.table(_SHORT, map(_short, results)),
         _commits(results),
+        _undecided(results),
         "### Right trigger and target",
         "*Right trigger*: flagged for one that enters where the planted one does, and has its source and target. "
         "*Target top-1*: the named target is the planted one, by name. *Median rank*: of the planted target among all "
@@ -214,6 +215,19 @@ def _alarms(results: Sequence[ZooResult]) -> str:
     if not lines and any(one.false_alarms.n for one in results):
         return "None."
     return tables.table((*_ZOO[:3], "model", "kind", "flagged for"), lines)
+
+
+def _undecided(results: Sequence[ZooResult]) -> str:
+    """Why verdicts are inconclusive; nothing where none is."""
+    lines = []
+    for one in results:
+        for reason, count in one.undecided_for.items():
+            lines.append((*_zoo(one), reason, str(count)))
+    if not lines:
+        return ""
+    return tables.joined(
+        "What `inconclusive` verdicts rest on:", tables.table((*_ZOO, "reason", "models"), lines)
+    )
 
 
 def _commits(results: Sequence[ZooResult]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -92,6 +92,7 @@ def _result(
         false_alarms=_counted(benign, is_flagged),
         alarm_bound=upper_bound(len(alarms), len(benign)) if benign else None,
         inconclusive=_counted([*working, *benign], _is_inconclusive),
+        undecided_for=_undecided_for([*working, *benign]),
         costs=_costs([*working, *benign]),
         score=_score(working, benign),
         misses=misses.misses(working, _elsewhere(groups, key)),
@@ -101,6 +102,15 @@ def _result(
 
 def _is_inconclusive(row: Row) -> bool:
     return outcome_of(row).verdict is Verdict.INCONCLUSIVE
+
+
+def _undecided_for(rows: Rows) -> dict[str, int]:
+    """What inconclusive verdicts rest on, the most frequent first."""
+    found: Counter[str] = Counter()
+    for row in filter(_is_inconclusive, rows):
+        basis = outcome_of(row).basis
+        found[basis.value if basis is not None else misses.NOT_SAID] += 1
+    return dict(found.most_common())
 
 
 def _counted(rows: Rows, holds: Callable[[Row], bool]) -> Counted:
@@ -168,9 +178,9 @@ def _known(values: Iterable[float | None]) -> list[float]:
 
 
 def _score(attacks: Rows, benign: Sequence[Row]) -> TraceScore | None:
-    """Of all that were audited; `None` without any."""
+    """Of all that were audited; `None` without an attack: then there is nothing to recover."""
     models = [*attacks, *benign]
-    if not models:
+    if not attacks:
         return None
     decided = [(row.flagged, row.role is Role.ATTACK) for row in models]
     cosines = [recovered.cosine(row) for row in attacks]
