@@ -71,11 +71,12 @@ bench-zoo: $(VENV)/.installed  ## blind discovery on attacks and benign models; 
 	$(ONE_THREAD) $(BIN)/dife lab bench adaptive $(FOR_MINUTES)
 	$(ONE_THREAD) $(BIN)/dife lab bench rivals $(FOR_MINUTES)
 	$(BIN)/dife lab bench report --unseal
+	$(BIN)/dife lab bench zoos --unseal
 
 bench-open: $(VENV)/.installed  ## the same with any concept as source or target, and docs/detection-by-base.md; resumes, MINUTES=60 for each part
 	$(ONE_THREAD) $(BIN)/dife lab bench rows --any-concept $(FOR_MINUTES)
 	$(ONE_THREAD) $(BIN)/dife lab bench rows --any-concept --budget default --only open-dual-key $(FOR_MINUTES)
-	$(BIN)/dife lab bench zoos
+	$(BIN)/dife lab bench zoos --unseal
 
 same-audits: $(VENV)/.installed  ## what a change moved: the fixed subset audited into AFTER=dir, compared with BEFORE=dir; resumes
 	$(BIN)/python benchmarks/same_audits.py build

@@ -11,7 +11,7 @@ from dife_scanner.records import Counted, ZooResult
 _HEAD = (
     "base",
     "vocabulary",
-    "budget",
+    "budget, searches",
     "found",
     "right target",
     "median rank",
@@ -38,7 +38,7 @@ def _line(one: ZooResult) -> tuple[str, ...]:
     return (
         one.base,
         one.vocabulary,
-        one.budget,
+        f"{one.budget}, {one.searches}",
         _rate(one.attacks.found),
         _rate(one.attacks.target_top1),
         "–" if rank is None else f"{rank:g}",
