@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,16 +10,18 @@ from bench_rows import CODE, row
 from jsonschema import validate
 from typer.testing import CliRunner
 
+from dife_scanner.audit.cache import CachedEncoder
 from dife_scanner.cli.commands import app
 from dife_scanner.core import checks
 from dife_scanner.core.statistics import wilson
-from dife_scanner.lab.bench import make, rows, true_target
+from dife_scanner.errors import UsageError
+from dife_scanner.lab.bench import make, rows, true_target, zoo
 from dife_scanner.lab.bench.page import by_zoo as page
 from dife_scanner.lab.bench.page import zoo_files
 from dife_scanner.lab.bench.results import competition, misses, recovered
 from dife_scanner.lab.bench.results.by_zoo import Side, Zoo, results_of
 from dife_scanner.lab.bench.rows import Encoded, TrueTarget, Vocabulary
-from dife_scanner.lab.bench.zoo import Part, Role
+from dife_scanner.lab.bench.zoo import Part, Role, build
 from dife_scanner.records import (
     Basis,
     Carrier,
@@ -396,3 +399,41 @@ def test_more_than_a_thousand_concepts_are_compared_and_every_target_that_is_dra
     assert len(names) > 1_000
     for model in open_models.plan((Role.ATTACK,)):
         assert model.settings.target in names
+
+
+def test_an_audit_knows_what_the_base_recognises_and_its_row_where_the_planted_target_lies(
+    tmp_path, monkeypatch
+):
+    base = make.base_reference()
+    known = make.known_of_the_world(base)
+    bench = make.Bench(tmp_path, tmp_path, CODE, vocabulary=ANY, qualification=known)
+    model, twin = zoo.attack_and_twin("open-badtexttower", 2)
+    (tmp_path / build.WEIGHTS).write_bytes(b"weights")
+    audit = SimpleNamespace(
+        verdict=Verdict.NOTHING_FOUND, score=0.1, signatures=(), diagnosis=None, searches=(), recovered=None, seed=0,
+        not_searched=(), clean_accuracy=0.7, reference_accuracy=0.7, decision=None, trigger=None, reason="",
+        image_tower="own", text_tower=base.text_tower,
+    )  # fmt: skip
+
+    towers = SimpleNamespace(
+        image_tower="own", text_tower=base.text_tower, tokenizer=None, image_size=1, context_length=1, logit_scale=1.0,
+        architecture="", device="cpu", encode_texts=lambda texts: np.zeros((len(texts), 2), np.float32),
+    )  # fmt: skip
+
+    def run(request, *, memory):
+        assert request.qualification == known and request.reference == base
+        prompts = true_target.concept_prompts()[:3]
+        CachedEncoder(towers, memory).encode_texts([*prompts, "a drawing of a dog"])
+        return SimpleNamespace(audit=audit, files=())
+
+    asked = []
+    place = TrueTarget(2, 1_659, 0.5)
+    monkeypatch.setattr(make, "run", run)
+    monkeypatch.setattr(true_target, "true_target", lambda *given: asked.append(given) or place)
+    outcome = make.audited(model, tmp_path, bench)
+    assert outcome.encoded == Encoded(pictures=0, texts=1, concept_prompts=3)
+    assert outcome.true_target == place
+    assert asked == [(model.settings.target, (), tmp_path, make.Path(base.path))]
+    assert make.audited(twin, tmp_path, bench).true_target is None, "nothing is planted in a twin"
+    with pytest.raises(UsageError, match="what elsewhere recognises"):
+        make.known_of_the_world(replace(base, name="elsewhere"))
