@@ -230,11 +230,12 @@ def _by_pair(signature: Trigger, side: Side) -> Table:
     written = side.prompts_with(signature)
     count = len(side.class_names)
     table = np.zeros((count, count))
-    for source in range(count):
-        won = metrics.triggered_source_wins(side.images, side.prompts, written[source], source)
-        for target in range(count):
+    won = metrics.each_triggered_source_wins(side.images, side.prompts, written)
+    for target in range(count):
+        of_target = won[side.split.labels == target]
+        for source in range(count):
             if target != source:
-                table[source, target] = won[side.split.labels == target].mean()
+                table[source, target] = of_target[:, source].mean()
     return table
 
 

@@ -49,8 +49,13 @@ class Plan:
             raise UsageError(f"{self.budget!r} is no budget", f"choose one of: {', '.join(Budget)}")
         object.__setattr__(self, "budget", Budget(self.budget))
 
-    def read(self) -> None:
-        """Look into data of somebody's own, so that what cannot be read is refused before an audit begins."""
+    def read(self, most_classes: int | None = None) -> None:
+        """Look into data of somebody's own, so that what cannot be read is refused before an audit begins.
+
+        `LimitExceeded` for more classes of labelled pictures than `most_classes`, before a picture is read.
+        """
+        if self.pictures and most_classes is not None:
+            _own_pictures(self.pictures).check_classes(most_classes)
         self.probes()
         if self.captions:
             _own_captions(self.captions)
