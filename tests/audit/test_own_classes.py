@@ -158,7 +158,10 @@ def test_pictures_of_concepts_that_no_base_knows_are_inconclusive_and_not_search
     audit = pipeline.audit(Gibberish(image_tower="img-tuned"), Gibberish(), request).audit
     assert audit.verdict is Verdict.INCONCLUSIVE
     assert audit.decision.basis is Basis.CLASSES_NOT_RECOGNISED
-    assert "recognises 0 of 2 classes of these pictures (not vrunqitl 0.00, zyxglorp 0.00)" in audit.reason
+    assert (
+        "recognises 0 of 2 classes of these pictures (not vrunqitl 0.00, zyxglorp 0.00)"
+        in audit.reason
+    )
     assert "bring pictures of its domain (--pictures), at least two classes" in audit.reason
     assert audit.reason.endswith("Nothing was searched")
     assert not audit.searches and not audit.not_searched
@@ -168,7 +171,7 @@ def test_pictures_of_concepts_that_no_base_knows_are_inconclusive_and_not_search
     ("name", "words"),
     [
         ("very " * 12 + "long", "makes a prompt of 19 tokens, and its reference reads 16"),
-        ("Cat!", "reads the classes 'cat' and 'Cat!' as the same tokens"),
+        ("Cat!", "reads the classes 'Cat!' and 'cat' as the same tokens"),
     ],
     ids=["longer than the context", "letters that say nothing to it"],
 )

@@ -31,7 +31,7 @@ def check_apart(names: Sequence[str], pool: str) -> None:
         if read in first:
             both = f"{plain(first[read], _SHOWN)!r} and {plain(name, _SHOWN)!r}"
             raise DataError(
-                f"{pool} has the classes {both}, which a model reads as one name",
+                f"{pool} has the classes {both}, which a model reads as one name (in a folder's, _ is a space)",
                 "make one class of them, or rename one",
             )
         first[read] = name
