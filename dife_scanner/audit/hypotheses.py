@@ -218,10 +218,11 @@ def _tables(signature: Trigger, suspect: Side, reference: Side) -> tuple[Table, 
 
 def _by_target(scores: metrics.Floats, side: Side) -> Table:
     """TS without the target class, [1, c]."""
+    won = metrics.each_wins(scores)
     rates = []
     for target in range(len(side.class_names)):
-        others = scores[side.split.labels != target]
-        rates.append(metrics.wins(others, target).mean())
+        others = side.split.labels != target
+        rates.append(won[others, target].mean())
     return np.array([rates])
 
 

@@ -7,6 +7,7 @@ the ten bundled classes, names of these stand beside them as rivals.
 from __future__ import annotations
 
 from dife_scanner.audit import probes
+from dife_scanner.audit.plan import Plan
 from dife_scanner.audit.populations import words
 from dife_scanner.audit.sides import Side
 from dife_scanner.core import metrics
@@ -15,23 +16,28 @@ from dife_scanner.core.metrics import Floats
 from dife_scanner.core.plain import plain
 from dife_scanner.core.recognition import recognition
 from dife_scanner.errors import MeasurementError
+from dife_scanner.models.interface import Encoder
 from dife_scanner.records import Recognition
 
 FEWEST_NAMES = 10
+_TEMPLATES = (*probes.SEARCH_TEMPLATES, *probes.DIAGNOSIS_TEMPLATES, *probes.PROFILE_TEMPLATES)
+"""Those that every audit reads."""
 _SHOWN = 60
 """Characters of a name that errors show."""
 
 
-def check_names(side: Side, who: str) -> None:
-    """Check that every class prompt is read whole, and no two as the same tokens. Raises `MeasurementError`.
+def check_names(plan: Plan, encoder: Encoder, who: str) -> None:
+    """Check that a checkpoint reads every prompt of somebody's own classes whole, and no two names as the same tokens.
 
-    Encoders cut what is too long and say nothing; letters that a tokenizer does not know all become one token.
+    Encoders cut what is too long and say nothing; letters that a tokenizer does not know all become one token. Raises
+    `MeasurementError`.
     """
-    encoder = side.encoder
+    if plan.pictures is None:
+        return
     first: dict[tuple[int, ...], str] = {}
-    for name in side.class_names:
+    for name in plan.probes().class_names:
         shown = repr(plain(name, _SHOWN))
-        longest = max(encoder.token_count(template.format(name)) for template in side.templates)
+        longest = max(encoder.token_count(template.format(name)) for template in _TEMPLATES)
         if longest > encoder.context_length:
             raise MeasurementError(
                 f"the class {shown} makes a prompt of {longest} tokens, and {who} reads {encoder.context_length}",

@@ -208,8 +208,7 @@ def _measured_alone(only: Stage) -> Measured:
     train = only.splits.train.suspect
     test = only.splits.test.suspect
     with named(ZERO_SHOT, labelled(probes.TRAIN, probes.TEST)):
-        if only.request.plan.pictures is not None:
-            check_names(test, str(only.request.ref))
+        check_names(only.request.plan, test.encoder, str(only.request.ref))
         check_varied(test, str(only.request.ref))
         found = search.discover_alone(
             only.encoders.suspect, train, test, _options(only), only.progress
@@ -235,8 +234,7 @@ def _measured(
     test = both.splits.test
     check_known(request.plan, both.splits.data.class_names)
     with named(ZERO_SHOT, labelled(probes.TEST)):
-        if request.plan.pictures is not None:
-            check_names(test.reference, "its reference")
+        check_names(request.plan, test.reference.encoder, "its reference")
         check_varied(test.suspect, str(request.ref))
         check_varied(test.reference, "its reference")
     found = _searched(both, relation)

@@ -90,6 +90,13 @@ def wins(scores: Floats, target: int) -> Outcomes:
     return _share_won(scores, targets)
 
 
+def each_wins(scores: Floats) -> Outcomes:
+    """TS of every target at once, [n, c]: column t is `wins` of target t, to the bit."""
+    _check_finite(scores, "scores")
+    tied = scores == scores.max(axis=1, keepdims=True)
+    return np.where(tied, 1.0 / tied.sum(axis=1, keepdims=True), 0.0)
+
+
 def accuracy(scores: Floats, labels: Labels) -> Outcomes:
     """Clean utility (paper §4): does the labelled column win its row of `scores` [n, c]? [n] in 0..1, ties shared."""
     return _share_won(scores, labels)

@@ -93,7 +93,7 @@ def test_ten_thousand_classes_are_refused_by_the_setting_before_a_picture_is_rea
     assert state_of(error.value) is JobState.LIMIT_EXCEEDED
 
 
-def test_every_source_at_once_is_measured_as_one_after_the_other() -> None:
+def test_every_source_and_target_at_once_is_measured_as_one_after_the_other() -> None:
     rng = np.random.default_rng(3)
     # Few directions, so that many scores tie.
     rows = np.eye(4)[rng.integers(0, 4, 60)]
@@ -103,6 +103,9 @@ def test_every_source_at_once_is_measured_as_one_after_the_other() -> None:
         alone = metrics.triggered_source_wins(images, prompts, triggered[source], source)
         assert (found[:, source] == alone).all()
     assert len(np.unique(found)) > 4
+    scores = metrics.cosines(images, prompts)
+    for target in range(len(prompts)):
+        assert (metrics.each_wins(scores)[:, target] == metrics.wins(scores, target)).all()
 
 
 # --- what is recognised ---------------------------------------------------------------------------------------
