@@ -39,6 +39,7 @@ _PID = struct.Struct("!Q")
 _EXIT_CODE = struct.Struct("!i")
 _MOST_FILES_AT_ONCE = 200
 """The kernel passes at most 253 in one message."""
+_GRACE_SECONDS = 5.0
 _HEARD = b"."
 """The child has been heard out, or killed: wait for it and say how it ended."""
 
@@ -71,7 +72,7 @@ class ForkServer:
         self._process: subprocess.Popen[bytes] | None = None
         self._asked: socket.socket | None = None
         os.register_at_fork(after_in_child=self._forget)
-        atexit.register(self.close)
+        atexit.register(self._stop)  # without the lock: a thread that is left may hold it
 
     def start(self, arguments: Sequence[str], files: Sequence[int]) -> Child:
         """Start a child with these arguments and open files; it has to be closed before another one starts.
@@ -82,11 +83,8 @@ class ForkServer:
         try:
             try:
                 return self._child(arguments, files)
-            except (
-                OSError,
-                ServerEnded,
-            ):  # somebody ended the server while nothing was asked of it
-                self._stop()
+            except ServerEnded:
+                # somebody ended it while nothing was asked of it
                 return self._child(arguments, files)
         except BaseException:
             self._lock.release()
@@ -107,6 +105,7 @@ class ForkServer:
         except BaseException as error:
             os.close(stdout)
             os.close(stderr)
+            self._stop()  # nobody knows what it has been told
             if isinstance(error, ConnectionError):
                 raise ServerEnded(str(error)) from error
             raise
@@ -133,11 +132,15 @@ class ForkServer:
         return self._asked
 
     def _stop(self) -> None:
+        """The server ends its child and itself as soon as it sees that nobody asks any more."""
         if self._asked is not None:
             self._asked.close()
         if self._process is not None:
-            self._process.kill()
-            self._process.wait()
+            try:
+                self._process.wait(_GRACE_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
         self._asked = None
         self._process = None
 
@@ -169,6 +172,7 @@ class Child:
         self._pid = pid
         self._asked = asked
         self._lock = lock
+        self._is_heard = False
         self._ended = False
 
     def __enter__(self) -> Child:
@@ -196,7 +200,9 @@ class Child:
         """Return its exit code, negative for a signal. Raises `TimeoutError`, and `ServerEnded`."""
         self._asked.settimeout(seconds)
         try:
-            self._asked.sendall(_HEARD)
+            if not self._is_heard:
+                self._is_heard = True
+                self._asked.sendall(_HEARD)
             (code,) = _EXIT_CODE.unpack(_received(self._asked, _EXIT_CODE.size))
         except ConnectionError as error:
             raise ServerEnded(str(error)) from error
