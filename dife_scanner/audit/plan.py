@@ -25,6 +25,9 @@ DISCOVERY_VERSIONS = {
 """Raise it when a change makes a detector find something else between the labelled classes: scores are of these, and
 calibration sets hold scores. What changes beyond them raises `AUDIT_VERSION` alone."""
 
+OWN_PICTURES_VERSION = "own-pictures-1"
+"""Raise it when somebody's own pictures are qualified in another way; no other audit is made anew for that."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -160,6 +163,7 @@ def identity(
         *(_file_digest(path) for path in plan.extensions),
         *((DISCOVERY_VERSIONS[plan.budget], *plan.detectors) if plan.detectors else ()),
         *(f"unread {name}" for name in unread),
+        *((OWN_PICTURES_VERSION,) if plan.pictures else ()),
     )
     return sha256("\x1f".join(parts).encode()).hexdigest()
 

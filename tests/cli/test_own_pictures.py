@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import json
 
+import jsonschema
 import pytest
 from PIL import Image
 
 from dife_scanner.baselines.home import bases_folder
 from dife_scanner.cli.commands import run
+from dife_scanner.reports import as_json
 
 BASE = bases_folder() / "rn"
 
@@ -48,6 +50,7 @@ def folder(tmp_path):
 def test_a_plan_states_what_own_pictures_cost(plan, folder) -> None:
     code, document, _ = plan(folder(("cat", "dog", "ship"), each=8))
     own = document["own_pictures"]
+    jsonschema.validate(document, json.loads(as_json.schema_file(as_json.PlanDocument).read_text()))
     assert code == 0 and own["classes"] == 3
     assert own["pictures"] == 24 and own["bytes"] == 24 * 48 * 48 * 3
     assert own["texts"] == 9000, "of a quick scan, until there are too many classes for it"
