@@ -17,6 +17,7 @@ from dife_scanner.audit.both_settings import audit_both, deviations_of
 from dife_scanner.audit.cache import Memory
 from dife_scanner.audit.examine import Examined, examine
 from dife_scanner.audit.interfaces import extend, named
+from dife_scanner.audit.own_classes import check_names
 from dife_scanner.audit.plan import AUDIT_VERSION, Plan, identity
 from dife_scanner.audit.relate import Relation, Twin, relate, with_casts
 from dife_scanner.audit.report import Measured, Outcome, Report, versions
@@ -217,6 +218,7 @@ def _measured_alone(only: Stage) -> Measured:
     train = only.splits.train.suspect
     test = only.splits.test.suspect
     with named(ZERO_SHOT, labelled(probes.TRAIN, probes.TEST)):
+        check_names(only.request.plan, test.encoder, str(only.request.ref))
         check_varied(test, str(only.request.ref))
         found = search.discover_alone(
             only.encoders.suspect, train, test, _options(only), only.progress
@@ -226,7 +228,7 @@ def _measured_alone(only: Stage) -> Measured:
             searches=found.searches,
             missing=found.missing,
             base_unknown=True,
-            recognition=test.recognition,
+            recognition=only.recognition,
         )
         return Measured(evidence, unknown=(True, True), accuracies=(test.accuracy, None))
 
@@ -242,6 +244,7 @@ def _measured(
     test = both.splits.test
     check_known(request.plan, both.splits.data.class_names)
     with named(ZERO_SHOT, labelled(probes.TEST)):
+        check_names(request.plan, test.reference.encoder, "its reference")
         check_varied(test.suspect, str(request.ref))
         check_varied(test.reference, "its reference")
     found = _searched(both, relation)
@@ -264,7 +267,7 @@ def _measured(
         searches=found.searches,
         missing=found.missing,
         gaps=(*found.gaps, *faults.gaps_of(untried), *checked.gaps, *examined.gaps),
-        recognition=test.reference.recognition,
+        recognition=both.recognition,
         qualification=_known_of_the_world(request),
         own_settings_problem=request.own_settings_problem,
     )
@@ -301,7 +304,7 @@ def _keep_demonstrated(
         strongest=strongest,
         searches=found.searches,
         missing=found.missing,
-        recognition=both.splits.test.reference.recognition,
+        recognition=both.recognition,
     )
     examined = Examined(trigger=strongest.trigger, effect=effect)
     keep(Measured.compared(both, base, evidence, examined, relation.unknown))
@@ -346,7 +349,7 @@ def _searched(both: Stage, relation: Relation) -> search.Discovered:
         )
     splits = both.splits
     with named(ZERO_SHOT, labelled(probes.TRAIN, probes.TEST)):
-        if not is_searchable(splits.test.reference.recognition):
+        if not is_searchable(both.recognition):
             return search.Discovered()
         return search.discover(both.encoders, splits, options, both.progress)
 

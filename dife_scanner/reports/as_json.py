@@ -122,6 +122,18 @@ class PlannedModel:
 
 
 @dataclass(frozen=True)
+class PlannedPictures:
+    """Somebody's own labelled pictures, as each audit would read them."""
+
+    classes: int
+    pictures: int
+    """All splits together, in memory at once."""
+    bytes: int
+    texts: int
+    """That the search for texts reads first: for every class, in every place."""
+
+
+@dataclass(frozen=True)
 class PlanDocument:
     """What would be done, before anything large is fetched."""
 
@@ -140,6 +152,8 @@ class PlanDocument:
     qualify_pictures: int = 0
     """Pictures that all of them look at, once."""
     qualify_texts: int = 0
+    own_pictures: PlannedPictures | None = None
+    """Absent where there are none, and where they would have to be fetched first."""
     format: str = "dife/plan-1"
 
 
