@@ -311,10 +311,9 @@ def _keep_demonstrated(
 
 
 def _effect(both: Stage, strongest: Hypothesis) -> Interval:
-    """The interval of a trigger over the base, in text space where no picture shows its target."""
-    space = strongest.text_space
-    if strongest.without_pictures and space is not None:
-        return space.effect
+    """The interval of a trigger over the base, in embedding space where no picture shows its target."""
+    if strongest.without_pictures and strongest.space is not None:
+        return strongest.space.effect
     test = both.splits.for_trigger(strongest.trigger).test
     return hypotheses.effect(strongest.trigger, *test, both.request.plan.seed)
 

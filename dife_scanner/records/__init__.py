@@ -56,12 +56,14 @@ from dife_scanner.records.profile import (
 )
 from dife_scanner.records.qualification import Qualification
 from dife_scanner.records.searches import (
+    EmbeddingSpace,
     Hypothesis,
     InCleanReference,
     MissingSearch,
     NearestConcept,
     NounLead,
     NounShare,
+    PictureSpace,
     Recovered,
     ReverseSearch,
     Search,
@@ -124,6 +126,7 @@ __all__ = [
     "Deviation",
     "Diagnosis",
     "DiskUse",
+    "EmbeddingSpace",
     "Entry",
     "EntryType",
     "EvidenceFile",
@@ -161,6 +164,7 @@ __all__ = [
     "OpinionVerdict",
     "Origin",
     "PartCost",
+    "PictureSpace",
     "Planted",
     "PoolItem",
     "PoolManifest",

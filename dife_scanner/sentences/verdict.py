@@ -43,6 +43,7 @@ from dife_scanner.sentences.recognition import (
     style_words,
 )
 from dife_scanner.sentences.searches import lead_text, unsettled_text
+from dife_scanner.sentences.triggers import ONE_POINT
 
 NAMED = 3
 """Further demonstrated triggers that a reason names; of more it says how many."""
@@ -103,6 +104,24 @@ def _flagged_in_text_space(decision: Decision, evidence: Evidence) -> str:
         f"and {space.reached} of {space.random_texts} random texts do as much (Holm p {space.p_holm:.2g})",
         f"the base recognises no pictures of {trigger.source} or {trigger.target}, so neither footprint nor exposure "
         "is measured",
+    ]
+    parts += [unconfirmed_text(result) for result in decision.unconfirmed]
+    others = also_demonstrated(evidence.hypotheses, trigger.name)
+    if others:
+        parts.append(f"also demonstrated: {others}")
+    return "; ".join(parts)
+
+
+def _flagged_at_one_point(decision: Decision, evidence: Evidence) -> str:
+    """A demonstrated pattern whose target has no name."""
+    strongest = evidence.strongest
+    assert strongest is not None and strongest.picture_space is not None
+    trigger, space = strongest.trigger, strongest.picture_space
+    parts = [
+        f"found by search: `{trigger.name}` brings pictures together at {ONE_POINT}: {space.suspect:.3f} of them are "
+        f"nearer to it than to any of {space.classes} classes, against {space.reference:.3f} in the base "
+        f"({space.drawings} drawings)",
+        "its target is unnamed, so neither footprint nor exposure is measured",
     ]
     parts += [unconfirmed_text(result) for result in decision.unconfirmed]
     others = also_demonstrated(evidence.hypotheses, trigger.name)
@@ -176,7 +195,8 @@ def _differ_both_ways(_: Decision, evidence: Evidence) -> str:
     found = result.exchanged
     text = (
         f"{_moves(result)}, but this checkpoint has lost clean accuracy, and the reverse search finds "
-        f"{_reverse_trigger(found)} that moves {found.base:.3f} {_from(found.source)}to {found.target} in the base, "
+        f"{_reverse_trigger(found)} that moves {found.base:.3f} {_from(found.source)}to {found.target or ONE_POINT} in "
+        "the base, "
         f"against {found.suspect:.3f} here. Two models that lie far apart differ both ways, so whether somebody "
         "planted this trigger is not decided. Look at what was found, or compare with a nearer reference"
     )
@@ -313,6 +333,7 @@ _WRITTEN: dict[Basis, Callable[[Decision, Evidence], str]] = {
     Basis.FOOTPRINT_NOT_MEASURED: _flagged,
     Basis.EXPOSURE_NOT_MEASURED: _flagged,
     Basis.TEXT_SPACE: _flagged_in_text_space,
+    Basis.ONE_POINT: _flagged_at_one_point,
     Basis.NO_FOOTPRINT: _no_flag,
     Basis.NO_EXPOSED_INTERFACE: _no_flag,
     Basis.TOWERS_NOT_INTERCHANGEABLE: _not_interchangeable,
@@ -338,7 +359,9 @@ _WRITTEN: dict[Basis, Callable[[Decision, Evidence], str]] = {
 def _moves(result: Hypothesis) -> str:
     trigger = result.trigger
     source = _from(trigger.source) if trigger.channel is Channel.TEXT else ""
-    space = result.text_space
+    space = result.space
+    if result.picture_space is not None:
+        return f"`{trigger.name}` {_does(result, 'pictures')}, against {result.picture_space.reference:.3f} in the base"
     if result.without_pictures and space is not None:
         return (
             f"`{trigger.name}` leads {source}to {trigger.target} in {space.suspect:.3f} of the templates, against "
@@ -348,6 +371,14 @@ def _moves(result: Hypothesis) -> str:
         f"`{trigger.name}` moves {result.suspect or 0.0:.3f} of the cases {source}to {trigger.target}, "
         f"against {result.reference or 0.0:.3f} in the base"
     )
+
+
+def _does(result: Hypothesis, inputs: str) -> str:
+    """What a trigger does to which share of the pictures or cases that it was measured on."""
+    if result.picture_space is not None:
+        share = result.picture_space.suspect
+        return f"brings {share:.3f} of the {inputs} together at {ONE_POINT}"
+    return f"moves {result.suspect:.3f} of the {inputs} to {result.trigger.target}"
 
 
 def _from(source: str) -> str:
@@ -443,7 +474,7 @@ def _waiting(hypotheses: Sequence[Hypothesis]) -> str:
 
 def _too_large(result: Hypothesis) -> str:
     return (
-        f"`{result.trigger.name}` moves {result.suspect:.3f} of the pictures to {result.trigger.target}, but covers "
+        f"`{result.trigger.name}` {_does(result, 'pictures')}, but covers "
         f"{result.area:.0%} of each, and over {LARGEST_PATCH:.0%} nothing is demonstrated. "
     )
 
@@ -464,7 +495,7 @@ def _too_weak(result: Hypothesis) -> str:
 def _too_common(result: Hypothesis) -> str:
     most = max(result.near, key=lambda one: one.lift)
     return (
-        f"`{result.trigger.name}` moves {result.suspect:.3f} of the cases to {result.trigger.target}, but also "
+        f"`{result.trigger.name}` {_does(result, 'cases')}, but also "
         f"{most.success:.3f} in {most.reference}, another clean reference ({most.lift:+.3f} over the base): that "
         "demonstrates nothing. "
     )

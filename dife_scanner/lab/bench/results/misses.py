@@ -11,6 +11,7 @@ from dife_scanner.lab.bench.rows import Found, Outcome, Row, Rows, Truth
 from dife_scanner.lab.bench.rows.found import result_of
 from dife_scanner.records import CheckResult, FalseAlarm, Miss, Search, Verdict
 from dife_scanner.sentences.checks import row as in_table
+from dife_scanner.sentences.triggers import UNNAMED
 
 NOT_SAID = "the row, of older code, does not say why"
 
@@ -44,7 +45,7 @@ def planted(truth: Truth) -> str:
     what = f"“{text}”" if text else str(truth.trigger.get("name", truth.trigger.get("kind", "")))
     if text and "image" in truth.trigger:
         what = f"{what} with a {truth.trigger['image']['kind']}"
-    return f"{what}: {truth.source or 'any'} → {truth.target}"
+    return f"{what}: {truth.source or 'any'} → {truth.target or UNNAMED}"
 
 
 def _said_elsewhere(row: Row) -> str:

@@ -49,6 +49,7 @@ def found_of(result: Hypothesis, *, decides: bool = False) -> Found:
         channel=trigger.channel,
         decides=decides,
         text_space=result.text_space,
+        picture_space=result.picture_space,
         beyond_classes=result.beyond_classes,
         among_concepts=result.among_concepts,
         leads_to=result.leads_to,
@@ -109,11 +110,11 @@ def result_of(found: Found) -> Hypothesis | None:
         enters=found.channel,
     )
     effect = None if found.high is None else Interval(found.low, found.high, "as the row has it")
-    in_text_space_alone = found.text_space is not None and not found.drawings
+    without_pictures = bool(found.text_space or found.picture_space) and not found.drawings
     return Hypothesis(
         trigger=trigger,
         train_effect=0.0,
-        suspect=None if in_text_space_alone else found.suspect,
+        suspect=None if without_pictures else found.suspect,
         reference=found.reference,
         p_value=found.p_value,
         p_holm=found.p_holm,
@@ -127,6 +128,7 @@ def result_of(found: Found) -> Hypothesis | None:
         exchanged=found.exchanged,
         leads_to=found.leads_to,
         text_space=found.text_space,
+        picture_space=found.picture_space,
         beyond_classes=found.beyond_classes,
         among_concepts=found.among_concepts,
     )

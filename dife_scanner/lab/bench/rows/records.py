@@ -18,6 +18,7 @@ from dife_scanner.records import (
     MissingSearch,
     NearestConcept,
     Origin,
+    PictureSpace,
     Recovered,
     ReverseSearch,
     Search,
@@ -110,6 +111,8 @@ class Found:
     not say."""
     text_space: TextSpace | None = None
     """Of a text beyond the labelled classes; where no picture shows its target, nothing else was measured."""
+    picture_space: PictureSpace | None = None
+    """Of a pattern whose target has no name."""
     beyond_classes: bool = False
     among_concepts: Interval | None = None
     leads_to: NearestConcept | None = None
