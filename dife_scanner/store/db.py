@@ -24,7 +24,7 @@ from filelock import FileLock, Timeout
 from dife_scanner.durable.crash import crash_point
 from dife_scanner.durable.disk import disk_errors, disk_full, free_bytes, home_unwritable
 from dife_scanner.errors import DifeError, HomeUnwritable, NewerSchema, StoreBusy, StoreCorrupt
-from dife_scanner.store import copies
+from dife_scanner.store import copies, trigrams
 from dife_scanner.store.migrations import MIGRATIONS
 
 log = logging.getLogger(__name__)
@@ -301,9 +301,10 @@ def _open_made(home: Path, patience: Patience, *, read_only: bool) -> Store:
     path = home / DATABASE
     _make_home(home)
     connection, pending = _connect_checked(path, patience, read_only=False)
-    if pending or read_only:
+    due = pending or trigrams.is_due(connection)
+    if due or read_only:
         connection.close()
-        if pending:
+        if due:
             _migrate(home, path, patience)
         connection = _connect(path, patience, read_only=read_only)
     return Store(home, connection, read_only=read_only, patience=patience)
@@ -378,6 +379,8 @@ def _migrate(home: Path, path: Path, patience: Patience) -> None:
                 db = sqlite_utils.Database(connection)
                 if _pending(db, path):
                     MIGRATIONS.apply(db)
+                if trigrams.is_due(connection):
+                    trigrams.make(connection)
             finally:
                 connection.close()
     except Timeout:

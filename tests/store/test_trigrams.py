@@ -1,0 +1,147 @@
+"""The index of texts: in step with the tables whatever happens, made anew where it is not, never needed."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from store_records import make_finding, put_finding
+
+from dife_scanner.records import TriageState
+from dife_scanner.store import Store, findings, models, open_store, trigrams
+from dife_scanner.store.conditions import to_sql
+from dife_scanner.store.findings import FINDING_COLUMNS
+from dife_scanner.store.models import MODEL_COLUMNS
+from dife_scanner.store.query import parse
+
+
+@pytest.fixture
+def without_trigrams(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """A SQLite that has no FTS5 with trigrams, until the patch is undone."""
+    monkeypatch.setattr(trigrams, "has_trigrams", lambda: False)
+    yield monkeypatch
+
+
+def indexed_words(store: Store, word: str) -> set[str]:
+    rows = store.read(
+        "SELECT key FROM findings_numbers WHERE number IN"
+        " (SELECT rowid FROM findings_texts WHERE findings_texts MATCH ?)",
+        (f'"{word}"',),
+    )
+    return {row["key"] for row in rows}
+
+
+def found(store: Store, filter: str) -> set[str]:
+    return {one.fingerprint for one in findings.findings(store, filter=filter)}
+
+
+def test_writes_keep_the_index_in_step(store: Store) -> None:
+    put_finding(store, make_finding("fp1:a", repo="org/clip-one"))
+    assert indexed_words(store, "clip-one") == {"fp1:a"}
+    findings.triage(store, "fp1:a", TriageState.CONFIRMED, actor="ada")
+    assert indexed_words(store, "confirmed") == {"fp1:a"}
+    with store.atomic("test"):
+        store.write("UPDATE findings SET reason = 'another sentence'")
+        store.write("UPDATE findings SET fingerprint = 'fp1:b' WHERE 0")
+    assert indexed_words(store, "another sent") == {"fp1:a"}
+    assert indexed_words(store, "moves cat") == set()
+    assert store.read("PRAGMA quick_check") == [{"quick_check": "ok"}]
+
+
+def test_a_row_that_goes_leaves_the_index(store: Store) -> None:
+    with store.atomic("test"):
+        store.write(
+            "INSERT INTO findings VALUES ('k', 'org/gone', '', 0, '', '', '', '', '', '', '', '', '[]', '', NULL,"
+            " 'new', '', '')"
+        )
+    assert indexed_words(store, "gone") == {"k"}
+    with store.atomic("test"):
+        store.write("DELETE FROM findings")
+    assert indexed_words(store, "gone") == set()
+    assert store.read("SELECT * FROM findings_numbers") == []
+
+
+def test_the_numbers_survive_a_vacuum(store: Store, home: Path) -> None:
+    """SQLite may number the rows of a table without a number of its own anew."""
+    for name in ("fp1:a", "fp1:b"):
+        put_finding(store, make_finding(name, repo=f"org/{name[4:]}-model"))
+    with sqlite3.connect(home / "dife.db") as other:
+        other.execute("VACUUM")
+    assert found(store, "b-model") == {"fp1:b"}
+
+
+def test_an_old_home_gets_its_index_when_it_is_opened_even_for_reading(
+    store: Store, home: Path
+) -> None:
+    put_finding(store, make_finding("fp1:a", repo="org/clip-one"))
+    store.close()
+    with sqlite3.connect(home / "dife.db") as old:
+        for table in ("findings", "audits", "jobs"):
+            for event in ("insert", "update", "delete"):
+                old.execute(f"DROP TRIGGER {table}_texts_{event}")
+            old.execute(f"DROP TABLE {table}_texts")
+            old.execute(f"DROP TABLE {table}_numbers")
+        old.execute("DELETE FROM _sqlite_migrations WHERE name = 'm016_index_of_texts'")
+    with open_store(home, read_only=True) as opened:
+        assert trigrams.is_in_step(opened.read)
+        assert found(opened, "clip-one") == {"fp1:a"}
+        assert opened.integrity() == []
+
+
+def test_a_making_that_breaks_off_leaves_what_was_there(store: Store, home: Path) -> None:
+    put_finding(store, make_finding("fp1:a", repo="org/clip-one"))
+    with sqlite3.connect(home / "dife.db", isolation_level=None) as other:
+        steps = iter(range(10_000))
+        other.set_progress_handler(lambda: next(steps) > 40, 50)
+        with pytest.raises(sqlite3.OperationalError, match="interrupted"):
+            trigrams.make(other)
+    other.close()
+    assert trigrams.is_in_step(store.read)
+    assert indexed_words(store, "clip-one") == {"fp1:a"}
+
+
+def test_without_the_tokenizer_everything_works_and_later_the_index_is_made_anew(
+    store: Store, home: Path, without_trigrams: pytest.MonkeyPatch
+) -> None:
+    put_finding(store, make_finding("fp1:a", repo="org/clip-one"))
+    store.close()
+    with open_store(home) as opened:
+        assert not opened.read("SELECT 1 FROM sqlite_master WHERE name GLOB '*_texts_insert'")
+        put_finding(opened, make_finding("fp1:b", repo="org/clip-two"))
+        assert found(opened, "clip-two") == {"fp1:b"}
+        assert "row by row" in trigrams.described()
+    without_trigrams.undo()
+    with open_store(home) as opened:
+        assert trigrams.is_in_step(opened.read)
+        assert indexed_words(opened, "clip") == {"fp1:a", "fp1:b"}
+        assert "trigrams" in trigrams.described()
+
+
+@pytest.mark.parametrize(
+    ("text", "asks"),
+    [
+        ("word", True),
+        ("wo", False),
+        ("\U0001f600ab", True),
+        ("repo:~part", True),
+        ("repo:~pa", False),
+    ],
+)
+def test_words_of_three_characters_ask_the_index(text: str, asks: bool) -> None:
+    for columns in (FINDING_COLUMNS, MODEL_COLUMNS):
+        where, parameters = to_sql(parse(text), columns, indexed=True)
+        assert ("MATCH" in where) is asks
+        assert where.count("?") == len(parameters)
+
+
+def test_models_are_found_by_the_texts_of_all_their_tables(store: Store) -> None:
+    put_finding(store, make_finding("fp1:a", repo="org/clip-one"))
+    put_finding(store, make_finding("fp1:b", repo="org/clip-two"))
+    findings.triage(store, "fp1:b", TriageState.CONFIRMED, actor="ada")
+    rows = {row.job.ref.repo_id for row in models.model_rows(store, filter="confirmed | clip-one")}
+    assert rows == {"org/clip-one", "org/clip-two"}
+    assert models.count_models(store, filter="!confirmed") == 1
+    first = models.model_rows(store, filter="clip-one")[0]
+    assert models.model_row(store, first.job.id) == first
