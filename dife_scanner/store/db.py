@@ -221,6 +221,15 @@ class Store:
             return state != self._copy.of
         return state.file != self._file.file
 
+    def index_texts(self) -> None:
+        """Index texts that were written since, where they have become many; outside a transaction."""
+
+        def attempt() -> None:
+            with _store_errors(self.home):
+                trigrams.catch_up(self._connection)
+
+        self._try(attempt)
+
     def integrity(self) -> list[str]:
         """List what SQLite's own integrity and foreign key checks complain about; empty when all is well."""
         complaints = []
@@ -307,7 +316,10 @@ def _open_made(home: Path, patience: Patience, *, read_only: bool) -> Store:
         if due:
             _migrate(home, path, patience)
         connection = _connect(path, patience, read_only=read_only)
-    return Store(home, connection, read_only=read_only, patience=patience)
+    store = Store(home, connection, read_only=read_only, patience=patience)
+    if not read_only:
+        store.index_texts()
+    return store
 
 
 def _connect_checked(

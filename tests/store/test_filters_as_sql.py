@@ -15,7 +15,6 @@ from store_records import make_finding, put_finding
 
 from dife_scanner.store import Store, findings, models, open_store, trigrams
 from dife_scanner.store.conditions import to_sql
-from dife_scanner.store.fields import Kind
 from dife_scanner.store.findings import FINDING_COLUMNS
 from dife_scanner.store.matching import holds, selected
 from dife_scanner.store.query import COMPARISONS, Part, Query, Term, Value, grouped, query_of
@@ -35,6 +34,7 @@ PIECES = (
     "\0",
     "\U0001f600",
     "NULL",
+    "face",
 )
 
 some_text = st.lists(st.sampled_from(PIECES), max_size=3).map("".join)
@@ -52,6 +52,7 @@ some_time = st.sampled_from(
 ROW = {
     **dict.fromkeys(("repo_id", "kind", "trigger", "source", "target", "reason"), some_text),
     **dict.fromkeys(("created_at", "last_seen_at"), some_time),
+    "revision": st.one_of(some_text, st.sampled_from(["", "face0", "FACE1"])),
     "interfaces": some_list,
     "score": some_number,
     "p_value": some_number,
@@ -59,14 +60,11 @@ ROW = {
 }
 rows = st.lists(st.fixed_dictionaries(ROW), min_size=1, max_size=4)
 
-TEXT_FIELDS = [
-    name for name, column in FINDING_COLUMNS.items() if column.kind in (Kind.TEXT, Kind.LIST)
-]
 value = st.builds(Value, some_text, st.booleans())
 negated = st.booleans()
 text_terms = st.builds(
     lambda field, values, negated: Term(tuple(values), field, negated),
-    st.sampled_from(["repo", "interface", "reason", "trigger", "triage"]),
+    st.sampled_from(["repo", "interface", "reason", "trigger", "revision"]),
     st.lists(value, min_size=1, max_size=2),
     negated,
 )
@@ -138,14 +136,17 @@ def put(database: sqlite3.Connection, number: int, row: dict[str, Any]) -> None:
 
 
 @settings(max_examples=150)
-@given(rows, queries)
+@given(rows, queries, st.sampled_from([0, 2, -1]))
 def test_sql_chooses_what_the_slow_evaluator_chooses(
-    database: sqlite3.Connection, rows: list[dict[str, Any]], query: Query
+    database: sqlite3.Connection, rows: list[dict[str, Any]], query: Query, taken: int
 ) -> None:
+    """`taken` rows are in the index; the others wait."""
     database.execute("BEGIN")
     try:
         for number, row in enumerate(rows):
             put(database, number, row)
+        for texts in trigrams._ALL:
+            trigrams._take(database, texts, taken)
         held = database.execute(f"SELECT {selected(FINDING_COLUMNS)} FROM findings AS f").fetchall()
         expected = {row["id"] for row in held if holds(query, dict(row), FINDING_COLUMNS, now=NOW)}
         for indexed in (True, False):

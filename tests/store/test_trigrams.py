@@ -10,7 +10,7 @@ import pytest
 from store_records import make_finding, put_finding
 
 from dife_scanner.records import TriageState
-from dife_scanner.store import Store, findings, models, open_store, trigrams
+from dife_scanner.store import Store, findings, models, open_store, polls, trigrams
 from dife_scanner.store.conditions import to_sql
 from dife_scanner.store.findings import FINDING_COLUMNS
 from dife_scanner.store.models import MODEL_COLUMNS
@@ -24,7 +24,14 @@ def without_trigrams(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyP
     yield monkeypatch
 
 
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No row waits for the index to have company."""
+    monkeypatch.setattr(trigrams, "MOST_WAITING", 0)
+
+
 def indexed_words(store: Store, word: str) -> set[str]:
+    """Findings that the index itself names, those that wait left out."""
     rows = store.read(
         "SELECT key FROM findings_numbers WHERE number IN"
         " (SELECT rowid FROM findings_texts WHERE findings_texts MATCH ?)",
@@ -37,30 +44,51 @@ def found(store: Store, filter: str) -> set[str]:
     return {one.fingerprint for one in findings.findings(store, filter=filter)}
 
 
-def test_writes_keep_the_index_in_step(store: Store) -> None:
+def test_what_is_written_is_found_before_and_after_it_is_indexed(
+    store: Store, at_once: None
+) -> None:
     put_finding(store, make_finding("fp1:a", repo="org/clip-one"))
-    assert indexed_words(store, "clip-one") == {"fp1:a"}
+    assert (found(store, "clip-one"), indexed_words(store, "clip-one")) == ({"fp1:a"}, set())
+    store.index_texts()
+    assert found(store, "clip-one") == indexed_words(store, "clip-one") == {"fp1:a"}
     findings.triage(store, "fp1:a", TriageState.CONFIRMED, actor="ada")
-    assert indexed_words(store, "confirmed") == {"fp1:a"}
+    assert found(store, "confirmed") == found(store, "!triage:new") == {"fp1:a"}
+    polls.beat(store, "watcher", 1, "")
+    assert found(store, "confirmed") == indexed_words(store, "confirmed") == {"fp1:a"}
+    assert found(store, "moves") == {"fp1:a"}
     with store.atomic("test"):
         store.write("UPDATE findings SET reason = 'another sentence'")
-        store.write("UPDATE findings SET fingerprint = 'fp1:b' WHERE 0")
-    assert indexed_words(store, "another sent") == {"fp1:a"}
-    assert indexed_words(store, "moves cat") == set()
+    store.index_texts()
+    assert found(store, "moves") == indexed_words(store, "moves") == set()
     assert store.read("PRAGMA quick_check") == [{"quick_check": "ok"}]
 
 
-def test_a_row_that_goes_leaves_the_index(store: Store) -> None:
+def test_a_row_that_goes_leaves_the_index(store: Store, at_once: None) -> None:
     with store.atomic("test"):
         store.write(
             "INSERT INTO findings VALUES ('k', 'org/gone', '', 0, '', '', '', '', '', '', '', '', '[]', '', NULL,"
             " 'new', '', '')"
         )
+    store.index_texts()
     assert indexed_words(store, "gone") == {"k"}
     with store.atomic("test"):
         store.write("DELETE FROM findings")
     assert indexed_words(store, "gone") == set()
     assert store.read("SELECT * FROM findings_numbers") == []
+
+
+def test_an_index_that_is_mostly_of_the_past_is_made_anew(
+    store: Store, home: Path, at_once: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trigrams, "_MOST_OLD_NUMBERS", 3)
+    put_finding(store, make_finding("fp1:a", repo="org/clip-one"))
+    for number in range(5):
+        with store.atomic("test"):
+            store.write("UPDATE findings SET reason = ?", (f"sentence {number}",))
+        store.index_texts()
+    with open_store(home) as opened:
+        assert opened.read("SELECT number FROM findings_numbers") == [{"number": 1}]
+        assert found(opened, "sentence") == indexed_words(opened, "sentence 4") == {"fp1:a"}
 
 
 def test_the_numbers_survive_a_vacuum(store: Store, home: Path) -> None:
@@ -93,6 +121,7 @@ def test_an_old_home_gets_its_index_when_it_is_opened_even_for_reading(
 def test_a_making_that_breaks_off_leaves_what_was_there(store: Store, home: Path) -> None:
     put_finding(store, make_finding("fp1:a", repo="org/clip-one"))
     with sqlite3.connect(home / "dife.db", isolation_level=None) as other:
+        trigrams.make(other)
         steps = iter(range(10_000))
         other.set_progress_handler(lambda: next(steps) > 40, 50)
         with pytest.raises(sqlite3.OperationalError, match="interrupted"):
@@ -102,21 +131,31 @@ def test_a_making_that_breaks_off_leaves_what_was_there(store: Store, home: Path
     assert indexed_words(store, "clip-one") == {"fp1:a"}
 
 
-def test_without_the_tokenizer_everything_works_and_later_the_index_is_made_anew(
-    store: Store, home: Path, without_trigrams: pytest.MonkeyPatch
+def test_without_the_tokenizer_everything_works_and_later_the_index_goes_on(
+    store: Store, home: Path, at_once: None, without_trigrams: pytest.MonkeyPatch
 ) -> None:
     put_finding(store, make_finding("fp1:a", repo="org/clip-one"))
-    store.close()
     with open_store(home) as opened:
-        assert not opened.read("SELECT 1 FROM sqlite_master WHERE name GLOB '*_texts_insert'")
+        assert not trigrams.is_in_step(opened.read)
         put_finding(opened, make_finding("fp1:b", repo="org/clip-two"))
         assert found(opened, "clip-two") == {"fp1:b"}
         assert "row by row" in trigrams.described()
     without_trigrams.undo()
     with open_store(home) as opened:
+        opened.index_texts()
         assert trigrams.is_in_step(opened.read)
-        assert indexed_words(opened, "clip") == {"fp1:a", "fp1:b"}
-        assert "trigrams" in trigrams.described()
+        assert found(opened, "clip-two") == {"fp1:b"}
+
+
+def test_a_home_made_without_the_tokenizer_gets_its_index_later(
+    home: Path, without_trigrams: pytest.MonkeyPatch
+) -> None:
+    with open_store(home) as opened:
+        put_finding(opened, make_finding("fp1:a", repo="org/clip-one"))
+        assert not opened.read("SELECT 1 FROM sqlite_master WHERE name GLOB 'findings_*s_*'")
+    without_trigrams.undo()
+    with open_store(home) as opened:
+        assert indexed_words(opened, "clip-one") == {"fp1:a"}
 
 
 @pytest.mark.parametrize(
