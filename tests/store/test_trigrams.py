@@ -184,3 +184,17 @@ def test_models_are_found_by_the_texts_of_all_their_tables(store: Store) -> None
     assert models.count_models(store, filter="!confirmed") == 1
     first = models.model_rows(store, filter="clip-one")[0]
     assert models.model_row(store, first.job.id) == first
+
+
+@pytest.mark.parametrize(
+    ("column", "text"), [("reason", "cut\0 off-here"), ("revision", "refs/off-here")]
+)
+def test_a_row_that_the_index_cannot_know_whole_is_still_found(
+    store: Store, at_once: None, column: str, text: str
+) -> None:
+    put_finding(store, make_finding("fp1:a"))
+    with store.atomic("test"):
+        store.write(f"UPDATE findings SET {column} = ?", (text,))
+    store.index_texts()
+    assert store.read("SELECT taken, whole FROM findings_numbers") == [{"taken": 1, "whole": 0}]
+    assert found(store, "off-here") == {"fp1:a"}
