@@ -54,10 +54,11 @@ MODEL_COLUMNS = {
 }
 """Fields that a filter over discovered revisions knows."""
 
-_TABLES = (
+TABLES = (
     "FROM jobs AS j LEFT JOIN audits AS a ON a.id = j.audit_id "
     "LEFT JOIN findings AS f ON f.fingerprint = j.fingerprint"
 )
+"""What `MODEL_COLUMNS` are columns of."""
 
 
 def model_rows(
@@ -67,7 +68,7 @@ def model_rows(
     where, parameters = condition(store, filter, MODEL_COLUMNS)
     rows = store.read(
         "SELECT j.*, a.verdict, a.carrier, a.channel, a.trigger, a.target, a.interfaces, a.reference"
-        f" {_TABLES} WHERE {where} ORDER BY j.id DESC LIMIT ? OFFSET ?",
+        f" {TABLES} WHERE {where} ORDER BY j.id DESC LIMIT ? OFFSET ?",
         (*parameters, sql_limit(limit), offset),
     )
     return [_to_model_row(row) for row in rows]
@@ -87,7 +88,7 @@ def why_matched(store: Store, job_id: int, filter: str) -> tuple[str, ...]:
     Raises `QueryError`.
     """
     rows = store.read(
-        f"SELECT {matching.selected(MODEL_COLUMNS)} {_TABLES} WHERE j.id = ?", (job_id,)
+        f"SELECT {matching.selected(MODEL_COLUMNS)} {TABLES} WHERE j.id = ?", (job_id,)
     )
     if not rows:
         return ()
@@ -98,7 +99,7 @@ def why_matched(store: Store, job_id: int, filter: str) -> tuple[str, ...]:
 def count_models(store: Store, *, filter: str = "") -> int:
     """Count the lines that `model_rows` would give without a limit. Raises `QueryError`."""
     where, parameters = condition(store, filter, MODEL_COLUMNS)
-    rows = store.read(f"SELECT count(*) AS n {_TABLES} WHERE {where}", parameters)
+    rows = store.read(f"SELECT count(*) AS n {TABLES} WHERE {where}", parameters)
     return int(rows[0]["n"])
 
 
