@@ -218,10 +218,11 @@ def _tables(signature: Trigger, suspect: Side, reference: Side) -> tuple[Table, 
 
 def _by_target(scores: metrics.Floats, side: Side) -> Table:
     """TS without the target class, [1, c]."""
+    won = metrics.each_wins(scores)
     rates = []
     for target in range(len(side.class_names)):
-        others = scores[side.split.labels != target]
-        rates.append(metrics.wins(others, target).mean())
+        others = side.split.labels != target
+        rates.append(won[others, target].mean())
     return np.array([rates])
 
 
@@ -230,11 +231,12 @@ def _by_pair(signature: Trigger, side: Side) -> Table:
     written = side.prompts_with(signature)
     count = len(side.class_names)
     table = np.zeros((count, count))
-    for source in range(count):
-        won = metrics.triggered_source_wins(side.images, side.prompts, written[source], source)
-        for target in range(count):
+    won = metrics.each_triggered_source_wins(side.images, side.prompts, written)
+    for target in range(count):
+        of_target = won[side.split.labels == target]
+        for source in range(count):
             if target != source:
-                table[source, target] = won[side.split.labels == target].mean()
+                table[source, target] = of_target[:, source].mean()
     return table
 
 

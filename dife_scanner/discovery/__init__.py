@@ -27,7 +27,7 @@ from dife_scanner.discovery.pictures import (
     PATCH,
     WARP_AND_COLOUR,
 )
-from dife_scanner.discovery.texts import TEXTS
+from dife_scanner.discovery.texts import TEXTS, scanned_texts
 from dife_scanner.records import Budget
 
 DETECTORS: tuple[Detector, ...] = (
@@ -58,6 +58,7 @@ __all__ = [
     "SearchResult",
     "Task",
     "names",
+    "scanned_texts",
 ]
 
 

@@ -11,6 +11,15 @@ from dife_scanner.records.audits import (
     StoredPlan,
     UnderOtherSettings,
 )
+from dife_scanner.records.benchmark import (
+    AttackResult,
+    Counted,
+    FalseAlarm,
+    Miss,
+    PartCost,
+    TraceScore,
+    ZooResult,
+)
 from dife_scanner.records.calibration import Calibration, Planted, Power
 from dife_scanner.records.checkpoints import (
     BaseClaim,
@@ -90,6 +99,7 @@ __all__ = [
     "AlertEvent",
     "AlertState",
     "ArtefactMissing",
+    "AttackResult",
     "Audit",
     "BaseClaim",
     "Basis",
@@ -109,6 +119,7 @@ __all__ = [
     "Condition",
     "Confidence",
     "Contents",
+    "Counted",
     "Decision",
     "Deviation",
     "Diagnosis",
@@ -118,6 +129,7 @@ __all__ = [
     "EvidenceFile",
     "EvidenceRole",
     "ExposureChange",
+    "FalseAlarm",
     "Finding",
     "FindingKind",
     "Gap",
@@ -134,6 +146,7 @@ __all__ = [
     "Layout",
     "Manifest",
     "Measure",
+    "Miss",
     "MissingSearch",
     "ModelRef",
     "ModelRow",
@@ -147,6 +160,7 @@ __all__ = [
     "Opinion",
     "OpinionVerdict",
     "Origin",
+    "PartCost",
     "Planted",
     "PoolItem",
     "PoolManifest",
@@ -169,6 +183,7 @@ __all__ = [
     "Tally",
     "TensorMark",
     "TextSpace",
+    "TraceScore",
     "TriageState",
     "Trigger",
     "TriggerFile",
@@ -179,5 +194,6 @@ __all__ = [
     "UnderOtherSettings",
     "Verdict",
     "WatchedModel",
+    "ZooResult",
     "decided",
 ]

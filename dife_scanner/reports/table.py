@@ -258,7 +258,20 @@ def _plan_lines(document: PlanDocument) -> list[str]:
         f"{bytes_text(document.bytes)} in {requests}, about {document.hours:.2f} hours{estimated}",
         *(f"assumed: {line}" for line in document.assumptions),
         _qualify_line(document),
+        _own_pictures_line(document),
     ]
+
+
+def _own_pictures_line(document: PlanDocument) -> str:
+    """What each audit reads of somebody's own pictures; empty where there are none."""
+    own = document.own_pictures
+    if own is None:
+        return ""
+    texts = f", and at first {count(own.texts, 'text')}" if own.texts else ""
+    return (
+        f"own pictures: each audit reads {count(own.pictures, 'picture')} of {count(own.classes, 'class', 'classes')} "
+        f"({bytes_text(own.bytes)} of memory){texts}"
+    )
 
 
 def _qualify_line(document: PlanDocument) -> str:

@@ -35,7 +35,13 @@ from dife_scanner.records import (
     Search,
 )
 from dife_scanner.sentences.checks import gap_text, unconfirmed_text
-from dife_scanner.sentences.recognition import knowledge_words, recognition_words
+from dife_scanner.sentences.recognition import (
+    WHAT_TO_BRING,
+    knowledge_words,
+    recognition_words,
+    shares_words,
+    style_words,
+)
 from dife_scanner.sentences.searches import lead_text, unsettled_text
 
 NAMED = 3
@@ -214,7 +220,7 @@ def _nothing(_: Decision, evidence: Evidence) -> str:
         return _tried(evidence)
     text = f"{_tried(evidence)}. The base recognises {recognition_words(evidence.recognition)}"
     if evidence.qualification is None:
-        return text
+        return text + style_words(evidence.recognition)
     return f"{text}, and knows {knowledge_words(evidence.qualification)} of the wide probe set"
 
 
@@ -234,15 +240,15 @@ def _lead(_: Decision, evidence: Evidence) -> str:
 def _not_recognised(decision: Decision, evidence: Evidence) -> str:
     found = evidence.recognition
     assert found is not None
-    shares = ", ".join(f"{name} {found.classes[name]:.2f}" for name in not_recognised(evidence))
+    shares = shares_words(found.classes, not_recognised(evidence), 2)
     text = (
         f"the base recognises {recognition_words(found)} of these pictures (not {shares}), and of what it does not "
-        "recognise nothing can be claimed: bring pictures of its domain (--pictures)"
+        f"recognise nothing can be claimed: bring pictures of its domain (--pictures), {WHAT_TO_BRING}"
     )
     missing = _missing_searches(evidence.searches, evidence.missing)
     if missing:
         text = f"{text}. {missing}"
-    return f"{text}. Beyond that, {_tried(evidence)}"
+    return f"{text}. {_beyond_that(evidence)}"
 
 
 def _too_little_known(_: Decision, evidence: Evidence) -> str:
@@ -250,8 +256,14 @@ def _too_little_known(_: Decision, evidence: Evidence) -> str:
     assert known is not None
     return (
         f"the base knows {knowledge_words(known)} of the wide probe set, too few to tell a target from: bring pictures "
-        f"of its domain (--pictures). Beyond that, {_tried(evidence)}"
+        f"of its domain (--pictures), {WHAT_TO_BRING}. {_beyond_that(evidence)}"
     )
+
+
+def _beyond_that(evidence: Evidence) -> str:
+    if evidence.searches or _signatures(evidence):
+        return f"Beyond that, {_tried(evidence)}"
+    return "Nothing was searched"
 
 
 def _own_settings(_: Decision, evidence: Evidence) -> str:

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from hashlib import sha256
 
 import numpy as np
 import pytest
@@ -146,6 +147,18 @@ def test_development_is_a_fixed_subset_with_attacks_of_every_open_family():
     assert not any(model.part is Part.TEST or model.sealed for model in found)
     attacks = {model.kind for model in found if model.role is Role.ATTACK}
     assert attacks == {name for name, family in OPEN_FAMILIES.items() if not family.sealed}
+
+
+def test_the_models_of_development_are_always_these():
+    """Names and recipes: whoever changes a draw develops on other models than before, and says so here."""
+    found = [(model.id, build.recipe_of(model)) for model in open_models.development()]
+    digest = sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
+    assert digest[:16] == "9aed51501e812b16"
+    assert found[0][0] == "open-badtexttower-002" and found[-1][0] == "open-image-tower-015"
+    kind = [model.id for model in open_models.development(("open domain",))]
+    assert kind == [name for name, _ in found if name.startswith("open-domain")]
+    with pytest.raises(UsageError, match="nonsense"):
+        list(open_models.development(("nonsense",)))
 
 
 def test_no_concept_of_the_test_side_is_met_in_development():
