@@ -149,7 +149,8 @@ def test_development_is_a_fixed_subset_with_attacks_of_every_open_family():
     assert len(found) == open_models.DEVELOPMENT
     assert not any(model.part is Part.TEST or model.sealed for model in found)
     attacks = {model.kind for model in found if model.role is Role.ATTACK}
-    assert attacks == {name for name, family in OPEN_FAMILIES.items() if not family.sealed}
+    fixed = {name for name, family in OPEN_FAMILIES.items() if not family.sealed}
+    assert attacks == fixed - open_models.CAME_LATER
 
 
 def test_the_models_of_development_are_always_these():

@@ -27,6 +27,8 @@ ONLY_TEST_RUNS = 14
 """… and of those that are in test alone."""
 DEVELOPMENT = 120
 """Models that detectors are developed on: always the same ones."""
+CAME_LATER = frozenset({"open-badencoder-no-concept"})
+"""Families from after these were fixed; none of theirs is among them."""
 
 
 def plan(only: Sequence[str] = (), *, sealed: bool = True) -> Iterator[Model]:
@@ -53,7 +55,7 @@ def _names() -> set[str]:
 
 def _developed_on() -> Iterator[Model]:
     for model in plan((Role.ATTACK,), sealed=False):
-        if model.part is Part.FIT:
+        if model.part is Part.FIT and model.kind not in CAME_LATER:
             yield model
     for model in plan((Role.BENIGN,)):
         if model.part is not Part.TEST:
