@@ -15,6 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from dife_scanner.audit.plan import AUDIT_VERSION
 from dife_scanner.store import open_store, trigrams
 from dife_scanner.store.conditions import to_sql
 from dife_scanner.store.findings import FINDING_COLUMNS
@@ -142,7 +143,7 @@ def rows(chance: random.Random, number: int) -> dict[str, dict[str, object]]:
         "identity": f"{number:016x}",
         "architecture": "ViT 64/16 w192 d6",
         "reference": "base-vit",
-        "audit_version": "dife-10",
+        "audit_version": AUDIT_VERSION,
         "budget": "quick",
         "seed": 0,
         "verdict": "flagged",
