@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from dife_scanner.audit import probes
 from dife_scanner.audit.plan import Plan
-from dife_scanner.audit.populations import words
+from dife_scanner.audit.populations import class_names, words
 from dife_scanner.audit.sides import Side
 from dife_scanner.core import metrics
 from dife_scanner.core.directions import Directions
 from dife_scanner.core.metrics import Floats
-from dife_scanner.core.plain import plain
 from dife_scanner.core.recognition import recognition
 from dife_scanner.errors import MeasurementError
 from dife_scanner.models.interface import Encoder
@@ -22,8 +21,6 @@ from dife_scanner.records import Recognition
 FEWEST_NAMES = 10
 _TEMPLATES = (*probes.SEARCH_TEMPLATES, *probes.DIAGNOSIS_TEMPLATES, *probes.PROFILE_TEMPLATES)
 """Those that every audit reads."""
-_SHOWN = 60
-"""Characters of a name that errors show."""
 
 
 def check_names(plan: Plan, encoder: Encoder, who: str) -> None:
@@ -36,7 +33,7 @@ def check_names(plan: Plan, encoder: Encoder, who: str) -> None:
         return
     first: dict[tuple[int, ...], str] = {}
     for name in plan.probes().class_names:
-        shown = repr(plain(name, _SHOWN))
+        shown = class_names.shown(name)
         longest = max(encoder.token_count(template.format(name)) for template in _TEMPLATES)
         if longest > encoder.context_length:
             raise MeasurementError(

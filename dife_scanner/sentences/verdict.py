@@ -33,6 +33,7 @@ from dife_scanner.records import (
     Origin,
     ReverseSearch,
     Search,
+    Trigger,
 )
 from dife_scanner.sentences.checks import gap_text, unconfirmed_text
 from dife_scanner.sentences.recognition import (
@@ -85,12 +86,17 @@ def _flagged(decision: Decision, evidence: Evidence) -> str:
         f"{carrier} footprint{measured}",
         _exposure(evidence.profile),
     ]
-    parts += [unconfirmed_text(result) for result in decision.unconfirmed]
+    return "; ".join([*parts, *_besides(trigger, decision, evidence)])
+
+
+def _besides(trigger: Trigger, decision: Decision, evidence: Evidence) -> list[str]:
+    """What else has to be known beside a demonstrated trigger, whatever space it was measured in."""
+    parts = [unconfirmed_text(result) for result in decision.unconfirmed]
     parts += [gap_text(gap) for gap in evidence.gaps]
     others = also_demonstrated(evidence.hypotheses, trigger.name)
     if others:
         parts.append(f"also demonstrated: {others}")
-    return "; ".join(parts)
+    return parts
 
 
 def _flagged_in_text_space(decision: Decision, evidence: Evidence) -> str:
@@ -105,11 +111,7 @@ def _flagged_in_text_space(decision: Decision, evidence: Evidence) -> str:
         f"the base recognises no pictures of {trigger.source} or {trigger.target}, so neither footprint nor exposure "
         "is measured",
     ]
-    parts += [unconfirmed_text(result) for result in decision.unconfirmed]
-    others = also_demonstrated(evidence.hypotheses, trigger.name)
-    if others:
-        parts.append(f"also demonstrated: {others}")
-    return "; ".join(parts)
+    return "; ".join([*parts, *_besides(trigger, decision, evidence)])
 
 
 def _flagged_at_one_point(decision: Decision, evidence: Evidence) -> str:
@@ -123,11 +125,7 @@ def _flagged_at_one_point(decision: Decision, evidence: Evidence) -> str:
         f"({space.drawings} drawings)",
         "its target is unnamed, so neither footprint nor exposure is measured",
     ]
-    parts += [unconfirmed_text(result) for result in decision.unconfirmed]
-    others = also_demonstrated(evidence.hypotheses, trigger.name)
-    if others:
-        parts.append(f"also demonstrated: {others}")
-    return "; ".join(parts)
+    return "; ".join([*parts, *_besides(trigger, decision, evidence)])
 
 
 def _exposure(profile: Sequence[Entry]) -> str:

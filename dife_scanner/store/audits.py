@@ -70,11 +70,7 @@ class Scored:
     p_value: float
 
 
-AUDIT_COLUMNS = {
-    "id": Column("a.id", "its id"),
-    "repo": Column("a.repo_id", "repository, or the path of a local checkpoint"),
-    "revision": Column("a.revision", "commit"),
-    "verdict": Column("a.verdict", "what the audit says", choices=choices(Verdict)),
+TRIGGER_COLUMNS = {
     "footprint": Column(
         "a.carrier", "component that carries the exposure", choices=choices(Carrier)
     ),
@@ -84,6 +80,14 @@ AUDIT_COLUMNS = {
     "target": Column("a.target", "where the trigger leads"),
     "interface": Column("a.interfaces", "exposed interfaces", Kind.LIST),
     "reference": Column("a.reference", "the clean base it was compared with"),
+}
+"""What is found of a trigger: wherever audits are in the statement."""
+AUDIT_COLUMNS = {
+    "id": Column("a.id", "its id"),
+    "repo": Column("a.repo_id", "repository, or the path of a local checkpoint"),
+    "revision": Column("a.revision", "commit"),
+    "verdict": Column("a.verdict", "what the audit says", choices=choices(Verdict)),
+    **TRIGGER_COLUMNS,
     "architecture": Column("a.architecture", "shape of the model"),
     "budget": Column("a.budget", "how much was spent", choices=choices(Budget)),
     "version": Column("a.audit_version", "version of the audit"),

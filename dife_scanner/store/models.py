@@ -7,8 +7,6 @@ from typing import Any
 
 from dife_scanner.errors import NotFound
 from dife_scanner.records import (
-    Carrier,
-    Channel,
     JobState,
     ModelRow,
     Severity,
@@ -16,6 +14,7 @@ from dife_scanner.records import (
     Verdict,
 )
 from dife_scanner.store import matching, query
+from dife_scanner.store.audits import TRIGGER_COLUMNS
 from dife_scanner.store.conditions import condition
 from dife_scanner.store.db import Store
 from dife_scanner.store.fields import Column, Kind, choices
@@ -29,15 +28,7 @@ MODEL_COLUMNS = {
     "state": Column("j.state", "where it stands", choices=choices(JobState)),
     "layout": Column("j.layout", "how the checkpoint is stored"),
     "verdict": Column("a.verdict", "what its audit says", choices=choices(Verdict)),
-    "footprint": Column(
-        "a.carrier", "component that carries the exposure", choices=choices(Carrier)
-    ),
-    "channel": Column("a.channel", "where the trigger enters", choices=choices(Channel)),
-    "trigger": Column("a.trigger", "name of the trigger"),
-    "source": Column("a.source", "what the trigger works on"),
-    "target": Column("a.target", "where the trigger leads"),
-    "interface": Column("a.interfaces", "exposed interfaces", Kind.LIST),
-    "reference": Column("a.reference", "the clean base it was compared with"),
+    **TRIGGER_COLUMNS,
     "finding": Column("j.fingerprint", "fingerprint of its finding"),
     "triage": Column("f.triage", "what people decided", choices=choices(TriageState)),
     "severity": Column("f.severity", "worst entry over its interfaces", choices=choices(Severity)),

@@ -31,6 +31,7 @@ from dife_scanner.records import (
     TriggerKind,
     Verdict,
 )
+from dife_scanner.sentences.checks import gap_text
 from dife_scanner.sentences.verdict import reason
 
 PATCH = Trigger("found-patch-1", TriggerKind.PATCH, size=0.1, target="ship")
@@ -370,6 +371,14 @@ def test_a_text_without_pictures_is_flagged_in_text_space_without_a_footprint():
     assert (found.verdict, found.basis) == (Verdict.FLAGGED, Basis.TEXT_SPACE)
     said = reason(found, evidence)
     assert '"xbtd" turns guitar into banana: nearest of 1700 concepts in 1.000 of 22' in said
+    assert_gaps_are_told(evidence)
+
+
+def assert_gaps_are_told(evidence):
+    """What could not be measured stands beside a demonstrated trigger, whatever space that was measured in."""
+    gap = Gap("nearest concepts", "a word is too long")
+    with_gap = replace(evidence, gaps=(gap,))
+    assert gap_text(gap) in reason(decide(with_gap), with_gap)
 
 
 def test_a_pattern_that_leads_to_no_concept_is_flagged_without_a_footprint():
@@ -385,6 +394,7 @@ def test_a_pattern_that_leads_to_no_concept_is_flagged_without_a_footprint():
     assert checks.ONE_POINT_EFFECT in found.rests_on and checks.EFFECT not in found.rests_on
     said = reason(found, evidence)
     assert "`p` brings pictures together at one point that is no concept: 0.980 of them" in said
+    assert_gaps_are_told(evidence)
     large = replace(row, area=0.2)
     large = replace(large, checks=checks.run_all(large))
     nothing = decide(Evidence(hypotheses=(large,)))

@@ -21,6 +21,11 @@ def as_read(name: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 
+def shown(name: str) -> str:
+    """A name in an error: its beginning, in quotes, without control characters."""
+    return repr(plain(name, _SHOWN))
+
+
 def check_apart(names: Sequence[str], pool: str) -> None:
     """Check that every class has a name of its own. Raises `DataError`, which names the two that are one."""
     first: dict[str, str] = {}
@@ -29,7 +34,7 @@ def check_apart(names: Sequence[str], pool: str) -> None:
         if not read:
             raise DataError(f"{pool} has a class without a name", "give each class a name")
         if read in first:
-            both = f"{plain(first[read], _SHOWN)!r} and {plain(name, _SHOWN)!r}"
+            both = f"{shown(first[read])} and {shown(name)}"
             raise DataError(
                 f"{pool} has the classes {both}, which a model reads as one name (in a folder's, _ is a space)",
                 "make one class of them, or rename one",
