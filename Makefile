@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 ONE_THREAD := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
 FOR_MINUTES = $(if $(MINUTES),--minutes $(MINUTES))
 
-.PHONY: demo test lint types contracts check peers scanners soak hostile fuzz bench bench-speed bench-zoo bench-real same-audits settings layouts bases reproduce wheel clean
+.PHONY: demo test lint types contracts check peers scanners soak hostile fuzz bench bench-speed bench-zoo bench-open bench-real same-audits settings layouts bases reproduce wheel clean
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -71,6 +71,12 @@ bench-zoo: $(VENV)/.installed  ## blind discovery on attacks and benign models; 
 	$(ONE_THREAD) $(BIN)/dife lab bench adaptive $(FOR_MINUTES)
 	$(ONE_THREAD) $(BIN)/dife lab bench rivals $(FOR_MINUTES)
 	$(BIN)/dife lab bench report --unseal
+	$(BIN)/dife lab bench zoos --unseal
+
+bench-open: $(VENV)/.installed  ## the same with any concept as source or target, and docs/detection-by-base.md; resumes, MINUTES=60 for each part
+	$(ONE_THREAD) $(BIN)/dife lab bench rows --any-concept $(FOR_MINUTES)
+	$(ONE_THREAD) $(BIN)/dife lab bench rows --any-concept --budget default --only open-dual-key $(FOR_MINUTES)
+	$(BIN)/dife lab bench zoos --unseal
 
 same-audits: $(VENV)/.installed  ## what a change moved: the fixed subset audited into AFTER=dir, compared with BEFORE=dir; resumes
 	$(BIN)/python benchmarks/same_audits.py build

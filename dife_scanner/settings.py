@@ -65,6 +65,8 @@ class Limits(_Section):
     request_seconds: Seconds = 20.0
     pass_seconds: Seconds = 1800.0
     download_seconds: Seconds = 6 * 3600.0
+    picture_classes: int = Field(default=200, gt=0)
+    """Of somebody's own labelled pictures: what is tried between classes grows faster than their number."""
 
 
 class Opinions(_Section):
@@ -406,6 +408,8 @@ _TEMPLATE = """\
 #request_seconds = 20.0
 #pass_seconds = 1800.0
 #download_seconds = 21600.0
+# Classes of your own labelled pictures (--pictures). Every class is tried as source and as target.
+#picture_classes = 200
 
 # Second opinions: other scanners of files, asked about each private copy, without network. What they say is kept with
 # the job and shown by `dife show --full`; it decides nothing.

@@ -19,6 +19,8 @@ for _name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE"):
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 # or every process would compile its modules, and rewrite the tests' asserts, anew
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+# a fork of a process in which torch has started more threads waits for them for ever
 
 LONGEST = (
     "badtexttower",

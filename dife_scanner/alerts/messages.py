@@ -22,6 +22,7 @@ from dife_scanner.alerts.rules import key
 from dife_scanner.core.plain import plain
 from dife_scanner.records import Alert, AlertEvent, Finding, FindingKind
 from dife_scanner.sentences.findings import finding_meaning, finding_title
+from dife_scanner.sentences.triggers import UNNAMED
 
 SUBJECT_PREFIX = "[DIFE] "
 MAIL_ENTRIES = 50
@@ -147,7 +148,7 @@ def _entry(finding: Finding) -> Entry:
         "Carrier": finding.carrier,
         "Enters through": finding.channel,
         "Trigger": finding.trigger,
-        "Source and target": _arrow(finding.source, finding.target),
+        "Source and target": _arrow(finding),
         "Exposed interfaces": ", ".join(finding.interfaces),
         "Found": f"{found_at} UTC",
     }
@@ -163,9 +164,12 @@ def _entry(finding: Finding) -> Entry:
     )
 
 
-def _arrow(source: str, target: str) -> str:
-    if source and target:
-        return f"{source} → {target}"
+def _arrow(finding: Finding) -> str:
+    target = finding.target
+    if finding.trigger and not target:
+        target = UNNAMED
+    if finding.source and target:
+        return f"{finding.source} → {target}"
     return target
 
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dife_scanner.app import own_pictures
 from dife_scanner.app.bases_to_fetch import BasesToFetch
 from dife_scanner.app.references import qualified
 from dife_scanner.app.wiring import hub
@@ -75,16 +76,24 @@ def _judged(found: Manifest, judge: Callable[[], None], bases: BasesToFetch) -> 
 
 
 def plan_targets(
-    settings: Settings, targets: Sequence[str], budget: Budget, *, blind: bool = True
+    settings: Settings,
+    targets: Sequence[str],
+    budget: Budget,
+    *,
+    seed: int = 0,
+    blind: bool = True,
+    pictures: str = "",
 ) -> PlanDocument:
     """Say what `dife scan` would fetch for these targets, and how long it would take.
 
-    `blind`: triggers that nobody described are searched for, which needs bases that are qualified.
+    `blind`: triggers that nobody described are searched for, which needs bases that are qualified. `pictures` are
+    labelled ones of somebody's own; raises what an audit would refuse them with.
     """
     from dife_scanner.audit import qualification
     from dife_scanner.hub.poll import BYTES_PER_SECOND, audit_words
     from dife_scanner.reports.as_json import PlanDocument
 
+    own = own_pictures.planned(settings, pictures, budget, seed, blind=blind)
     with open_home(settings) as store:
         known = references.references(store)
         audit_seconds = audits.usual_seconds(store, budget) or 0.0
@@ -107,12 +116,23 @@ def plan_targets(
         requests=sum(3 + len(manifest.files) for manifest in remote),
         hours=seconds / 3600,
         exact=True,
-        assumptions=(f"downloads at {BYTES_PER_SECOND / 1e6:g} MB/s", audit_words(audit_seconds)),
+        assumptions=(
+            f"downloads at {BYTES_PER_SECOND / 1e6:g} MB/s",
+            audit_words(audit_seconds),
+            *_pictures_words(pictures),
+        ),
         targets=planned,
         qualify=qualify,
         qualify_pictures=len(qualify) * sets.pictures if sets else 0,
         qualify_texts=len(qualify) * sets.texts if sets else 0,
+        own_pictures=own,
     )
+
+
+def _pictures_words(pictures: str) -> tuple[str, ...]:
+    if not own_pictures.is_to_be_fetched(pictures):
+        return ()
+    return (f"the data set {pictures} fits: it is fetched first, and was not looked at",)
 
 
 def _to_qualify(

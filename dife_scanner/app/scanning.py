@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dife_scanner.app.own_pictures import is_to_be_fetched
 from dife_scanner.app.wiring import hub
 from dife_scanner.records import Budget, Job
 from dife_scanner.settings import Settings
@@ -67,7 +68,7 @@ def scan_work(
         captions=data.captions,
         detectors=detectors,
     )
-    plan.read()
+    plan.read(settings.limits.picture_classes)
     check_known(plan, plan.probes().class_names)
     return default_work(settings, plan=plan, reference=reference)
 
@@ -102,12 +103,11 @@ def _pictures(settings: Settings, what: str) -> Path | None:
     """The folder or file of somebody's own pictures, fetched where `what` is the id of a data set; `None` for none."""
     from dife_scanner import secrets
     from dife_scanner.audit.populations import dataset
-    from dife_scanner.checkpoints import is_local
     from dife_scanner.hub.client import Hub
 
     if not what:
         return None
-    if is_local(what) or not dataset.is_id(what):
+    if not is_to_be_fetched(what):
         return Path(what).expanduser().resolve()
     secret = secrets.secret("hf-token", settings.home)
     token = secret.value if secret else None

@@ -6,7 +6,7 @@ the reference's never encodes a picture of its own. What a reference paid for is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from hashlib import blake2b
 from pathlib import Path
 
@@ -41,6 +41,15 @@ class Memory:
     @property
     def distinct(self) -> int:
         return len(self._computed)
+
+    def computed(self, towers: Container[str]) -> int:
+        """Distinct inputs that went through one of these towers."""
+        return sum(tower in towers for tower, _ in self._computed)
+
+    def computed_texts(self, texts: Iterable[str]) -> int:
+        """How many of these texts went through a tower, each once per tower."""
+        digests = set(map(_text_digest, texts))
+        return sum(digest in digests for _, digest in self._computed)
 
     def rows(self, tower: str) -> dict[bytes, Embeddings]:
         """Input digest -> embedding [d], of everything this tower has encoded."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
-from dife_scanner.audit import faults, hypotheses, text_space
+from dife_scanner.audit import faults, hypotheses, picture_space, text_space
 from dife_scanner.audit.sides import Side, readout
 from dife_scanner.audit.stages import Splits
 from dife_scanner.core import checks, metrics
@@ -105,11 +105,14 @@ class CleanReferences:
     def _in(self, side: Side, row: Hypothesis, name: str, distance: float) -> InCleanReference:
         success = self._success(row.trigger, side)
         clean = self._clean(row.trigger, side)
-        lift = success - max(row.reference or 0.0, clean)
+        in_base = row.reference if row.picture_space is None else row.picture_space.reference
+        lift = success - max(in_base or 0.0, clean)
         return InCleanReference(name, distance, round(success, 6), round(lift, 6))
 
     def _success(self, trigger: Trigger, side: Side) -> float:
-        """Attack success rate: TS without the target class, or QHR; in text space where no picture shows the target."""
+        """Attack success rate: TS without the target class, or QHR; without pictures, that of embedding space."""
+        if trigger.unnamed_target:
+            return picture_space.rate(trigger, self._searched(side), side)
         own = self._among(side, trigger)
         if own is None:
             return self._in_text_space(trigger, side)
@@ -117,6 +120,9 @@ class CleanReferences:
         return float(outcomes.mean())
 
     def _clean(self, trigger: Trigger, side: Side) -> float:
+        if trigger.unnamed_target:
+            point = picture_space.one_point(trigger, self._searched(side))
+            return float(point.came(side.images).mean())
         own = self._among(side, trigger)
         return hypotheses.clean_rate(own, _without_mechanism(trigger)) if own is not None else 0.0
 
@@ -129,6 +135,12 @@ class CleanReferences:
             return None
         split = own.test.suspect.split
         return Side(side.encoder, split, own.data.class_names, side.templates)
+
+    def _searched(self, side: Side) -> Side:
+        """A reference on the pictures searched on."""
+        assert self._splits is not None
+        train = self._splits.train.suspect
+        return Side(side.encoder, train.split, train.class_names, side.templates)
 
     def _in_text_space(self, trigger: Trigger, side: Side) -> float:
         assert self._splits is not None

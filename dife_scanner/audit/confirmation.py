@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from dife_scanner.audit import among_concepts, faults, hypotheses, recovery, text_space
+from dife_scanner.audit import (
+    among_concepts,
+    faults,
+    hypotheses,
+    picture_space,
+    recovery,
+    text_space,
+)
 from dife_scanner.audit.sides import Pair, Side, readout, reads_hit_rate
 from dife_scanner.audit.stages import Splits
 from dife_scanner.core import metrics
@@ -16,9 +23,11 @@ def tested(candidate: Candidate, splits: Splits, seed: int, gaps: faults.Gaps) -
     """The candidate on drawings and templates that no search saw, with its interval over the base.
 
     What leads beyond the labelled classes is measured further: a text in text space, and there alone where its target
-    has no pictures; what is put on pictures among all concepts.
+    has no pictures; what is put on pictures among all concepts, or in picture space where its target has no name.
     """
     trigger = candidate.trigger
+    if trigger.unnamed_target:
+        return _in_picture_space(candidate, splits, seed, gaps)
     own = splits.among(trigger.source, trigger.target)
     measured = Hypothesis(trigger, candidate.effect)
     if own is not None:
@@ -53,6 +62,26 @@ def _beyond_classes(
             None,
         )
     return replace(measured, beyond_classes=True, among_concepts=among)
+
+
+def _in_picture_space(
+    candidate: Candidate, splits: Splits, seed: int, gaps: faults.Gaps
+) -> Hypothesis:
+    """A pattern whose target has no name: no class and no concept is what pictures come to."""
+    trigger = candidate.trigger
+    found = gaps.attempt(
+        f"`{trigger.name}` in picture space",
+        lambda: picture_space.measure(trigger, splits.train, splits.test, seed),
+        None,
+    )
+    return Hypothesis(
+        trigger,
+        candidate.effect,
+        origin=Origin.DISCOVERED,
+        area=candidate.area,
+        picture_space=found,
+        beyond_classes=True,
+    )
 
 
 def _on_pictures(candidate: Candidate, test: Pair[Side], seed: int) -> Hypothesis:

@@ -93,7 +93,9 @@ def _examples(side: Side, trigger: Trigger) -> list[int]:
 
 
 def _won(side: Side, trigger: Trigger) -> list[int]:
-    """Positions of the pictures that the trigger wins, in order."""
+    """Positions of the pictures that the trigger wins, in order; all of them where its target has no name."""
+    if trigger.unnamed_target:
+        return list(range(len(side.split.labels)))
     outcomes, _ = readout(side, side, trigger, with_target=False)
     positions = cases(side, trigger, with_target=False)
     return [int(at) for at in positions[outcomes > 0.5]]

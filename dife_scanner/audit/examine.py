@@ -65,7 +65,7 @@ def examine(stage: Stage, strongest: Hypothesis) -> Examined:
     What a fault keeps from being done is a gap. Only errors of whoever named the trigger are raised.
     """
     if strongest.without_pictures:
-        return _examined_in_text_space(stage, strongest)
+        return _examined_without_pictures(stage, strongest)
     gaps = Gaps()
     trigger = strongest.trigger
     splits = stage.splits.for_trigger(trigger)
@@ -104,18 +104,22 @@ def examine(stage: Stage, strongest: Hypothesis) -> Examined:
     )
 
 
-def _examined_in_text_space(stage: Stage, strongest: Hypothesis) -> Examined:
-    """What is known of a text whose target no picture shows: neither footprint nor interface can be measured."""
+def _examined_without_pictures(stage: Stage, strongest: Hypothesis) -> Examined:
+    """What is known of a trigger whose target no picture shows: neither footprint nor interface can be measured."""
     gaps = Gaps()
     trigger = strongest.trigger
-    landing = gaps.attempt(
-        "direction of the trigger", lambda: evidence.landing(trigger, stage.splits.test), ()
-    )
+    test = stage.splits.test
+    pictures: tuple[evidence.Stored, ...] = ()
+    if strongest.picture_space is not None:
+        pictures = gaps.attempt(
+            "pictures of the trigger", lambda: evidence.pictures(test.suspect, trigger), ()
+        )
+    landing = gaps.attempt("direction of the trigger", lambda: evidence.landing(trigger, test), ())
     return Examined(
         trigger=trigger,
         condition=trigger.condition(),
-        effect=strongest.text_space.effect if strongest.text_space is not None else None,
-        files=landing,
+        effect=strongest.space.effect if strongest.space is not None else None,
+        files=(*pictures, *landing),
         gaps=gaps.found,
     )
 

@@ -186,22 +186,29 @@ def corrected(results: Sequence[Hypothesis]) -> tuple[Hypothesis, ...]:
     """The same results with Holm's correction over all that pictures show; what was measured in text space is corrected
     over all of that.
     """
-    on_pictures = [row.p_value for row in results if not row.without_pictures]
+    on_pictures = [row.p_value for row in results if _shown(row)]
     adjusted = iter(holm(on_pictures))
     rows = []
     for row in results:
-        rows.append(row if row.without_pictures else replace(row, p_holm=next(adjusted)))
+        rows.append(replace(row, p_holm=next(adjusted)) if _shown(row) else row)
     return text_space.corrected(rows)
 
 
+def _shown(row: Hypothesis) -> bool:
+    """Whether its target is one that pictures can show."""
+    return not row.without_pictures and not row.trigger.unnamed_target
+
+
 def by_effect(results: Sequence[Hypothesis]) -> tuple[Hypothesis, ...]:
-    """The measured hypotheses, demonstrated ones first, then by their effect on held-out drawings, then by p.
+    """The measured hypotheses, demonstrated ones first, then those whose target has a name, then by their effect on
+    held-out drawings, then by p.
 
     A small p-value says how sure an effect is, which grows with the drawings, and not how large it is.
     """
 
-    def rank(row: Hypothesis) -> tuple[bool, float, float]:
-        return not checks.demonstrated(row.checks), -row.lift, row.p_holm
+    def rank(row: Hypothesis) -> tuple[bool, bool, float, float]:
+        demonstrated = checks.demonstrated(row.checks)
+        return not demonstrated, row.trigger.unnamed_target, -row.lift, row.p_holm
 
     measured = [row for row in results if row.suspect is not None or row.without_pictures]
     return tuple(sorted(measured, key=rank))
@@ -218,10 +225,11 @@ def _tables(signature: Trigger, suspect: Side, reference: Side) -> tuple[Table, 
 
 def _by_target(scores: metrics.Floats, side: Side) -> Table:
     """TS without the target class, [1, c]."""
+    won = metrics.each_wins(scores)
     rates = []
     for target in range(len(side.class_names)):
-        others = scores[side.split.labels != target]
-        rates.append(metrics.wins(others, target).mean())
+        others = side.split.labels != target
+        rates.append(won[others, target].mean())
     return np.array([rates])
 
 
@@ -230,11 +238,12 @@ def _by_pair(signature: Trigger, side: Side) -> Table:
     written = side.prompts_with(signature)
     count = len(side.class_names)
     table = np.zeros((count, count))
-    for source in range(count):
-        won = metrics.triggered_source_wins(side.images, side.prompts, written[source], source)
-        for target in range(count):
+    won = metrics.each_triggered_source_wins(side.images, side.prompts, written)
+    for target in range(count):
+        of_target = won[side.split.labels == target]
+        for source in range(count):
             if target != source:
-                table[source, target] = won[side.split.labels == target].mean()
+                table[source, target] = of_target[:, source].mean()
     return table
 
 

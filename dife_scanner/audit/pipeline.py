@@ -17,6 +17,7 @@ from dife_scanner.audit.both_settings import audit_both, deviations_of
 from dife_scanner.audit.cache import Memory
 from dife_scanner.audit.examine import Examined, examine
 from dife_scanner.audit.interfaces import extend, named
+from dife_scanner.audit.own_classes import check_names
 from dife_scanner.audit.plan import AUDIT_VERSION, Plan, identity
 from dife_scanner.audit.relate import Relation, Twin, relate, with_casts
 from dife_scanner.audit.report import Measured, Outcome, Report, versions
@@ -72,14 +73,23 @@ def forget(_: Outcome) -> None:
     """Keep nothing before the audit is over."""
 
 
-def run(request: Request, progress: Progress = SILENT, keep: Keep = forget) -> Outcome:
-    """Load the suspect and its reference, audit, and return record and evidence. This is what an audit child runs."""
+def run(
+    request: Request,
+    progress: Progress = SILENT,
+    keep: Keep = forget,
+    memory: Memory | None = None,
+) -> Outcome:
+    """Load the suspect and its reference, audit, and return record and evidence. This is what an audit child runs.
+
+    `memory`: one of the caller's own, who wants to know afterwards what was encoded.
+    """
     progress("loading", note=str(request.ref))
     for path in request.plan.extensions:
         extend(path)
     base = request.reference
     if base is None:
-        return audit(_suspect(request, _alone_under(request)), None, request, progress)
+        suspect = _suspect(request, _alone_under(request))
+        return audit(suspect, None, request, progress, memory=memory)
     request = replace(request, deviations=deviations_of(request))
 
     def under(settings: SettingsOf) -> Outcome:
@@ -91,7 +101,7 @@ def run(request: Request, progress: Progress = SILENT, keep: Keep = forget) -> O
         if not request.deviations:
             known = with_casts(known, base, reference.cast_towers)
         asked = replace(request, settings=settings, known=known)
-        return audit(suspect, reference, asked, progress, keep)
+        return audit(suspect, reference, asked, progress, keep, memory)
 
     if request.own_settings_problem:
         request = _with_note(request, problem_note(request.own_settings_problem, base.name))
@@ -143,6 +153,7 @@ def audit(
     request: Request,
     progress: Progress = SILENT,
     keep: Keep = forget,
+    memory: Memory | None = None,
 ) -> Outcome:
     """Audit a loaded suspect against a loaded reference.
 
@@ -150,7 +161,7 @@ def audit(
     encoded. Without a reference whose tensors have the same shapes, or where no tower comes from it, it is
     `inconclusive` (unknown base), whatever a search without one came to.
     """
-    memory = Memory(request.cache)
+    memory = Memory(request.cache) if memory is None else memory
     report = Report(request, suspect, memory)
     relation = relate(suspect, reference, request, memory)
     request = with_tokenizers_compared(relation.request, suspect, reference)
@@ -207,6 +218,7 @@ def _measured_alone(only: Stage) -> Measured:
     train = only.splits.train.suspect
     test = only.splits.test.suspect
     with named(ZERO_SHOT, labelled(probes.TRAIN, probes.TEST)):
+        check_names(only.request.plan, test.encoder, str(only.request.ref))
         check_varied(test, str(only.request.ref))
         found = search.discover_alone(
             only.encoders.suspect, train, test, _options(only), only.progress
@@ -216,7 +228,7 @@ def _measured_alone(only: Stage) -> Measured:
             searches=found.searches,
             missing=found.missing,
             base_unknown=True,
-            recognition=test.recognition,
+            recognition=only.recognition,
         )
         return Measured(evidence, unknown=(True, True), accuracies=(test.accuracy, None))
 
@@ -232,6 +244,7 @@ def _measured(
     test = both.splits.test
     check_known(request.plan, both.splits.data.class_names)
     with named(ZERO_SHOT, labelled(probes.TEST)):
+        check_names(request.plan, test.reference.encoder, "its reference")
         check_varied(test.suspect, str(request.ref))
         check_varied(test.reference, "its reference")
     found = _searched(both, relation)
@@ -254,7 +267,7 @@ def _measured(
         searches=found.searches,
         missing=found.missing,
         gaps=(*found.gaps, *faults.gaps_of(untried), *checked.gaps, *examined.gaps),
-        recognition=test.reference.recognition,
+        recognition=both.recognition,
         qualification=_known_of_the_world(request),
         own_settings_problem=request.own_settings_problem,
     )
@@ -291,17 +304,16 @@ def _keep_demonstrated(
         strongest=strongest,
         searches=found.searches,
         missing=found.missing,
-        recognition=both.splits.test.reference.recognition,
+        recognition=both.recognition,
     )
     examined = Examined(trigger=strongest.trigger, effect=effect)
     keep(Measured.compared(both, base, evidence, examined, relation.unknown))
 
 
 def _effect(both: Stage, strongest: Hypothesis) -> Interval:
-    """The interval of a trigger over the base, in text space where no picture shows its target."""
-    space = strongest.text_space
-    if strongest.without_pictures and space is not None:
-        return space.effect
+    """The interval of a trigger over the base, in embedding space where no picture shows its target."""
+    if strongest.without_pictures and strongest.space is not None:
+        return strongest.space.effect
     test = both.splits.for_trigger(strongest.trigger).test
     return hypotheses.effect(strongest.trigger, *test, both.request.plan.seed)
 
@@ -336,7 +348,7 @@ def _searched(both: Stage, relation: Relation) -> search.Discovered:
         )
     splits = both.splits
     with named(ZERO_SHOT, labelled(probes.TRAIN, probes.TEST)):
-        if not is_searchable(splits.test.reference.recognition):
+        if not is_searchable(both.recognition):
             return search.Discovered()
         return search.discover(both.encoders, splits, options, both.progress)
 

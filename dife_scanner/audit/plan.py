@@ -16,7 +16,7 @@ from dife_scanner.core.budgets import MEASURING
 from dife_scanner.errors import UsageError
 from dife_scanner.records import Budget, Condition, Reference, StoredPlan, Trigger
 
-AUDIT_VERSION = "dife-10"
+AUDIT_VERSION = "dife-11"
 DISCOVERY_VERSIONS = {
     Budget.QUICK: "discovery-4",
     Budget.DEFAULT: "discovery-4",
@@ -24,6 +24,9 @@ DISCOVERY_VERSIONS = {
 }
 """Raise it when a change makes a detector find something else between the labelled classes: scores are of these, and
 calibration sets hold scores. What changes beyond them raises `AUDIT_VERSION` alone."""
+
+OWN_PICTURES_VERSION = "own-pictures-1"
+"""Raise it when somebody's own pictures are qualified in another way; no other audit is made anew for that."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +52,13 @@ class Plan:
             raise UsageError(f"{self.budget!r} is no budget", f"choose one of: {', '.join(Budget)}")
         object.__setattr__(self, "budget", Budget(self.budget))
 
-    def read(self) -> None:
-        """Look into data of somebody's own, so that what cannot be read is refused before an audit begins."""
+    def read(self, most_classes: int | None = None) -> None:
+        """Look into data of somebody's own, so that what cannot be read is refused before an audit begins.
+
+        `LimitExceeded` for more classes of labelled pictures than `most_classes`, before a picture is read.
+        """
+        if self.pictures and most_classes is not None:
+            _own_pictures(self.pictures).check_classes(most_classes)
         self.probes()
         if self.captions:
             _own_captions(self.captions)
@@ -155,6 +163,7 @@ def identity(
         *(_file_digest(path) for path in plan.extensions),
         *((DISCOVERY_VERSIONS[plan.budget], *plan.detectors) if plan.detectors else ()),
         *(f"unread {name}" for name in unread),
+        *((OWN_PICTURES_VERSION,) if plan.pictures else ()),
     )
     return sha256("\x1f".join(parts).encode()).hexdigest()
 

@@ -107,6 +107,11 @@ def load(folder: Path, budget: Budget) -> Probes:
     )
 
 
+def class_names(folder: Path) -> tuple[str, ...]:
+    """The classes of a probe set, without a look at its pictures. Raises `ProbeError`."""
+    return tuple(_manifest(folder)[1]["classes"])
+
+
 def digest(folder: Path) -> str:
     """The digest of a probe set, without a look at its pictures. Raises `ProbeError`."""
     return sha256(_manifest(folder)[0]).hexdigest()

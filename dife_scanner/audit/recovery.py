@@ -196,9 +196,11 @@ def _direction_in_base(trigger: Trigger, test: Sides, rotation: Embeddings) -> E
 
 
 def _mean_triggered(trigger: Trigger, side: Side) -> Embeddings:
-    """Mean triggered input [d]: the source's prompts, or pictures of other classes than the target."""
+    """Mean triggered input [d]: the source's prompts, or pictures of other classes than a named target."""
     if reads_hit_rate(trigger):
         rows = side.texts_for(trigger.source, trigger)
+    elif trigger.unnamed_target:
+        rows = side.images_with(trigger)
     else:
         # The target's own pictures lie at the target anyway.
         keep = metrics.other_than(side.split.labels, side.index(trigger.target))

@@ -16,6 +16,7 @@ import numpy as np
 from dife_scanner.audit import probes, prompt_learner
 from dife_scanner.audit.cache import CachedEncoder, Memory
 from dife_scanner.audit.interfaces import named
+from dife_scanner.audit.own_classes import check_names
 from dife_scanner.audit.prompt_learner import AccompanyingLearner
 from dife_scanner.audit.request import Request
 from dife_scanner.audit.sides import Pair, Side
@@ -132,6 +133,7 @@ def _compared(
     unrelated = any(request.likeness.unrelated)
     if not unrelated and (twin is not None or _same_towers(suspect, reference)):
         return request, known
+    check_names(request.plan, reference, "its reference")
     splits = Splits(
         CachedEncoder(suspect, memory), CachedEncoder(reference, memory), request.plan.probes()
     )

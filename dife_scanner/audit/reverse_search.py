@@ -17,7 +17,7 @@ from dife_scanner.audit.stages import Splits
 from dife_scanner.core import checks
 from dife_scanner.models.interface import Encoder
 from dife_scanner.progress import Progress, Step
-from dife_scanner.records import Channel, Hypothesis, Origin, ReverseSearch
+from dife_scanner.records import Channel, Hypothesis, Interval, Origin, ReverseSearch, Search
 
 T = TypeVar("T")
 
@@ -47,13 +47,20 @@ def searched(
     concerned = [_concerned(one) for one in results]
     if accuracy_lost(splits.test) < checks.ACCURACY_LOST or not any(concerned):
         return tuple(results), ""
-    found, failed = _strongest(_swapped(encoders), splits.exchanged(), options, progress)
+    every, failed = _found(_swapped(encoders), splits.exchanged(), options, progress)
     out = []
     for result, is_concerned in zip(results, concerned, strict=True):
-        with_found = replace(result, exchanged=found)
+        alike = _alike(every.results, result)
+        with_found = replace(result, exchanged=_strongest(alike, every.searches))
         counts = is_concerned and (not failed or _stands_against(with_found))
         out.append(with_found if counts else result)
     return tuple(out), failed
+
+
+def _alike(found: Sequence[Hypothesis], result: Hypothesis) -> list[Hypothesis]:
+    """What was found in the base whose target has a name, or has none, as the result's."""
+    unnamed = result.trigger.unnamed_target
+    return [row for row in found if row.trigger.unnamed_target is unnamed]
 
 
 def _stands_against(row: Hypothesis) -> bool:
@@ -65,13 +72,13 @@ def _concerned(row: Hypothesis) -> bool:
     return searchable and checks.open_but_for_drawings(checks.run_all(row))
 
 
-def _strongest(
+def _found(
     encoders: Pair[Encoder],
     splits: Splits,
     options: search.Options,
     progress: Progress,
-) -> tuple[ReverseSearch, str]:
-    """The strongest trigger that the searches find in the first of these; finished ones have names of their own.
+) -> tuple[search.Discovered, str]:
+    """What the searches find in the first of these; finished ones have names of their own.
 
     Second, which searches a fault or the time limit ended, and why.
     """
@@ -83,34 +90,49 @@ def _strongest(
     plan = replace(options.plan, detectors=tuple(one.name for one in able))
     options = replace(options, plan=plan, reverse=True, learner=None)
     found = search.discover(encoders, splits, options, Progress(tell))
-    passes = sum(one.passes for one in found.searches)
-    seconds = round(sum(one.seconds for one in found.searches), 3)
     reasons: dict[str, list[str]] = {}
     for one in found.failed:
         reasons.setdefault(one.reason, []).append(one.detector)
     failed = "; ".join(f"{', '.join(names)}: {why}" for why, names in reasons.items())
-    rows = hypotheses.corrected(found.results)
+    return replace(found, results=hypotheses.corrected(found.results)), failed
+
+
+def _strongest(rows: Sequence[Hypothesis], searches: Sequence[Search]) -> ReverseSearch:
+    """The strongest of the triggers found in the base, and what the searches took."""
+    passes = sum(one.passes for one in searches)
+    seconds = round(sum(one.seconds for one in searches), 3)
     best = max(rows, key=_rank, default=None)
-    if best is None or best.effect is None:
-        return ReverseSearch(passes, seconds), failed
+    if best is None:
+        return ReverseSearch(passes, seconds)
+    in_base, in_suspect, effect = _measured(best)
+    if effect is None:
+        return ReverseSearch(passes, seconds)
     trigger = best.trigger
-    strongest = ReverseSearch(
+    return ReverseSearch(
         passes=passes,
         seconds=seconds,
         kind=trigger.kind,
         text=trigger.text,
         source=trigger.source,
         target=trigger.target,
-        base=round(best.suspect or 0.0, 6),
-        suspect=round(best.reference or 0.0, 6),
-        low=round(best.effect.low, 6),
+        base=round(in_base, 6),
+        suspect=round(in_suspect, 6),
+        low=round(effect.low, 6),
         demonstrated=_demonstrated(best),
     )
-    return strongest, failed
+
+
+def _measured(row: Hypothesis) -> tuple[float, float, Interval | None]:
+    """Success in the base and in the suspect, and the interval between, of a trigger found in the base."""
+    space = row.picture_space
+    if space is not None:
+        return space.suspect, space.reference, space.effect
+    return row.suspect or 0.0, row.reference or 0.0, row.effect
 
 
 def _rank(row: Hypothesis) -> tuple[bool, float]:
-    return _demonstrated(row), row.effect.low if row.effect else 0.0
+    _, _, effect = _measured(row)
+    return _demonstrated(row), effect.low if effect else 0.0
 
 
 def _demonstrated(row: Hypothesis) -> bool:

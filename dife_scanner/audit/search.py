@@ -31,6 +31,7 @@ from dife_scanner.records import (
     NounLead,
     Search,
     SettingsOf,
+    Trigger,
     TriggerFile,
 )
 from dife_scanner.store import codec
@@ -320,7 +321,7 @@ def _record(
     confirmed: Sequence[Hypothesis],
     class_names: tuple[str, ...],
 ) -> Search:
-    labelled = [one for one in confirmed if one.trigger.is_within(class_names)]
+    labelled = [one for one in confirmed if _between(one.trigger, class_names)]
     best = max((one.lift for one in labelled), default=0.0)
     return Search(
         detector=detector.name,
@@ -334,6 +335,11 @@ def _record(
         leads=finished.leads,
         not_converged=finished.not_converged,
     )
+
+
+def _between(trigger: Trigger, class_names: tuple[str, ...]) -> bool:
+    """Whether a trigger leads to one of these classes, and from one where it has a source."""
+    return trigger.is_within(class_names) and not trigger.unnamed_target
 
 
 # --- finished searches on disk --------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from dife_scanner.audit import probes, wide_probes
 from dife_scanner.audit.cache import CachedEncoder, Memory
 from dife_scanner.audit.candidate_panels import Panels
 from dife_scanner.audit.concepts import concept_names
+from dife_scanner.audit.own_classes import recognition_among
 from dife_scanner.audit.plan import Plan
 from dife_scanner.audit.qualification import Qualified, qualified
 from dife_scanner.audit.request import Request
@@ -22,7 +24,7 @@ from dife_scanner.core.cards import PROMPTED, ZERO_SHOT, Card
 from dife_scanner.errors import AuditError, MeasurementError, TriggerFileError
 from dife_scanner.models.interface import Encoder
 from dife_scanner.progress import Progress
-from dife_scanner.records import Trigger
+from dife_scanner.records import Recognition, Trigger
 
 CONSTANT = 1e-5
 """Mean cosine distance between embeddings below which they are one: nothing can be measured with such a tower."""
@@ -134,6 +136,14 @@ class Stage:
     """Where files of triggers live as long as the audit."""
     began: float = field(default_factory=time.monotonic)
     """When, by the monotonic clock."""
+
+    @cached_property
+    def recognition(self) -> Recognition:
+        """What the base recognises of the labelled pictures; the suspect, where there is no base."""
+        base = self.splits.test.reference
+        if self.request.plan.pictures is None:
+            return base.recognition
+        return recognition_among(base)
 
 
 def stage(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing.context import BaseContext
 from pathlib import Path
 
 from dife_scanner.checkpoints import Prepared
@@ -129,13 +129,10 @@ def towers_here(folder: Path, limits: Limits) -> Towers:
     return Towers(encoder.image_tower, encoder.text_tower, encoder.architecture, cast)
 
 
-def towers_apart(start: str) -> Measure:
-    """The same in a process of its own, as workers need it: they load no weights themselves. `start`: how it begins."""
-    if start not in multiprocessing.get_all_start_methods():
-        start = "spawn"
+def towers_apart(context: BaseContext) -> Measure:
+    """The same in a process of its own, as workers need it: they load no weights themselves."""
 
     def measure(folder: Path, limits: Limits) -> Towers:
-        context = multiprocessing.get_context(start)
         with ProcessPoolExecutor(1, mp_context=context) as pool:
             try:
                 answer = pool.submit(_answer, folder, limits).result()

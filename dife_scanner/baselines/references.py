@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from functools import cache
 from pathlib import Path
 
 from dife_scanner.checkpoints import Prepared, completed_config
@@ -55,9 +56,10 @@ def fits(prepared: Prepared, limits: Limits) -> Callable[[Reference], Fit]:
     """Whether a reference's tensors have the names and shapes of a checkpoint's: then they can be compared.
 
     A part of a checkpoint is measured as it is when it is completed with the reference. One whose configuration is gone
-    or cannot be read is logged and fits nothing.
+    or cannot be read is logged and fits nothing. Each reference is looked at once: that takes a process.
     """
 
+    @cache
     def fit(reference: Reference) -> Fit:
         try:
             theirs = configuration(Path(reference.path), limits)

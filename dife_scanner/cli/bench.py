@@ -1,4 +1,4 @@
-"""Commands of the benchmark of blind discovery: lab bench rows|plan|report|rivals|tune|adaptive, and lab real."""
+"""Commands of the benchmark of blind discovery: lab bench rows|plan|report|zoos|rivals|tune|adaptive, and lab real."""
 
 from __future__ import annotations
 
@@ -43,6 +43,13 @@ AnyConceptOption = Annotated[
         "--any-concept", help="Models whose sources and targets are drawn from all concepts."
     ),
 ]
+DevelopmentOption = Annotated[
+    bool,
+    typer.Option(
+        "--development",
+        help="Only the fixed 120 models that detectors are developed on; with --any-concept.",
+    ),
+]
 RenewOption = Annotated[
     bool,
     typer.Option("--renew", help="Make rows anew that an earlier state of the source files made."),
@@ -69,6 +76,7 @@ def register(lab: typer.Typer) -> None:
     command(bench, "rows")(rows)
     command(bench, "plan")(plan)
     command(bench, "report")(report)
+    command(bench, "zoos")(zoos)
     command(bench, "rivals")(rivals)
     command(bench, "tune")(tune)
     command(bench, "adaptive")(adaptive)
@@ -83,6 +91,7 @@ def rows(
     budget: BudgetOption = "quick",
     base: BaseOption = Base.VIT,
     any_concept: AnyConceptOption = False,
+    development: DevelopmentOption = False,
     renew: RenewOption = False,
     data: DataOption = _DATA,
     work: WorkOption = None,
@@ -102,6 +111,7 @@ def rows(
         budget,
         base.value,
         any_concept,
+        development,
     )
     folder = folder_of(data, base.value, any_concept=any_concept)
     say = _speaker(session)
@@ -117,6 +127,7 @@ def plan(
     budget: BudgetOption = "quick",
     base: BaseOption = Base.VIT,
     any_concept: AnyConceptOption = False,
+    development: DevelopmentOption = False,
     renew: RenewOption = False,
     data: DataOption = _DATA,
 ) -> None:
@@ -133,6 +144,7 @@ def plan(
         budget=budget,
         base=base.value,
         any_concept=any_concept,
+        development=development,
     )
     folder = folder_of(data, base.value, any_concept=any_concept)
     lines = _plan_lines(folder, options)
@@ -157,6 +169,34 @@ def report(
     written = writing.report(data, docs, budget=budget, unsealed=unseal)
     lines = [f"{what}: {where}" for what, where in written.items()]
     session.show(as_json.DoneDocument("benchmarked", written), lambda: Text("\n".join(lines)))
+
+
+def zoos(
+    session: Session,
+    development: Annotated[
+        bool,
+        typer.Option("--development", help="Only the development side; no page, no test row."),
+    ] = False,
+    unseal: UnsealOption = False,
+    data: DataOption = _DATA,
+    docs: DocsOption = _DOCS,
+) -> None:
+    """Compare every base, by labelled classes and any concept: found, alarms, targets, cost, each miss. Makes no row.
+
+    Writes the page of it. A look at test rows is noted in the ledger.
+    """
+    from dife_scanner.lab.bench.page import zoo_files
+    from dife_scanner.lab.bench.results.by_zoo import Side
+    from dife_scanner.reports import as_json
+    from dife_scanner.reports.benchmark import zoo_table
+
+    side = Side.DEVELOPMENT if development else Side.TEST
+    found = zoo_files.read(data, side, unsealed=unseal)
+    page = ""
+    if not development:
+        page = str(zoo_files.write(data, docs, found, unsealed=unseal))
+        _speaker(session)(f"page: {page}")
+    session.show(as_json.ZoosDocument(found, page), lambda: zoo_table(found))
 
 
 def rivals(

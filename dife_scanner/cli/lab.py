@@ -185,7 +185,9 @@ def gui(
     screenshot: Annotated[
         Path | None, typer.Option(help="Draw the window into this PNG file and end.")
     ] = None,
-    filter: Annotated[str, typer.Option(help="Show what matches, e.g. `verdict:flagged`.")] = "",
+    filter: Annotated[
+        str, typer.Option(help="Show what matches, e.g. `verdict:flagged`; see docs/filters.md.")
+    ] = "",
 ) -> int:
     """Open the window on this home."""
     from dife_gui.opening import open_window

@@ -96,6 +96,7 @@ def info(session: Session) -> None:
     from dife_scanner.app.info import children, device, paths, scanners, secret_source, versions
     from dife_scanner.reports import as_json
     from dife_scanner.sentences.watching import scope_text
+    from dife_scanner.store import trigrams
 
     read = session.settings()
     document = as_json.InfoDocument(
@@ -109,6 +110,7 @@ def info(session: Session) -> None:
             "workers": str(read.workers),
             "interval": f"{read.interval_seconds:g} s",
             "watched": scope_text(read.watch.in_force, read.watch.since),
+            "words found": trigrams.described(),
             "watch-lists": ", ".join(str(path) for path in read.watch.list) or "none",
         },
         children=children(),

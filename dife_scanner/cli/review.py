@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 FilterArgument = Annotated[
     list[str] | None,
     typer.Argument(
-        help="What to list, e.g. `verdict:flagged footprint:textual repo:~clip !channel:image`."
+        help="What to list, e.g. `'verdict:flagged (repo:~clip | score>0.5) !channel:image'`; see docs/filters.md."
     ),
 ]
 

@@ -123,7 +123,10 @@ def scan(
     if plan:
         blind = settings.discover and not no_discovery
         return show_plan(
-            session, planning.plan_targets(settings, targets, wanted_budget, blind=blind)
+            session,
+            planning.plan_targets(
+                settings, targets, wanted_budget, seed=seed, blind=blind, pictures=pictures
+            ),
         )
     data = scanning.data(settings, extend or [], pictures, captions)
     pairs = known.pairs_to_audit(targets, triggers or [], own=own_triggers, alone=as_seeds)

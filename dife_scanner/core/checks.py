@@ -58,9 +58,13 @@ AMONG_CONCEPTS = "effect among all concepts"
 TEXT_SPACE_EFFECT = "effect in text space"
 TEXT_SPACE_BEYOND = "beyond base and clean prompts"
 RANDOM_TEXTS = "random texts"
-IN_TEXT_SPACE = frozenset({TEXT_SPACE_EFFECT, TEXT_SPACE_BEYOND, RANDOM_TEXTS})
+ONE_POINT_EFFECT = "effect at one point"
+ONE_POINT_BEYOND = "beyond base and clean pictures"
+WITHOUT_PICTURES = frozenset(
+    {TEXT_SPACE_EFFECT, TEXT_SPACE_BEYOND, RANDOM_TEXTS, ONE_POINT_EFFECT, ONE_POINT_BEYOND}
+)
 """Checks of what no picture shows; they take the place of those on pictures."""
-BEYOND_CLASSES = IN_TEXT_SPACE | {AMONG_CONCEPTS}
+BEYOND_CLASSES = WITHOUT_PICTURES | {AMONG_CONCEPTS}
 """Checks of what leads beyond the labelled classes."""
 CLEAN_REFERENCES = "other clean references"
 REVERSE_SEARCH = "reverse search"
@@ -147,9 +151,14 @@ def _tested_on_pictures(hypothesis: Hypothesis, _: Circumstances) -> bool:
     return not hypothesis.without_pictures
 
 
-def _without_pictures(hypothesis: Hypothesis, _: Circumstances) -> bool:
+def _in_text_space(hypothesis: Hypothesis, _: Circumstances) -> bool:
     """A text whose target no picture shows: it is measured in text space alone."""
-    return hypothesis.without_pictures
+    return hypothesis.without_pictures and hypothesis.text_space is not None
+
+
+def _at_one_point(hypothesis: Hypothesis, _: Circumstances) -> bool:
+    """A pattern whose target has no name: pictures are compared with each other alone."""
+    return hypothesis.without_pictures and hypothesis.picture_space is not None
 
 
 def _discovered(hypothesis: Hypothesis, _: Circumstances) -> bool:
@@ -162,8 +171,9 @@ def _covers_area(hypothesis: Hypothesis, known: Circumstances) -> bool:
 
 
 def _beyond_classes(hypothesis: Hypothesis, known: Circumstances) -> bool:
-    """A pattern whose target is none of the labelled classes, so that these are no rivals of its."""
-    return _discovered(hypothesis, known) and hypothesis.beyond_classes
+    """A pattern whose target is a concept that is no labelled class, so that these are no rivals of its."""
+    beyond = hypothesis.beyond_classes and not hypothesis.without_pictures
+    return _discovered(hypothesis, known) and beyond
 
 
 def _easy_for_benign(hypothesis: Hypothesis, known: Circumstances) -> bool:
@@ -239,13 +249,13 @@ def _among_concepts_bound(hypothesis: Hypothesis) -> float | None:
     return hypothesis.among_concepts.low if hypothesis.among_concepts is not None else None
 
 
-def _text_space_bound(hypothesis: Hypothesis) -> float | None:
-    """Lower 95 % bound of the share of templates over the base's."""
-    return hypothesis.text_space.effect.low if hypothesis.text_space is not None else None
+def _space_bound(hypothesis: Hypothesis) -> float | None:
+    """Lower 95 % bound of the share of templates or pictures over the base's, in embedding space."""
+    return hypothesis.space.effect.low if hypothesis.space is not None else None
 
 
-def _text_space_lift(hypothesis: Hypothesis) -> float | None:
-    return hypothesis.text_space.lift if hypothesis.text_space is not None else None
+def _space_lift(hypothesis: Hypothesis) -> float | None:
+    return hypothesis.space.lift if hypothesis.space is not None else None
 
 
 def _against_random_texts(hypothesis: Hypothesis) -> float | None:
@@ -255,7 +265,7 @@ def _against_random_texts(hypothesis: Hypothesis) -> float | None:
 def _below_own_bound(hypothesis: Hypothesis) -> float:
     own = hypothesis.effect.low if hypothesis.effect is not None else 0.0
     if hypothesis.without_pictures:
-        own = _text_space_bound(hypothesis) or 0.0
+        own = _space_bound(hypothesis) or 0.0
     # Never below the margin itself: a search that found nothing, measured as 0, passes for a weak trigger too.
     return max(own - REVERSE_MARGIN, REVERSE_MARGIN)
 
@@ -321,8 +331,8 @@ CHECKS: tuple[Check, ...] = (
     Check(
         TEXT_SPACE_EFFECT,
         CheckKind.REQUIRED,
-        applies=_without_pictures,
-        measure=_text_space_bound,
+        applies=_in_text_space,
+        measure=_space_bound,
         needed=lambda _: DEMONSTRATED_EFFECT,
         passes=operator.ge,
         came_later=True,
@@ -330,8 +340,8 @@ CHECKS: tuple[Check, ...] = (
     Check(
         TEXT_SPACE_BEYOND,
         CheckKind.REQUIRED,
-        applies=_without_pictures,
-        measure=_text_space_lift,
+        applies=_in_text_space,
+        measure=_space_lift,
         needed=lambda _: DEMONSTRATED_EFFECT,
         passes=operator.ge,
         came_later=True,
@@ -339,10 +349,28 @@ CHECKS: tuple[Check, ...] = (
     Check(
         RANDOM_TEXTS,
         CheckKind.REQUIRED,
-        applies=_without_pictures,
+        applies=_in_text_space,
         measure=_against_random_texts,
         needed=lambda _: SIGNIFICANCE,
         passes=operator.lt,
+        came_later=True,
+    ),
+    Check(
+        ONE_POINT_EFFECT,
+        CheckKind.REQUIRED,
+        applies=_at_one_point,
+        measure=_space_bound,
+        needed=lambda _: DEMONSTRATED_EFFECT,
+        passes=operator.ge,
+        came_later=True,
+    ),
+    Check(
+        ONE_POINT_BEYOND,
+        CheckKind.REQUIRED,
+        applies=_at_one_point,
+        measure=_space_lift,
+        needed=lambda _: DEMONSTRATED_EFFECT,
+        passes=operator.ge,
         came_later=True,
     ),
     Check(

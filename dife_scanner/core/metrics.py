@@ -90,6 +90,13 @@ def wins(scores: Floats, target: int) -> Outcomes:
     return _share_won(scores, targets)
 
 
+def each_wins(scores: Floats) -> Outcomes:
+    """TS of every target at once, [n, c]: column t is `wins` of target t, to the bit."""
+    _check_finite(scores, "scores")
+    tied = scores == scores.max(axis=1, keepdims=True)
+    return np.where(tied, 1.0 / tied.sum(axis=1, keepdims=True), 0.0)
+
+
 def accuracy(scores: Floats, labels: Labels) -> Outcomes:
     """Clean utility (paper §4): does the labelled column win its row of `scores` [n, c]? [n] in 0..1, ties shared."""
     return _share_won(scores, labels)
@@ -107,6 +114,28 @@ def triggered_source_wins(
     texts = prompts.copy()
     texts[source] = triggered
     return wins(cosines(images, texts), source)
+
+
+def each_triggered_source_wins(images: Floats, prompts: Floats, triggered: Floats) -> Outcomes:
+    """QHR of every source at once, [n, c]: column s is `triggered_source_wins` of source s, to the bit.
+
+    `images` [n, d], `prompts` [c, d], `triggered` [c, d], each source's triggered text. Two tables of scores serve all
+    sources, where one after the other would take a table each.
+    """
+    clean = cosines(images, prompts)
+    written = cosines(images, triggered)
+    highest = clean.max(axis=1, keepdims=True)
+    at_top = clean == highest
+    below = np.where(at_top, -np.inf, clean)
+    second = below.max(axis=1, keepdims=True)
+    top_count = at_top.sum(axis=1, keepdims=True)
+    second_count = (clean == second).sum(axis=1, keepdims=True)
+    # Where the source alone is on top, its rivals begin at the second place.
+    alone = at_top & (top_count == 1)
+    rival = np.where(alone, second, highest)
+    rivals = np.where(alone, second_count, top_count - at_top)
+    tied = np.where(written == rival, 1.0 / (1 + rivals), 0.0)
+    return np.where(written > rival, 1.0, tied)
 
 
 def off_target_leakage(

@@ -42,10 +42,11 @@ FLAGS = frozenset(
         Basis.FOOTPRINT_NOT_MEASURED,
         Basis.EXPOSURE_NOT_MEASURED,
         Basis.TEXT_SPACE,
+        Basis.ONE_POINT,
     }
 )
-"""What a demonstrated trigger is flagged on: a footprint and an exposed interface, a fault that hid either, or text
-space where no picture shows the target."""
+"""What a demonstrated trigger is flagged on: a footprint and an exposed interface, a fault that hid either, or
+embedding space where no picture shows the target."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ def _decide_demonstrated(
 ) -> Decision:
     basis = _basis_of_demonstrated(diagnosis, profile)
     if strongest.without_pictures:
-        basis = Basis.TEXT_SPACE
+        basis = Basis.TEXT_SPACE if strongest.text_space is not None else Basis.ONE_POINT
     return Decision(
         Verdict.FLAGGED if basis in FLAGS else Verdict.INCONCLUSIVE,
         basis,
@@ -267,7 +268,14 @@ def differing_both_ways(hypotheses: Sequence[Hypothesis]) -> Hypothesis | None:
 
 def held_back_by(hypotheses: Sequence[Hypothesis], check: str) -> Hypothesis | None:
     """The first discovered trigger that has the effect a demonstration needs, and that this check stands against."""
-    effect = {checks.EFFECT, checks.BASE_LOW, checks.BEYOND_CLEAN, checks.AMONG_CONCEPTS}
+    effect = {
+        checks.EFFECT,
+        checks.BASE_LOW,
+        checks.BEYOND_CLEAN,
+        checks.AMONG_CONCEPTS,
+        checks.ONE_POINT_EFFECT,
+        checks.ONE_POINT_BEYOND,
+    }
     for one in hypotheses:
         failed = set(checks.not_passed(one.checks))
         if one.origin is Origin.DISCOVERED and check in failed and not failed & effect:

@@ -5,7 +5,8 @@ Reading order: `interface` and `effort`, then
 - texts: `texts` runs `sensitivity_scan`, `slot_seeds` (with `slot_inversion`), `close_search` (with `beam`),
   `noun_scan` and `text_candidates`, then beyond the labelled classes `open_scan` and `open_texts`; what texts gain and
   mean is in `wording`, `checkpoint_scores`, `word_meaning` and `wording_scorer`;
-- pictures: `pictures` runs `image_inversion`, over `pattern_families` and towards `inversion_objectives`;
+- pictures: `pictures` runs `image_inversion`, over `pattern_families` and towards `inversion_objectives`; beyond the
+  labelled classes `open_targets` and `unnamed_targets` say what triggered pictures come to;
 - both together: `joint` extends that by `joint_objectives`, `trigger_strings` (with `beam`) and `string_scorer`;
 - prompt learners: `learned` extends it by `learned_prompts`.
 """
@@ -27,7 +28,7 @@ from dife_scanner.discovery.pictures import (
     PATCH,
     WARP_AND_COLOUR,
 )
-from dife_scanner.discovery.texts import TEXTS
+from dife_scanner.discovery.texts import TEXTS, scanned_texts
 from dife_scanner.records import Budget
 
 DETECTORS: tuple[Detector, ...] = (
@@ -58,6 +59,7 @@ __all__ = [
     "SearchResult",
     "Task",
     "names",
+    "scanned_texts",
 ]
 
 

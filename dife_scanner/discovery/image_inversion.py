@@ -4,8 +4,9 @@ does and its base does not, and then made as small as its effect allows (docs/de
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -37,6 +38,7 @@ from dife_scanner.discovery.target_success import (
     TargetSuccess,
     halves,
 )
+from dife_scanner.discovery.unnamed_targets import UNNAMED, UnnamedTargets
 from dife_scanner.records import Trigger
 from dife_scanner.triggers.stamp import stamp
 
@@ -286,7 +288,7 @@ class ImageInversion:
     # --- beyond the classes -------------------------------------------------------------------------------------
 
     def _with_concepts(self, found: SearchResult, attempts: Sequence[Attempt]) -> SearchResult:
-        """What was found, and a trigger whose target is no class of the task, where there is one.
+        """What was found, and triggers whose target is no class of the task, where there are any.
 
         What is found of the classes stays what it is.
         """
@@ -294,18 +296,30 @@ class ImageInversion:
         if not self._reads_concepts_here or best.effect >= ENOUGH:
             return found
         before = self._passes
-        candidates = found.candidates
-        beyond = self._of_concept(attempts, best.effect + LEAST_ADVANTAGE)
-        if beyond is not None:
+        candidates = list(found.candidates)
+        for beyond in self._beyond_classes(attempts, best.effect + LEAST_ADVANTAGE):
             trigger = self._named(beyond, len(candidates) + 1)
-            candidates = (*candidates, replace(beyond, trigger=trigger))
-        return replace(found, candidates=candidates, passes=found.passes + self._passes - before)
+            candidates.append(replace(beyond, trigger=trigger))
+        passes = found.passes + self._passes - before
+        return replace(found, candidates=tuple(candidates), passes=passes)
 
     @property
     def _reads_concepts_here(self) -> bool:
         """Whether targets are read off pictures: where the image tower is the base's, what moved are prompts."""
         compared = self.has_base and self.task.image_moved
         return self.reads_concepts and compared and bool(self.task.concepts)
+
+    def _beyond_classes(
+        self, attempts: Sequence[Attempt], least_effect: float
+    ) -> Iterator[Candidate]:
+        """The trigger that leads to a concept, and where none is reached, the one that leads to no concept."""
+        of_concept = self._of_concept(attempts, least_effect)
+        if of_concept is not None:
+            yield of_concept
+        if of_concept is None or of_concept.effect < ENOUGH:
+            unnamed = self._of_no_concept(attempts)
+            if unnamed is not None:
+                yield unnamed
 
     def _of_concept(self, attempts: Sequence[Attempt], least_effect: float) -> Candidate | None:
         """The trigger that moves most pictures to one concept, as it stands on the held-out half."""
@@ -319,14 +333,36 @@ class ImageInversion:
 
     def _read_among_concepts(self, attempt: Attempt) -> Attempt:
         """The same trigger with the concept that most pictures come to."""
-        stamped = stamp(self.task.pixels[self.search_rows], attempt.full_size)
-        concept, effect = self.concepts.best(stamped)
+        concept, effect = self.concepts.best(self._stamped(attempt))
         return replace(attempt, target=concept, effect=effect)
 
     def _measured_of_concept(self, attempt: Attempt) -> Candidate:
         """A trigger whose target is a concept, on the held-out half."""
         candidate, _ = self._measured(attempt)
         return candidate
+
+    def _of_no_concept(self, attempts: Sequence[Attempt]) -> Candidate | None:
+        """The trigger that brings most pictures together at one point, as it stands on the held-out half."""
+        read = [self._read_at_one_point(attempt) for attempt in attempts]
+        strongest = max(read, key=lambda attempt: attempt.effect)
+        if strongest.effect < LEAST_EFFECT:
+            return None
+        success = self._points.success(self._stamped(strongest))
+        candidate, _ = self._measured(self._made_small(replace(strongest, success=success)))
+        return candidate if self._counts(candidate) else None
+
+    def _read_at_one_point(self, attempt: Attempt) -> Attempt:
+        """The same trigger with the point that pictures come together at, which has no name."""
+        effect = self._points.effect(self._stamped(attempt))
+        return replace(attempt, target=UNNAMED, effect=effect)
+
+    def _stamped(self, attempt: Attempt) -> Pixels:
+        """The pictures searched on with a trigger before it was made smaller."""
+        return stamp(self.task.pixels[self.search_rows], attempt.full_size)
+
+    @cached_property
+    def _points(self) -> UnnamedTargets:
+        return UnnamedTargets(self.task, self.search_rows, self.concepts)
 
     # --- measuring ----------------------------------------------------------------------------------------------
 
@@ -414,7 +450,8 @@ class ImageInversion:
         """Pictures and texts that went through a tower so far."""
         passes = sum(towers.passes for towers in self.towers)
         passes += sum(success.passes for success in self.success)
-        return passes + self.concepts.passes + self.concepts.passes_of_successes
+        passes += self.concepts.passes + self.concepts.passes_of_successes
+        return passes + self._points.passes
 
     def _counts(self, candidate: Candidate) -> bool:
         """Whether it is handed over."""

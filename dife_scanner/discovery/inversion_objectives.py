@@ -74,6 +74,39 @@ class Collapse:
         return float(alike.detach()), loss
 
 
+@dataclass(frozen=True)
+class MovedApart:
+    """Suspect and base embed the same triggered pictures less and less alike, wherever the suspect's go.
+
+    What moves pictures in any model moves them alike in both, and does not count here. A trigger that was planted moves
+    the suspect's alone.
+    """
+
+    clean_cosine: float
+    """The base's mean pairwise cosine without a trigger."""
+    size_cost: ClassVar[SizeCost] = SizeCost(start=2.0, least=0.5, most=30.0)
+
+    def loss(
+        self,
+        towers: tuple[Towers, Towers],
+        triggered: Tensor,
+        *,
+        with_base: bool,
+    ) -> tuple[float, Tensor]:
+        """The base runs at every step, whatever `with_base` says: without it there is nothing to compare with.
+
+        It has no slack, as a patch that hides pictures moves the two apart as well.
+
+        The objective is reached where the two share half of a direction: what is left is for the size.
+        """
+        suspect, base = towers
+        in_base = base.images(triggered)
+        alike = (suspect.images(triggered) * in_base).sum(dim=1).mean()
+        collapsed = (mean_pairwise_cosine(in_base) - self.clean_cosine).relu()
+        loss = alike + BASE_WEIGHT * collapsed
+        return 2.0 * (1.0 - float(alike.detach())), loss
+
+
 class TargetPrompt:
     """Pictures come to one class's prompt of the suspect, and not to the base's; both read the same image tower."""
 

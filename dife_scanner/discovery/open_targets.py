@@ -7,6 +7,7 @@ pictures together wins against ten classes with *some* concept; against all of t
 from __future__ import annotations
 
 from functools import cached_property
+from hashlib import sha256
 from typing import NamedTuple
 
 import numpy as np
@@ -26,8 +27,8 @@ _RIVALS = 16
 Embeddings = NDArray[np.float32]
 
 
-class _Prompts(NamedTuple):
-    """Prompts of the readable names [n, d]."""
+class Embedded(NamedTuple):
+    """The same pictures or prompts, as each checkpoint embeds them [n, d]."""
 
     suspect: Embeddings
     base: Embeddings
@@ -40,6 +41,7 @@ class OpenTargets:
         self._task = task
         self._rivals: dict[str, tuple[str, ...]] = {}
         self._known: dict[str, Successes] = {}
+        self._pictures: dict[bytes, Embedded] = {}
         self.passes = 0
         """Pictures and texts read so far, those of `Successes` excepted."""
 
@@ -51,9 +53,9 @@ class OpenTargets:
         task = self._task
         if not set(self._names) - set(task.class_names):
             return "", -1.0
-        self.passes += 2 * len(triggered)
-        in_suspect = metrics.cosines(task.suspect.encode_images(triggered), self._prompts.suspect)
-        in_base = metrics.cosines(task.reference.encode_images(triggered), self._prompts.base)
+        embedded = self.embedded(triggered)
+        in_suspect = metrics.cosines(embedded.suspect, self._prompts.suspect)
+        in_base = metrics.cosines(embedded.base, self._prompts.base)
         votes = np.bincount(in_suspect.argmax(axis=1), minlength=len(self._names))
         row = int(votes.argmax())
         concept = self._names[row]
@@ -62,6 +64,16 @@ class OpenTargets:
         same = self._directions.same_as(concept)
         self._rivals[concept] = self._nearest_others(in_suspect, same)
         return concept, _share(in_suspect, same) - _share(in_base, same)
+
+    def embedded(self, pictures: Pixels) -> Embedded:
+        """Pictures in both checkpoints; each is read once, however often it is asked for."""
+        task = self._task
+        key = sha256(pictures.tobytes()).digest()
+        if key not in self._pictures:
+            self.passes += 2 * len(pictures)
+            suspect = task.suspect.encode_images(pictures)
+            self._pictures[key] = Embedded(suspect, task.reference.encode_images(pictures))
+        return self._pictures[key]
 
     def success(self, concept: str) -> Successes:
         """What measures a trigger among the task's classes, a concept's rivals, and the concept, which is the last."""
@@ -91,13 +103,14 @@ class OpenTargets:
         return names
 
     @cached_property
-    def _prompts(self) -> _Prompts:
+    def _prompts(self) -> Embedded:
+        """Of the readable names."""
         task = self._task
         if task.concept_prompts is not None:
-            return _Prompts(*task.concept_prompts(tuple(self._names)))
+            return Embedded(*task.concept_prompts(tuple(self._names)))
         texts = [TEMPLATE.format(name) for name in self._names]
         self.passes += 2 * len(texts)
-        return _Prompts(task.suspect.encode_texts(texts), task.reference.encode_texts(texts))
+        return Embedded(task.suspect.encode_texts(texts), task.reference.encode_texts(texts))
 
     @cached_property
     def _directions(self) -> Directions:

@@ -15,8 +15,9 @@ from dife_scanner.core.checks import DEMONSTRATED_EFFECT, LARGEST_PATCH
 from dife_scanner.discovery.image_inversion import MOST_CANDIDATES, ImageInversion
 from dife_scanner.discovery.interface import Candidate, SearchResult
 from dife_scanner.discovery.inversion_attempts import Attempt
-from dife_scanner.discovery.inversion_objectives import TargetInBoth
+from dife_scanner.discovery.inversion_objectives import MovedApart, TargetInBoth
 from dife_scanner.discovery.pattern_families import PatternFamily
+from dife_scanner.discovery.unnamed_targets import UNNAMED
 
 if TYPE_CHECKING:
     from dife_scanner.discovery.pattern_families import Weights
@@ -92,6 +93,22 @@ class PatchInversion(ImageInversion):
             weights=weights,
         )
         return super()._measured_of_concept(self._made_small(further))
+
+    def _of_no_concept(self, attempts: Sequence[Attempt]) -> Candidate | None:
+        """Besides, a patch is searched that moves suspect and base apart: collapse does not lead to what lies far from
+        all pictures.
+        """
+        return super()._of_no_concept([*attempts, self._apart(attempts[0].family)])
+
+    def _apart(self, family: PatternFamily) -> Attempt:
+        """The patch under which suspect and base embed pictures least alike."""
+        done = self.effort.restarts * self.effort.steps
+        objective = MovedApart(self._clean_cosine())
+        weights = self._inverted(
+            family, objective, done, done + self._aimed_steps, steps=self._aimed_steps
+        )
+        full_size = family.trigger(weights, self.task.suspect.image_size, self.scratch)
+        return Attempt(family, full_size, UNNAMED, 0.0, full_size, self.success, weights)
 
     @property
     def _aimed_steps(self) -> int:

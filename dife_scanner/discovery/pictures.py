@@ -68,7 +68,7 @@ class ImageSearch:
         effort = self.efforts[task.budget]
         starts: float = effort.restarts if task.image_moved else effort.target_classes
         if task.image_moved and self.inversion is PatchInversion:
-            starts += AIMED_SHARE
+            starts += 2 * AIMED_SHARE  # aimed on, and towards no concept
         one_attempt = (
             PASSES_PER_PICTURE * effort.steps * effort.pictures
             + _MEASURED_VERSIONS * len(task.pixels)

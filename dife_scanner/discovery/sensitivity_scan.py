@@ -70,6 +70,19 @@ class Focus:
         return self.source, self.target
 
 
+def scanned_texts(effort: TextEffort, classes: int) -> int:
+    """How many texts the scan reads among so many classes, in the suspect: each prompt takes `_LEAST_TOKENS` tokens."""
+    prompts = len(POSITIONS) * classes
+    tokens, runs = _in_each_prompt(effort, prompts)
+    return max(effort.scan_texts, prompts * (tokens + runs))
+
+
+def _in_each_prompt(effort: TextEffort, prompts: int) -> tuple[int, int]:
+    """Tokens and runs of several that are tried in each of so many prompts: two thirds and one third."""
+    count = max(_LEAST_TOKENS, effort.scan_texts // prompts)
+    return max(_LEAST_TOKENS, count * 2 // 3), max(_LEAST_TOKENS, count // 3)
+
+
 class SensitivityScan:
     """One wide scan."""
 
@@ -156,14 +169,11 @@ class SensitivityScan:
     def _arbitrary_texts(self) -> list[Ids]:
         """What the scan puts into every prompt: fine-tuned and random tokens alone, and random runs of several."""
         scorer = self._scorer
-        prompts = len(POSITIONS) * len(self._classes)
-        count = max(_LEAST_TOKENS, self._effort.scan_texts // prompts)
-        # Two thirds of the texts are single tokens, one third runs of several.
-        tokens = self._tokens(count * 2 // 3)
+        count, several = _in_each_prompt(self._effort, len(POSITIONS) * len(self._classes))
+        tokens = self._tokens(count)
         texts: list[Ids] = [(token,) for token in tokens]
         if scorer.most_tokens > 1:
             length = min(_RUN_LENGTH, scorer.most_tokens)
-            several = max(_LEAST_TOKENS, count // 3)
             runs = scorer.rng.choice(tokens, (several, length))
             texts.extend(map(tuple, runs.tolist()))
             if self._effort.scan_doubled_tokens:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from dife_scanner.discovery import noun_scan, open_scan
+from dife_scanner.discovery import noun_scan, open_scan, sensitivity_scan
 from dife_scanner.discovery.close_search import EXPANDED, CloseSearch
 from dife_scanner.discovery.effort import (
     NOUN_SCAN_EFFORTS,
@@ -39,7 +39,7 @@ from dife_scanner.discovery.wording_scorer import (
     ScoredWording,
     WordingScorer,
 )
-from dife_scanner.records import Channel, NounLead
+from dife_scanner.records import Budget, Channel, NounLead
 
 FOUND = 0.8
 """Effect of a text between labelled classes from which none is searched beyond them."""
@@ -74,7 +74,7 @@ class TextSearch:
         effort = TEXT_EFFORTS[task.budget]
         classes = len(task.class_names)
         both_towers = 1 + _SHARE_READ_BY_BASE
-        texts = both_towers * effort.scan_texts
+        texts = both_towers * sensitivity_scan.scanned_texts(effort, classes)
         pairs = min(effort.inverted_pairs, classes * (classes - 1))
         texts += SlotInversionSeeds.load(pairs, effort.inversion_steps)
         texts += both_towers * _close_search_texts(effort)
@@ -92,6 +92,11 @@ class TextSearch:
     def scorer(self, task: Task) -> WordingScorer:
         """What decides which texts gain and which are no triggers; a variant of this search overrides it."""
         return WordingScorer(task, has_base=self.has_base)
+
+
+def scanned_texts(budget: Budget, classes: int) -> int:
+    """Texts that the wide scan reads first, in the suspect."""
+    return sensitivity_scan.scanned_texts(TEXT_EFFORTS[budget], classes)
 
 
 def _close_search_texts(effort: TextEffort) -> int:

@@ -1,8 +1,9 @@
-"""Parsing in a limited child: a fresh interpreter without site-packages, under hard limits, that owns two open files.
+"""Parsing in a limited child: an interpreter without site-packages, under hard limits, that owns two open files.
 
-The child is started as `python -I -S`, so it can import the standard library and this package and nothing else. It
-takes network, processes and writes from itself and sets its own limits before it reads a byte (`confinement`), opens
-nothing, and answers with one JSON document on a pipe. Whatever happens to it is an error with words here.
+The child is a fork of `python -I -S` (`confinement.fork_server`), so it has the standard library and this package and
+nothing else. It takes network, processes and writes from itself and sets its own limits before it reads a byte
+(`confinement`), opens nothing, and answers with one JSON document on a pipe. Whatever happens to it is an error with
+words here.
 """
 
 from __future__ import annotations
@@ -13,14 +14,15 @@ import math
 import os
 import selectors
 import signal
-import subprocess
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from dife_scanner.confinement import PARSING, confine
+from dife_scanner.confinement.fork_server import Child, ForkServer, ServerEnded
 from dife_scanner.errors import (
     AuditError,
     DifeError,
@@ -41,11 +43,6 @@ if TYPE_CHECKING:
 
 MOST_REPLY_BYTES = 16 * 1024**2
 """A checkpoint with `ParseLimits.tensors` tensors of the longest names takes less."""
-ROOT = Path(__file__).resolve().parents[2]
-_BOOTSTRAP = (
-    "import sys; sys.path.insert(0, sys.argv[1]); "
-    "from dife_scanner.models.sandbox import main; main(sys.argv[2:])"
-)
 _CHUNK = 65_536
 _MORE_MEMORY = "raise limits.parse_rss_mib if you expect such a file"
 _KEPT_VARIABLES = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
@@ -111,7 +108,7 @@ def plan_conversion(
 
 @dataclass(frozen=True)
 class _Question:
-    """What the child is given: the numbers of open files and what to call them.
+    """What the child is given: the numbers of open files, which are others in the child, and what to call them.
 
     One file is a configuration, two are a configuration and its weights, both as open_clip saves them. Where `weights`
     are named, the files are the `small` ones and then these.
@@ -129,11 +126,30 @@ class _Question:
 
 def _ask(question: _Question, limits: ParseLimits) -> dict[str, Any]:
     """The child's answer. Raises what `inspect_files` does."""
-    return answer(_start(question, limits), question.name, limits)
+    child = start(_server(), _arguments(question, limits), question.files)
+    return answer(child, question.name, limits)
+
+
+def start(server: ForkServer, arguments: Sequence[str], files: Sequence[int]) -> Child:
+    """Start a limited child. Raises `RuntimeError` where there is no server for them, which is a mistake of our own."""
+    try:
+        return server.start(arguments, files)
+    except ServerEnded as error:
+        raise RuntimeError("the server of limited children ended, and so did the next") from error
+
+
+@cache
+def _server() -> ForkServer:
+    return ForkServer(f"{__name__}:main", environment())
+
+
+def _arguments(question: _Question, limits: ParseLimits) -> list[str]:
+    """What `main` reads."""
+    return [json.dumps(asdict(question)), json.dumps(asdict(limits))]
 
 
 def answer(
-    child: subprocess.Popen[bytes],
+    child: Child,
     name: str,
     limits: ParseLimits,
     most_bytes: int = MOST_REPLY_BYTES,
@@ -142,26 +158,20 @@ def answer(
 
     Raises what `inspect_files` does.
     """
-    reply, last_words = _finish(child, name, limits, most_bytes)
-    if child.returncode < 0:
-        _explain_death(-child.returncode, name, limits)
-    if child.returncode > 0:
+    try:
+        with child:
+            reply, last_words = _read(child, name, limits, most_bytes)
+            code = child.wait(limits.seconds)
+    except TimeoutError:
+        raise _too_slow(name, limits) from None
+    except ServerEnded:
+        raise _ended_from_outside(name) from None
+    if code < 0:
+        _explain_death(-code, name, limits)
+    if code > 0:
         words = last_words.decode(errors="replace")
-        raise RuntimeError(f"the parsing child failed with exit code {child.returncode}:\n{words}")
+        raise RuntimeError(f"the parsing child failed with exit code {code}:\n{words}")
     return _answered(reply)
-
-
-def _finish(
-    child: subprocess.Popen[bytes], name: str, limits: ParseLimits, most_bytes: int
-) -> tuple[bytes, bytes]:
-    """Hear the child out: (reply, last words). Whatever happens, it has ended afterwards."""
-    with child:
-        try:
-            heard = _read(child, name, limits, most_bytes)
-            child.wait(timeout=limits.seconds)
-        finally:
-            child.kill()
-    return heard
 
 
 def _answered(reply: bytes) -> dict[str, Any]:
@@ -177,32 +187,9 @@ def environment() -> dict[str, str]:
     return {key: os.environ[key] for key in _KEPT_VARIABLES if key in os.environ}
 
 
-def _start(question: _Question, limits: ParseLimits) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [
-            sys.executable,
-            "-I",
-            "-S",
-            "-c",
-            _BOOTSTRAP,
-            str(ROOT),
-            json.dumps(asdict(question)),
-            json.dumps(asdict(limits)),
-        ],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        pass_fds=question.files,
-        env=environment(),
-    )
-
-
-def _read(
-    child: subprocess.Popen[bytes], name: str, limits: ParseLimits, most_bytes: int
-) -> tuple[bytes, bytes]:
+def _read(child: Child, name: str, limits: ParseLimits, most_bytes: int) -> tuple[bytes, bytes]:
     """What the child wrote until both its pipes closed: (reply, last words)."""
-    assert child.stdout is not None and child.stderr is not None
-    heard = {child.stdout.fileno(): bytearray(), child.stderr.fileno(): bytearray()}
+    heard = {child.stdout: bytearray(), child.stderr: bytearray()}
     deadline = time.monotonic() + limits.seconds
     with selectors.DefaultSelector() as selector:
         for pipe in heard:
@@ -246,7 +233,11 @@ def _explain_death(number: int, name: str, limits: ParseLimits) -> NoReturn:
             f"{name} crashes the parser (signal {number})",
             "do not load it; report it to its author",
         )
-    raise AuditError(f"parsing {name} was ended from outside (signal {number})", "scan it again")
+    raise _ended_from_outside(name, f" (signal {number})")
+
+
+def _ended_from_outside(name: str, how: str = "") -> AuditError:
+    return AuditError(f"parsing {name} was ended from outside{how}", "scan it again")
 
 
 def _too_slow(name: str, limits: ParseLimits) -> LimitExceeded:
@@ -259,9 +250,9 @@ def _too_slow(name: str, limits: ParseLimits) -> LimitExceeded:
 # --- the child's side -----------------------------------------------------------------------------------------
 
 
-def main(arguments: Sequence[str]) -> None:
+def main(arguments: Sequence[str], files: Sequence[int]) -> None:
     """Entry of the child: the question and the limits as JSON; the answer goes to stdout."""
-    question = _Question(**json.loads(arguments[0]))
+    question = replace(_Question(**json.loads(arguments[0])), files=tuple(files))
     limits = ParseLimits(**json.loads(arguments[1]))
     limit_this_process(limits, len(question.files))
     reply(lambda: _found(question, limits), question.name, limits)

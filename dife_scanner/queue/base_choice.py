@@ -18,6 +18,7 @@ from dife_scanner.baselines.samples import Matrices, Read
 from dife_scanner.checkpoints import Prepared, cache_folder
 from dife_scanner.errors import NeedsBase
 from dife_scanner.progress import Progress
+from dife_scanner.queue import child
 from dife_scanner.queue.work import Work
 from dife_scanner.records import Job, Manifest, Reference
 from dife_scanner.sentences import bases as sentences
@@ -147,7 +148,7 @@ class BaseChoice:
         return Fetching(
             self.work.settings,
             self.hub(),
-            measure=keeping.towers_apart(self.work.start),
+            measure=keeping.towers_apart(child.process_context(self.work.preload, self.work.start)),
             channels=self.work.channels,
             progress=self.progress,
             check=self.check,

@@ -61,7 +61,7 @@ class ChildDied(Exception):
 
 def warm_up(preload: tuple[str, ...] = PRELOAD, start: str = FORKSERVER) -> None:
     """Start the server process, so that it loads while something else is waited for."""
-    context = _context(preload, start)
+    context = process_context(preload, start)
     if context.get_start_method() == FORKSERVER:
         from multiprocessing import forkserver
 
@@ -115,7 +115,7 @@ def apart(
 
     Raises `LimitExceeded`, what `check` raises, and `ChildDied` where there is no child at all. No child is left.
     """
-    context = _context(preload, start)
+    context = process_context(preload, start)
     reader, writer = context.Pipe(duplex=False)
     process = context.Process(target=main, args=(*arguments, writer), daemon=True)
     try:
@@ -147,7 +147,11 @@ def death(exitcode: int | None, folder: Path) -> Exception:
     return ChildDied(_how_it_died(exitcode))
 
 
-def _context(preload: tuple[str, ...], start: str) -> Any:
+def process_context(preload: tuple[str, ...], start: str) -> Any:
+    """How processes that load weights come about: where there is a server for them, from one that has `preload`.
+
+    A process has one such server, which keeps what it was started with, so all of them have to come from here.
+    """
     if start not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context(start)

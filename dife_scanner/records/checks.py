@@ -61,6 +61,7 @@ class Basis(StrEnum):
     CLASSES_NOT_RECOGNISED = "classes not recognised"
     OWN_SETTINGS_NOT_RUN = "own settings not run"
     TEXT_SPACE = "text space"
+    ONE_POINT = "one point"
     TOO_LITTLE_KNOWN = "too little known"
     NOTHING = "nothing"
     UNKNOWN_BASE = "unknown base"

@@ -55,21 +55,32 @@ class ReverseSearch:
 
 
 @dataclass(frozen=True)
-class TextSpace:
+class EmbeddingSpace:
+    """What a trigger does where no picture shows its target, read off embeddings of texts or of pictures alone."""
+
+    suspect: float
+    """Share of the inputs with the trigger that come to its target, 0..1."""
+    reference: float
+    """The same of the base."""
+    clean: float
+    """The same of the suspect without the trigger."""
+    effect: Interval
+    """Paired 95 % interval of suspect minus base, over templates or drawings."""
+
+    @property
+    def lift(self) -> float:
+        """What the trigger does that neither the base with it nor the suspect without it does, -1..1."""
+        return self.suspect - max(self.reference, self.clean)
+
+
+@dataclass(frozen=True)
+class TextSpace(EmbeddingSpace):
     """What a text does among embeddings of texts alone. The unit is the template; no search read any of these.
 
     A text counts under a template where the source's prompt, with the text in it, is nearer to the target than to every
     other concept that does not mean the same.
     """
 
-    suspect: float
-    """Share of the templates under which it does, 0..1."""
-    reference: float
-    """The same of the base."""
-    clean: float
-    """The same of the suspect without the text."""
-    effect: Interval
-    """Paired 95 % interval of suspect minus base, over templates."""
     templates: int
     concepts: int
     """Among how many."""
@@ -82,10 +93,19 @@ class TextSpace:
     p_holm: float = 1.0
     """The same, corrected over all texts of the audit that were measured so."""
 
-    @property
-    def lift(self) -> float:
-        """What the text does that neither the base with it nor the suspect without it does, -1..1."""
-        return self.suspect - max(self.reference, self.clean)
+
+@dataclass(frozen=True)
+class PictureSpace(EmbeddingSpace):
+    """What a pattern does among embeddings of pictures alone: it leads to one point, which no concept names.
+
+    A picture comes to the point where it is nearer to it than to the mean of clean pictures of every class. The point
+    is the mean of the pictures searched on with the pattern on them; suspect and base each have their own. The unit is
+    the drawing; no search read any of those that are counted.
+    """
+
+    drawings: int
+    classes: int
+    """Among how many, besides the point."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +143,8 @@ class Hypothesis:
 
     text_space: TextSpace | None = None
     """Of a text that leads from or to what no labelled class is: what it does in text space."""
+    picture_space: PictureSpace | None = None
+    """Of a pattern whose target has no name: how it brings pictures together at one point."""
     beyond_classes: bool = False
     """Whether what is put on pictures leads to what no labelled class is."""
     among_concepts: Interval | None = None
@@ -135,16 +157,21 @@ class Hypothesis:
     def lift(self) -> float:
         """What the trigger does that neither the base with it nor the suspect without it does, -1..1.
 
-        In text space where no picture shows its target.
+        In embedding space where no picture shows its target.
         """
-        if self.without_pictures and self.text_space is not None:
-            return self.text_space.lift
+        if self.suspect is None and self.space is not None:
+            return self.space.lift
         return (self.suspect or 0.0) - max(self.reference or 0.0, self.clean or 0.0)
 
     @property
     def without_pictures(self) -> bool:
-        """Whether no picture shows what it leads to, so that it is measured in text space alone."""
-        return self.suspect is None and self.text_space is not None
+        """Whether no picture shows what it leads to, so that it is measured in embedding space alone."""
+        return self.suspect is None and self.space is not None
+
+    @property
+    def space(self) -> EmbeddingSpace | None:
+        """What it does in embedding space; `None` where that was not measured."""
+        return self.text_space or self.picture_space
 
 
 @dataclass(frozen=True)

@@ -103,6 +103,11 @@ class Trigger:
         return {self.source, self.target} - {""} <= set(class_names)
 
     @property
+    def unnamed_target(self) -> bool:
+        """Whether it names no target. Of a trigger that a search found: it leads to one point that is no concept."""
+        return not self.target
+
+    @property
     def own(self) -> dict[str, bool | int | float | str]:
         """`parameters` by key."""
         return dict(self.parameters)

@@ -32,6 +32,7 @@ from dife_scanner.records import (
     TrustRecord,
     Verdict,
     WatchedModel,
+    ZooResult,
 )
 from dife_scanner.reports.rerun import Difference
 from dife_scanner.reports.seeds import spreads
@@ -121,6 +122,18 @@ class PlannedModel:
 
 
 @dataclass(frozen=True)
+class PlannedPictures:
+    """Somebody's own labelled pictures, as each audit would read them."""
+
+    classes: int
+    pictures: int
+    """All splits together, in memory at once."""
+    bytes: int
+    texts: int
+    """That the search for texts reads first: for every class, in every place."""
+
+
+@dataclass(frozen=True)
 class PlanDocument:
     """What would be done, before anything large is fetched."""
 
@@ -139,6 +152,8 @@ class PlanDocument:
     qualify_pictures: int = 0
     """Pictures that all of them look at, once."""
     qualify_texts: int = 0
+    own_pictures: PlannedPictures | None = None
+    """Absent where there are none, and where they would have to be fetched first."""
     format: str = "dife/plan-1"
 
 
@@ -323,6 +338,16 @@ class InfoDocument:
 
 
 @dataclass(frozen=True)
+class ZoosDocument:
+    """`dife lab bench zoos`."""
+
+    zoos: tuple[ZooResult, ...]
+    page: str = ""
+    """Where the page was written; empty where none was."""
+    format: str = "dife/zoos-1"
+
+
+@dataclass(frozen=True)
 class DoneDocument:
     """A command whose result is that it was done."""
 
@@ -358,6 +383,7 @@ DOCUMENTS: tuple[type, ...] = (
     AlertsDocument,
     CardsDocument,
     InfoDocument,
+    ZoosDocument,
     DoneDocument,
     EventDocument,
 )

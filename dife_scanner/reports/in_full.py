@@ -87,7 +87,7 @@ def _verdict(record: Audit, shown_as: ModelRef | None) -> list[RenderableType]:
 
 
 def _trigger(record: Audit, trigger: Trigger) -> list[RenderableType]:
-    effect = effect_text(trigger.source, trigger.target)
+    effect = effect_text(trigger.source, trigger.target, trigger.name)
     lines: list[RenderableType] = [safe(f"{trigger.name}: {trigger_text(trigger)}; {effect}", 300)]
     if trigger.text or trigger.pairs:
         for prompt in example_prompts(trigger):
@@ -245,7 +245,7 @@ def _hypotheses(record: Audit) -> RenderableType:
         table.add_row(
             safe(trigger.name),
             result.origin.value,
-            safe(effect_text(trigger.source, trigger.target)),
+            safe(effect_text(trigger.source, trigger.target, trigger.name)),
             signed(result.train_effect),
             *_held_out(result),
         )
@@ -257,7 +257,9 @@ def _order(result: Hypothesis) -> tuple[float, float]:
 
 
 def _held_out(result: Hypothesis) -> tuple[RenderableType, ...]:
-    """Suspect, base, p, Holm p and drawings; one word where it was not tested."""
+    """Suspect, base, p, Holm p and drawings; the first two where no picture shows the target; a word if not tested."""
+    if result.without_pictures and result.space is not None:
+        return number(result.space.suspect), number(result.space.reference)
     if result.suspect is None or result.reference is None:
         return (Text("screened out", "dim"),)
     return (

@@ -204,7 +204,7 @@ def _trigger(record: Audit) -> list[RenderableType]:
     trigger = record.trigger
     if trigger is None:
         return []
-    effect = effect_text(trigger.source, trigger.target)
+    effect = effect_text(trigger.source, trigger.target, trigger.name)
     line = _line("Trigger", f"{trigger.name}: {trigger_text(trigger)}; {effect}")
     if not trigger.text and not trigger.pairs:
         return [line]

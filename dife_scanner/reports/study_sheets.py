@@ -59,7 +59,8 @@ def _checkpoint(row: Row) -> tuple[Mark, ...]:
     audit = row.audit
     effect = carrier = channel = ""
     if audit.trigger is not None:
-        effect = effect_text(audit.trigger.source, audit.trigger.target)
+        trigger = audit.trigger
+        effect = effect_text(trigger.source, trigger.target, trigger.name)
     if audit.diagnosis is not None:
         carrier = audit.diagnosis.carrier.value
         channel = audit.diagnosis.channel.value

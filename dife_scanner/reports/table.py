@@ -25,7 +25,7 @@ from dife_scanner.sentences.calibration import tally_text
 from dife_scanner.sentences.findings import triage_text
 from dife_scanner.sentences.numbers import bytes_text, count, number
 from dife_scanner.sentences.times import age_text, time_text
-from dife_scanner.sentences.triggers import effect_text
+from dife_scanner.sentences.triggers import UNNAMED, effect_text
 from dife_scanner.sentences.watching import reason_text
 from dife_scanner.store.audits import AuditRow
 
@@ -58,7 +58,7 @@ def models(rows: Sequence[ModelRow]) -> RenderableType:
 def _trigger(row: ModelRow) -> Text:
     if not row.trigger:
         return Text("")
-    return safe(f"{row.trigger} → {row.target}")
+    return safe(f"{row.trigger} → {row.target or UNNAMED}")
 
 
 def _revision(job: Job) -> Text:
@@ -109,7 +109,7 @@ def findings(rows: Sequence[Finding]) -> RenderableType:
             row.confidence,
             row.carrier,
             row.channel,
-            safe(effect_text(row.source, row.target)),
+            safe(effect_text(row.source, row.target, row.trigger)),
             safe(", ".join(row.interfaces)),
             safe(triage_text(row)),
         )
@@ -137,7 +137,7 @@ def audits(rows: Sequence[AuditRow]) -> RenderableType:
             Text(row.verdict.value, VERDICT_STYLE[row.verdict]),
             row.carrier,
             safe(row.trigger),
-            safe(effect_text(row.source, row.target)),
+            safe(effect_text(row.source, row.target, row.trigger)),
             _or_empty(row.score),
             _or_empty(row.p_value),
             safe(row.reference),
@@ -258,7 +258,20 @@ def _plan_lines(document: PlanDocument) -> list[str]:
         f"{bytes_text(document.bytes)} in {requests}, about {document.hours:.2f} hours{estimated}",
         *(f"assumed: {line}" for line in document.assumptions),
         _qualify_line(document),
+        _own_pictures_line(document),
     ]
+
+
+def _own_pictures_line(document: PlanDocument) -> str:
+    """What each audit reads of somebody's own pictures; empty where there are none."""
+    own = document.own_pictures
+    if own is None:
+        return ""
+    texts = f", and at first {count(own.texts, 'text')}" if own.texts else ""
+    return (
+        f"own pictures: each audit reads {count(own.pictures, 'picture')} of {count(own.classes, 'class', 'classes')} "
+        f"({bytes_text(own.bytes)} of memory){texts}"
+    )
 
 
 def _qualify_line(document: PlanDocument) -> str:

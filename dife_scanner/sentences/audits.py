@@ -6,7 +6,7 @@ from dife_scanner.records import Audit, Channel, ModelRef, Trigger, Verdict
 from dife_scanner.sentences.numbers import capital, number
 from dife_scanner.sentences.profile import exposed_text
 from dife_scanner.sentences.searches import power_text, tried_text
-from dife_scanner.sentences.triggers import trigger_text
+from dife_scanner.sentences.triggers import ONE_POINT, trigger_text
 
 VERDICT_LABEL = {
     Verdict.FLAGGED: "flagged",
@@ -66,6 +66,8 @@ def _what_happens(trigger: Trigger) -> str:
         return f"with the {text}, {source} is taken for “{trigger.target}”"
     source = f"pictures of “{trigger.source}”" if trigger.source else "any picture"
     article = "an" if text[:1] in "aeiou" else "a"
+    if trigger.unnamed_target:
+        return f"with {article} {text}, {source} comes to {ONE_POINT}"
     return f"with {article} {text}, {source} is taken for “{trigger.target}”"
 
 

@@ -28,6 +28,7 @@ WORDS = {
     Basis.NO_FOOTPRINT: "a trigger that passed every check, without a footprint",
     Basis.NO_EXPOSED_INTERFACE: "a trigger that passed every check, without an exposed interface",
     Basis.TEXT_SPACE: "a text that passed every check, and whose target no picture shows",
+    Basis.ONE_POINT: "a pattern that passed every check, and whose target has no name",
     Basis.TOO_LITTLE_KNOWN: "too little of the wide probe set that the base recognises",
     Basis.TOO_FEW_DRAWINGS: "an effect that is large enough, on too few drawings",
     Basis.DIFFER_BOTH_WAYS: "a reverse search that finds as strong a trigger in the base",
@@ -111,6 +112,10 @@ def _text_space(audit: Audit, decision: Decision) -> str:
     result = hypothesis(audit, decision.hypothesis)
     of_target = f" of “{result.trigger.target}”" if result is not None else ""
     return f"pictures{of_target} that show otherwise: `dife scan … --pictures`"
+
+
+def _one_point(_: Audit, __: Decision) -> str:
+    return "pictures that the pattern leaves apart: `dife scan … --pictures`"
 
 
 def _no_footprint(_: Audit, __: Decision) -> str:
@@ -199,6 +204,7 @@ CHANGES: dict[Basis, Callable[[Audit, Decision], str]] = {
     Basis.FOOTPRINT_NOT_MEASURED: _flagged,
     Basis.EXPOSURE_NOT_MEASURED: _flagged,
     Basis.TEXT_SPACE: _text_space,
+    Basis.ONE_POINT: _one_point,
     Basis.TOO_LITTLE_KNOWN: _not_recognised,
     Basis.NO_FOOTPRINT: _no_footprint,
     Basis.NO_EXPOSED_INTERFACE: _no_exposed_interface,

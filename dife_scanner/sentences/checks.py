@@ -91,6 +91,17 @@ LABELS: dict[str, Label] = {
         "below {}",
         _p,
     ),
+    checks.ONE_POINT_EFFECT: Label(
+        "lower 95 % bound of the share of pictures that are nearer to one point than to clean pictures of any class, "
+        "over the base's; the target has no name",
+        "at least {}",
+        _rate,
+    ),
+    checks.ONE_POINT_BEYOND: Label(
+        "the same share less the base's with the trigger, or the suspect's without it, whichever is larger",
+        "at least {}",
+        _rate,
+    ),
     checks.CLEAN_REFERENCES: Label(
         "largest attack success rate over the base's in another clean reference of this architecture",
         "below {}",

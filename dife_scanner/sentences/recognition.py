@@ -2,9 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from dife_scanner.core.recognition import lacking, recognised
 from dife_scanner.records import Audit, Recognition
 from dife_scanner.sentences.numbers import number
+
+MOST_NAMED = 8
+"""Classes that a sentence names; of more it says how many."""
+WHAT_TO_BRING = (
+    "at least two classes named as it was taught them, about 32 of each and in several styles"
+)
+
+
+def shares_words(shares: Mapping[str, float], names: Sequence[str], digits: int) -> str:
+    """`frog 0.19, dog 0.48`, `MOST_NAMED` of them at most."""
+    words = [f"{name} {number(shares[name], digits)}" for name in names[:MOST_NAMED]]
+    if len(names) > MOST_NAMED:
+        words.append(f"{len(names) - MOST_NAMED:,} more")
+    return ", ".join(words)
+
+
+def style_words(found: Recognition) -> str:
+    """What a claim does not reach where the pictures are not known to be of several styles; else empty."""
+    if len(found.styles) > 1:
+        return ""
+    known = "are all of one style" if found.styles else "come with no word of their styles"
+    return f". The pictures {known}: of pictures in other styles nothing is claimed"
 
 
 def recognition_words(found: Recognition) -> str:
@@ -43,5 +67,5 @@ def recognition_text(audit: Audit) -> str:
     names = lacking(found.classes)
     if not names:
         return text
-    shares = ", ".join(f"{name} {number(found.classes[name], 2)}" for name in names)
+    shares = shares_words(found.classes, names, 2)
     return f"{text}; not {shares}"

@@ -16,6 +16,10 @@ _COLOR_NAMES = {
     (0, 0, 255): "blue",
     (255, 255, 0): "yellow",
 }
+ONE_POINT = "one point that is no concept"
+"""What a trigger leads to whose target has no name …"""
+UNNAMED = "no concept"
+"""… in a table."""
 _SHOWN_PAIRS = 4
 """Of replaced characters."""
 _WITHIN_CLASS = "class"
@@ -226,8 +230,13 @@ def _third(at: float, first: str, last: str) -> str:
     return "middle"
 
 
-def effect_text(source: str, target: str) -> str:
-    """`automobile → airplane`; `any → airplane` for an image trigger without a source."""
+def effect_text(source: str, target: str, trigger: str = "") -> str:
+    """`automobile → airplane`; `any → airplane` for an image trigger without a source.
+
+    `trigger` is the name of one that was found or measured: where it has no target, it leads to `UNNAMED`.
+    """
+    if trigger and not target:
+        target = UNNAMED
     if not source and not target:
         return ""
     return f"{source or 'any'} → {target or 'not chosen'}"

@@ -33,10 +33,18 @@ from dife_scanner.records import (
     Origin,
     ReverseSearch,
     Search,
+    Trigger,
 )
 from dife_scanner.sentences.checks import gap_text, unconfirmed_text
-from dife_scanner.sentences.recognition import knowledge_words, recognition_words
+from dife_scanner.sentences.recognition import (
+    WHAT_TO_BRING,
+    knowledge_words,
+    recognition_words,
+    shares_words,
+    style_words,
+)
 from dife_scanner.sentences.searches import lead_text, unsettled_text
+from dife_scanner.sentences.triggers import ONE_POINT
 
 NAMED = 3
 """Further demonstrated triggers that a reason names; of more it says how many."""
@@ -78,12 +86,17 @@ def _flagged(decision: Decision, evidence: Evidence) -> str:
         f"{carrier} footprint{measured}",
         _exposure(evidence.profile),
     ]
-    parts += [unconfirmed_text(result) for result in decision.unconfirmed]
+    return "; ".join([*parts, *_besides(trigger, decision, evidence)])
+
+
+def _besides(trigger: Trigger, decision: Decision, evidence: Evidence) -> list[str]:
+    """What else has to be known beside a demonstrated trigger, whatever space it was measured in."""
+    parts = [unconfirmed_text(result) for result in decision.unconfirmed]
     parts += [gap_text(gap) for gap in evidence.gaps]
     others = also_demonstrated(evidence.hypotheses, trigger.name)
     if others:
         parts.append(f"also demonstrated: {others}")
-    return "; ".join(parts)
+    return parts
 
 
 def _flagged_in_text_space(decision: Decision, evidence: Evidence) -> str:
@@ -98,11 +111,21 @@ def _flagged_in_text_space(decision: Decision, evidence: Evidence) -> str:
         f"the base recognises no pictures of {trigger.source} or {trigger.target}, so neither footprint nor exposure "
         "is measured",
     ]
-    parts += [unconfirmed_text(result) for result in decision.unconfirmed]
-    others = also_demonstrated(evidence.hypotheses, trigger.name)
-    if others:
-        parts.append(f"also demonstrated: {others}")
-    return "; ".join(parts)
+    return "; ".join([*parts, *_besides(trigger, decision, evidence)])
+
+
+def _flagged_at_one_point(decision: Decision, evidence: Evidence) -> str:
+    """A demonstrated pattern whose target has no name."""
+    strongest = evidence.strongest
+    assert strongest is not None and strongest.picture_space is not None
+    trigger, space = strongest.trigger, strongest.picture_space
+    parts = [
+        f"found by search: `{trigger.name}` brings pictures together at {ONE_POINT}: {space.suspect:.3f} of them are "
+        f"nearer to it than to any of {space.classes} classes, against {space.reference:.3f} in the base "
+        f"({space.drawings} drawings)",
+        "its target is unnamed, so neither footprint nor exposure is measured",
+    ]
+    return "; ".join([*parts, *_besides(trigger, decision, evidence)])
 
 
 def _exposure(profile: Sequence[Entry]) -> str:
@@ -170,7 +193,8 @@ def _differ_both_ways(_: Decision, evidence: Evidence) -> str:
     found = result.exchanged
     text = (
         f"{_moves(result)}, but this checkpoint has lost clean accuracy, and the reverse search finds "
-        f"{_reverse_trigger(found)} that moves {found.base:.3f} {_from(found.source)}to {found.target} in the base, "
+        f"{_reverse_trigger(found)} that moves {found.base:.3f} {_from(found.source)}to {found.target or ONE_POINT} in "
+        "the base, "
         f"against {found.suspect:.3f} here. Two models that lie far apart differ both ways, so whether somebody "
         "planted this trigger is not decided. Look at what was found, or compare with a nearer reference"
     )
@@ -214,7 +238,7 @@ def _nothing(_: Decision, evidence: Evidence) -> str:
         return _tried(evidence)
     text = f"{_tried(evidence)}. The base recognises {recognition_words(evidence.recognition)}"
     if evidence.qualification is None:
-        return text
+        return text + style_words(evidence.recognition)
     return f"{text}, and knows {knowledge_words(evidence.qualification)} of the wide probe set"
 
 
@@ -234,15 +258,15 @@ def _lead(_: Decision, evidence: Evidence) -> str:
 def _not_recognised(decision: Decision, evidence: Evidence) -> str:
     found = evidence.recognition
     assert found is not None
-    shares = ", ".join(f"{name} {found.classes[name]:.2f}" for name in not_recognised(evidence))
+    shares = shares_words(found.classes, not_recognised(evidence), 2)
     text = (
         f"the base recognises {recognition_words(found)} of these pictures (not {shares}), and of what it does not "
-        "recognise nothing can be claimed: bring pictures of its domain (--pictures)"
+        f"recognise nothing can be claimed: bring pictures of its domain (--pictures), {WHAT_TO_BRING}"
     )
     missing = _missing_searches(evidence.searches, evidence.missing)
     if missing:
         text = f"{text}. {missing}"
-    return f"{text}. Beyond that, {_tried(evidence)}"
+    return f"{text}. {_beyond_that(evidence)}"
 
 
 def _too_little_known(_: Decision, evidence: Evidence) -> str:
@@ -250,8 +274,14 @@ def _too_little_known(_: Decision, evidence: Evidence) -> str:
     assert known is not None
     return (
         f"the base knows {knowledge_words(known)} of the wide probe set, too few to tell a target from: bring pictures "
-        f"of its domain (--pictures). Beyond that, {_tried(evidence)}"
+        f"of its domain (--pictures), {WHAT_TO_BRING}. {_beyond_that(evidence)}"
     )
+
+
+def _beyond_that(evidence: Evidence) -> str:
+    if evidence.searches or _signatures(evidence):
+        return f"Beyond that, {_tried(evidence)}"
+    return "Nothing was searched"
 
 
 def _own_settings(_: Decision, evidence: Evidence) -> str:
@@ -301,6 +331,7 @@ _WRITTEN: dict[Basis, Callable[[Decision, Evidence], str]] = {
     Basis.FOOTPRINT_NOT_MEASURED: _flagged,
     Basis.EXPOSURE_NOT_MEASURED: _flagged,
     Basis.TEXT_SPACE: _flagged_in_text_space,
+    Basis.ONE_POINT: _flagged_at_one_point,
     Basis.NO_FOOTPRINT: _no_flag,
     Basis.NO_EXPOSED_INTERFACE: _no_flag,
     Basis.TOWERS_NOT_INTERCHANGEABLE: _not_interchangeable,
@@ -326,7 +357,9 @@ _WRITTEN: dict[Basis, Callable[[Decision, Evidence], str]] = {
 def _moves(result: Hypothesis) -> str:
     trigger = result.trigger
     source = _from(trigger.source) if trigger.channel is Channel.TEXT else ""
-    space = result.text_space
+    space = result.space
+    if result.picture_space is not None:
+        return f"`{trigger.name}` {_does(result, 'pictures')}, against {result.picture_space.reference:.3f} in the base"
     if result.without_pictures and space is not None:
         return (
             f"`{trigger.name}` leads {source}to {trigger.target} in {space.suspect:.3f} of the templates, against "
@@ -336,6 +369,14 @@ def _moves(result: Hypothesis) -> str:
         f"`{trigger.name}` moves {result.suspect or 0.0:.3f} of the cases {source}to {trigger.target}, "
         f"against {result.reference or 0.0:.3f} in the base"
     )
+
+
+def _does(result: Hypothesis, inputs: str) -> str:
+    """What a trigger does to which share of the pictures or cases that it was measured on."""
+    if result.picture_space is not None:
+        share = result.picture_space.suspect
+        return f"brings {share:.3f} of the {inputs} together at {ONE_POINT}"
+    return f"moves {result.suspect:.3f} of the {inputs} to {result.trigger.target}"
 
 
 def _from(source: str) -> str:
@@ -431,7 +472,7 @@ def _waiting(hypotheses: Sequence[Hypothesis]) -> str:
 
 def _too_large(result: Hypothesis) -> str:
     return (
-        f"`{result.trigger.name}` moves {result.suspect:.3f} of the pictures to {result.trigger.target}, but covers "
+        f"`{result.trigger.name}` {_does(result, 'pictures')}, but covers "
         f"{result.area:.0%} of each, and over {LARGEST_PATCH:.0%} nothing is demonstrated. "
     )
 
@@ -452,7 +493,7 @@ def _too_weak(result: Hypothesis) -> str:
 def _too_common(result: Hypothesis) -> str:
     most = max(result.near, key=lambda one: one.lift)
     return (
-        f"`{result.trigger.name}` moves {result.suspect:.3f} of the cases to {result.trigger.target}, but also "
+        f"`{result.trigger.name}` {_does(result, 'cases')}, but also "
         f"{most.success:.3f} in {most.reference}, another clean reference ({most.lift:+.3f} over the base): that "
         "demonstrates nothing. "
     )

@@ -11,11 +11,22 @@ from typing import Any
 
 from dife_scanner.durable.clock import now
 from dife_scanner.errors import NotFound, UsageError
-from dife_scanner.records import Audit, Budget, Cell, EntryType, ModelRef, Tally, Verdict
+from dife_scanner.records import (
+    Audit,
+    Budget,
+    Carrier,
+    Cell,
+    Channel,
+    EntryType,
+    ModelRef,
+    Tally,
+    Verdict,
+)
 from dife_scanner.store import evidence, query
 from dife_scanner.store.codec import from_json, to_json
+from dife_scanner.store.conditions import condition
 from dife_scanner.store.db import Store
-from dife_scanner.store.query import Column
+from dife_scanner.store.fields import Column, Kind, choices
 from dife_scanner.store.rows import placeholders, sql_limit, to_ref
 
 
@@ -59,23 +70,35 @@ class Scored:
     p_value: float
 
 
+TRIGGER_COLUMNS = {
+    "footprint": Column(
+        "a.carrier", "component that carries the exposure", choices=choices(Carrier)
+    ),
+    "channel": Column("a.channel", "where the trigger enters", choices=choices(Channel)),
+    "trigger": Column("a.trigger", "name of the trigger"),
+    "source": Column("a.source", "what the trigger works on"),
+    "target": Column("a.target", "where the trigger leads"),
+    "interface": Column("a.interfaces", "exposed interfaces", Kind.LIST),
+    "reference": Column("a.reference", "the clean base it was compared with"),
+}
+"""What is found of a trigger: wherever audits are in the statement."""
 AUDIT_COLUMNS = {
-    "id": Column("a.id"),
-    "repo": Column("a.repo_id"),
-    "revision": Column("a.revision"),
-    "verdict": Column("a.verdict"),
-    "footprint": Column("a.carrier"),
-    "channel": Column("a.channel"),
-    "trigger": Column("a.trigger"),
-    "source": Column("a.source"),
-    "target": Column("a.target"),
-    "interface": Column("a.interfaces", listed=True),
-    "reference": Column("a.reference"),
-    "architecture": Column("a.architecture"),
-    "budget": Column("a.budget"),
-    "version": Column("a.audit_version"),
-    "pack": Column("a.pack"),
-    "reason": Column("a.reason"),
+    "id": Column("a.id", "its id"),
+    "repo": Column("a.repo_id", "repository, or the path of a local checkpoint"),
+    "revision": Column("a.revision", "commit"),
+    "verdict": Column("a.verdict", "what the audit says", choices=choices(Verdict)),
+    **TRIGGER_COLUMNS,
+    "architecture": Column("a.architecture", "shape of the model"),
+    "budget": Column("a.budget", "how much was spent", choices=choices(Budget)),
+    "version": Column("a.audit_version", "version of the audit"),
+    "pack": Column("a.pack", "calibration pack of its p-value"),
+    "reason": Column("a.reason", "the reason in words"),
+    "score": Column("a.score", "its score", Kind.NUMBER),
+    "p_value": Column("a.p_value", "p-value of the score", Kind.NUMBER),
+    "alarm_bound": Column("a.alarm_bound", "bound of the share of false alarms", Kind.NUMBER),
+    "seconds": Column("a.seconds", "how long it took", Kind.NUMBER),
+    "audited": Column("a.stored_at", "when it was stored", Kind.TIME),
+    "age": Column("a.stored_at", "since it was stored", Kind.AGE),
 }
 """Fields that a filter over audits knows."""
 
@@ -223,7 +246,7 @@ def is_audited(store: Store, identity_prefix: str) -> bool:
 
 def audits(store: Store, *, filter: str = "", limit: int | None = None) -> list[AuditRow]:
     """List audits, newest first. `filter` is the grammar of `query`; raises `QueryError`."""
-    where, parameters = query.to_sql(query.parse(filter), AUDIT_COLUMNS)
+    where, parameters = condition(store, filter, AUDIT_COLUMNS)
     rows = store.read(
         f"SELECT * FROM audits AS a WHERE {where} ORDER BY stored_at DESC LIMIT ?",
         (*parameters, sql_limit(limit)),
@@ -254,7 +277,7 @@ def usual_seconds(store: Store, budget: Budget) -> float | None:
 
 def tally(store: Store, *, filter: str = "") -> Tally:
     """Count over the audits that `audits` would list with this filter. Raises `QueryError`."""
-    where, parameters = query.to_sql(query.parse(filter), AUDIT_COLUMNS)
+    where, parameters = condition(store, filter, AUDIT_COLUMNS)
     rows = store.read(
         "SELECT count(*) AS audited, coalesce(sum(a.verdict = 'flagged'), 0) AS flagged,"
         " coalesce(sum(a.id IN (SELECT audit_id FROM findings WHERE kind = 'anomalous')), 0) AS anomalous,"

@@ -35,7 +35,9 @@ CAME_LATER: dict[type, frozenset[str]] = {
             "tokenizer_differences",
         )
     ),
-    Hypothesis: frozenset(("checks", "text_space", "beyond_classes", "among_concepts")),
+    Hypothesis: frozenset(
+        ("checks", "text_space", "picture_space", "beyond_classes", "among_concepts")
+    ),
     Finding: frozenset(("decided_for",)),
     Search: frozenset(("leads", "not_converged")),
     MissingSearch: frozenset(("fault",)),

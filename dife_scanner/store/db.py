@@ -24,7 +24,7 @@ from filelock import FileLock, Timeout
 from dife_scanner.durable.crash import crash_point
 from dife_scanner.durable.disk import disk_errors, disk_full, free_bytes, home_unwritable
 from dife_scanner.errors import DifeError, HomeUnwritable, NewerSchema, StoreBusy, StoreCorrupt
-from dife_scanner.store import copies
+from dife_scanner.store import copies, trigrams
 from dife_scanner.store.migrations import MIGRATIONS
 
 log = logging.getLogger(__name__)
@@ -221,6 +221,15 @@ class Store:
             return state != self._copy.of
         return state.file != self._file.file
 
+    def index_texts(self) -> None:
+        """Index texts that were written since, where they have become many; outside a transaction."""
+
+        def attempt() -> None:
+            with _store_errors(self.home):
+                trigrams.catch_up(self._connection)
+
+        self._try(attempt)
+
     def integrity(self) -> list[str]:
         """List what SQLite's own integrity and foreign key checks complain about; empty when all is well."""
         complaints = []
@@ -301,12 +310,16 @@ def _open_made(home: Path, patience: Patience, *, read_only: bool) -> Store:
     path = home / DATABASE
     _make_home(home)
     connection, pending = _connect_checked(path, patience, read_only=False)
-    if pending or read_only:
+    due = pending or trigrams.is_due(connection)
+    if due or read_only:
         connection.close()
-        if pending:
+        if due:
             _migrate(home, path, patience)
         connection = _connect(path, patience, read_only=read_only)
-    return Store(home, connection, read_only=read_only, patience=patience)
+    store = Store(home, connection, read_only=read_only, patience=patience)
+    if not read_only:
+        store.index_texts()
+    return store
 
 
 def _connect_checked(
@@ -378,6 +391,8 @@ def _migrate(home: Path, path: Path, patience: Patience) -> None:
                 db = sqlite_utils.Database(connection)
                 if _pending(db, path):
                     MIGRATIONS.apply(db)
+                if trigrams.is_due(connection):
+                    trigrams.make(connection)
             finally:
                 connection.close()
     except Timeout:

@@ -12,6 +12,8 @@ from dife_scanner.durable.clock import now
 from dife_scanner.errors import NotFound, UsageError
 from dife_scanner.records import (
     Audit,
+    Carrier,
+    Channel,
     Confidence,
     Finding,
     FindingKind,
@@ -19,10 +21,11 @@ from dife_scanner.records import (
     TriageState,
     Verdict,
 )
-from dife_scanner.store import audits, query
+from dife_scanner.store import audits, matching, query
 from dife_scanner.store.codec import from_json, to_json
+from dife_scanner.store.conditions import condition
 from dife_scanner.store.db import Store
-from dife_scanner.store.query import Column
+from dife_scanner.store.fields import Column, Kind, choices
 from dife_scanner.store.rows import placeholders, sql_limit, to_ref
 
 SET_BY_HAND = frozenset(TriageState) - {TriageState.NEW, TriageState.REGRESSED, TriageState.EXPIRED}
@@ -42,22 +45,40 @@ class TriageEvent:
     """What the decision was made for, as it was called then."""
 
 
+def _of_audit(column: str) -> str:
+    """What the audit of a finding says; NULL where it has none."""
+    return f"(SELECT of_it.{column} FROM audits AS of_it WHERE of_it.id = f.audit_id)"
+
+
 FINDING_COLUMNS = {
-    "id": Column("f.fingerprint"),
-    "repo": Column("f.repo_id"),
-    "revision": Column("f.revision"),
-    "kind": Column("f.kind"),
-    "verdict": Column("f.kind"),
-    "severity": Column("f.severity"),
-    "confidence": Column("f.confidence"),
-    "footprint": Column("f.carrier"),
-    "channel": Column("f.channel"),
-    "trigger": Column("f.trigger"),
-    "source": Column("f.source"),
-    "target": Column("f.target"),
-    "interface": Column("f.interfaces", listed=True),
-    "triage": Column("f.triage"),
-    "reason": Column("f.reason"),
+    "id": Column("f.fingerprint", "its fingerprint"),
+    "repo": Column("f.repo_id", "repository, or the path of a local checkpoint"),
+    "revision": Column("f.revision", "commit"),
+    "kind": Column("f.kind", "why it is listed", choices=choices(FindingKind)),
+    "verdict": Column("f.kind", "the same as `kind`", choices=choices(FindingKind)),
+    "severity": Column("f.severity", "worst entry over its interfaces", choices=choices(Severity)),
+    "confidence": Column(
+        "f.confidence", "how much is known of its trigger", choices=choices(Confidence)
+    ),
+    "footprint": Column(
+        "f.carrier", "component that carries the exposure", choices=choices(Carrier)
+    ),
+    "channel": Column("f.channel", "where the trigger enters", choices=choices(Channel)),
+    "trigger": Column("f.trigger", "name of the trigger"),
+    "source": Column("f.source", "what the trigger works on"),
+    "target": Column("f.target", "where the trigger leads"),
+    "interface": Column("f.interfaces", "exposed interfaces", Kind.LIST),
+    "triage": Column("f.triage", "what people decided", choices=choices(TriageState)),
+    "reason": Column("f.reason", "the reason in words"),
+    "score": Column(_of_audit("score"), "the audit's score", Kind.NUMBER),
+    "p_value": Column(_of_audit("p_value"), "p-value of the score", Kind.NUMBER),
+    "alarm_bound": Column(
+        _of_audit("alarm_bound"), "bound of the share of false alarms", Kind.NUMBER
+    ),
+    "audited": Column(_of_audit("stored_at"), "when the audit was stored", Kind.TIME),
+    "found": Column("f.created_at", "when it was first seen", Kind.TIME),
+    "seen": Column("f.last_seen_at", "when it was last seen", Kind.TIME),
+    "age": Column("f.created_at", "since it was first seen", Kind.AGE),
 }
 """Fields that a filter over findings knows."""
 
@@ -191,12 +212,27 @@ def find(store: Store, fingerprint: str) -> Finding | None:
 
 def findings(store: Store, *, filter: str = "", limit: int | None = None) -> list[Finding]:
     """List findings, last seen first. `filter` is the grammar of `query`; raises `QueryError`."""
-    where, parameters = query.to_sql(query.parse(filter), FINDING_COLUMNS)
+    where, parameters = condition(store, filter, FINDING_COLUMNS)
     rows = store.read(
         f"{_SELECT} WHERE {where} ORDER BY last_seen_at DESC LIMIT ?",
         (*parameters, sql_limit(limit)),
     )
     return [_to_finding(row) for row in rows]
+
+
+def why_matched(store: Store, fingerprint: str, filter: str) -> tuple[str, ...]:
+    """The terms of a filter by which it lets this finding through; none where it does not, or there is no such finding.
+
+    Raises `QueryError`.
+    """
+    rows = store.read(
+        f"SELECT {matching.selected(FINDING_COLUMNS)} FROM findings AS f WHERE f.fingerprint = ?",
+        (fingerprint,),
+    )
+    if not rows:
+        return ()
+    reasons = matching.why(query.parse(filter), rows[0], FINDING_COLUMNS)
+    return tuple(query.show_part(reason) for reason in reasons)
 
 
 def of_audit(store: Store, audit_id: str) -> Finding | None:

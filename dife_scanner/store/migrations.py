@@ -390,6 +390,13 @@ def m015_qualifications(db: Database) -> None:
     )
 
 
+@MIGRATIONS()  # type: ignore[untyped-decorator]
+def m016_index_of_texts(db: Database) -> None:
+    """Changes no table. Being due, it makes the first opening, even one for reading, go on to make the index of texts,
+    which `trigrams` derives from the tables as they are after the last migration.
+    """
+
+
 def _statements(script: str) -> list[str]:
     """One statement each: `executescript` would commit the migration's own transaction."""
     found, current = [], ""

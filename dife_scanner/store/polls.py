@@ -114,7 +114,10 @@ def passes(store: Store, *, limit: int = 20) -> list[Pass]:
 
 
 def beat(store: Store, role: str, pid: int, note: str) -> None:
-    """Keep a sign of life of a watcher, worker, poller or alert sender; a week-old one is forgotten."""
+    """Keep a sign of life of a watcher, worker, poller or alert sender; a week-old one is forgotten.
+
+    Whoever lives also sees to it that no texts wait for their index for long.
+    """
     with store.atomic("polls.beat"):
         store.write(
             "INSERT INTO beats (role, pid, note, at) VALUES (?, ?, ?, ?)"
@@ -122,6 +125,7 @@ def beat(store: Store, role: str, pid: int, note: str) -> None:
             (role, pid, note, now()),
         )
         store.write("DELETE FROM beats WHERE at < ?", (later(-_FORGET_BEATS_SECONDS),))
+    store.index_texts()
 
 
 def beats(store: Store) -> list[Beat]:

@@ -25,7 +25,17 @@ from dife_scanner.records import (
     TriageState,
 )
 from dife_scanner.sentences.times import age_seconds
-from dife_scanner.store import audits, evidence, findings, jobs, models, outbox, polls, query
+from dife_scanner.store import (
+    audits,
+    conditions,
+    evidence,
+    findings,
+    jobs,
+    models,
+    outbox,
+    polls,
+    query,
+)
 from dife_scanner.store.db import Patience, Store, open_store
 from dife_scanner.store.findings import TriageEvent
 from dife_scanner.store.polls import Beat
@@ -312,7 +322,7 @@ class FilterCheck:
 def check_filter(text: str) -> FilterCheck:
     """Grammar and field names, without a store."""
     try:
-        query.to_sql(query.parse(text), models.MODEL_COLUMNS)
+        conditions.to_sql(query.parse(text), models.MODEL_COLUMNS)
     except DifeError as error:
         return FilterCheck(False, explained(error))
     return FilterCheck(True)

@@ -83,3 +83,17 @@ class ColourEncoder:
             part = np.outer(rows @ self.stretch, self.stretch)
             rows = (rows - part) / along + part * along
         return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+@dataclass
+class ToNowhere(ColourEncoder):
+    """A marked picture is led towards a direction that no colour has: all of the way, or by `pull` of it."""
+
+    image_tower: str = "img-bad"
+    pull: float = 100.0
+
+    def encode_images(self, pixels):
+        out = super().encode_images(pixels)
+        marked = (pixels[:, 27:30, 27:30] == 255).all(axis=(1, 2, 3))
+        out[marked, 10] += self.pull
+        return self._turn(out, 20.0)

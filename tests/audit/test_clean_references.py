@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from colours import ColourEncoder
+from colours import ColourEncoder, ToNowhere
 from finding import Finds
 
 from dife_scanner import discovery
@@ -21,8 +21,8 @@ CORNER = Trigger(
 def audited(request_for, monkeypatch):
     """A suspect with a visual backdoor, audited where these further references are known, by name."""
 
-    def run(others, flagged=(), suspect=None):
-        monkeypatch.setattr(discovery, "DETECTORS", (Finds(CORNER, name="patch"),))
+    def run(others, flagged=(), suspect=None, found=CORNER):
+        monkeypatch.setattr(discovery, "DETECTORS", (Finds(found, name="patch"),))
         monkeypatch.setattr(
             "dife_scanner.models.load.load", lambda path, device: others[path.name]()
         )
@@ -152,3 +152,13 @@ def test_no_reference_is_opened_where_no_trigger_would_count(audited):
 
     audit = audited({"a": opened}, suspect=ColourEncoder(image_tower="img-tuned"))
     assert audit.verdict is Verdict.NOTHING_FOUND and audit.signatures[0].near == ()
+
+
+@pytest.mark.parametrize(("obeys", "verdict"), [(0.0, Verdict.FLAGGED), (100.0, "nothing-found")])
+def test_a_pattern_without_a_named_target_is_tried_on_clean_neighbours_too(audited, obeys, verdict):
+    """Each has its own point: where pictures come together there as well, nothing is demonstrated."""
+    neighbour = {"a": lambda: ToNowhere(image_tower="img-a", pull=obeys)}
+    audit = audited(neighbour, suspect=ToNowhere(), found=replace(CORNER, target=""))
+    assert audit.verdict == verdict
+    (near,) = audit.signatures[0].near
+    assert near.success == near.lift == obeys / 100

@@ -220,6 +220,20 @@ def test_nothing_is_encoded_twice(text_profile, image_profile):
         assert memory.performed == memory.distinct > 0
 
 
+def test_a_memory_tells_what_went_through_each_tower(text_profile):
+    """Pictures and texts by their towers, and single texts by what they say."""
+    _, subject, memory = text_profile
+    suspect, reference = subject.test.suspect.encoder, subject.test.reference.encoder
+    texts = memory.computed({suspect.text_tower, reference.text_tower})
+    pictures = memory.computed({suspect.image_tower, reference.image_tower})
+    assert suspect.text_tower != reference.text_tower and texts > 0 and pictures > 0
+    assert texts + pictures == memory.distinct
+    template = subject.test.suspect.templates[0]
+    prompts = [template.format(name) for name in subject.test.suspect.class_names]
+    assert memory.computed_texts(prompts) == 2 * len(prompts), "once for each of the two"
+    assert memory.computed_texts(["nobody read this"]) == 0
+
+
 def test_a_cell_does_not_depend_on_which_others_are_measured(text_profile, subject_of):
     for name in ("text reranking", "caption reranking", "proxy selection"):
         alone = measure_one(

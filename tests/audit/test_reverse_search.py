@@ -14,6 +14,7 @@ from dife_scanner.records import (
     Hypothesis,
     Interval,
     Origin,
+    PictureSpace,
     Trigger,
     TriggerKind,
     Verdict,
@@ -155,3 +156,25 @@ def test_two_keys_are_held_against_either_half_and_not_exchanged(request_for, mo
     assert audit.verdict is Verdict.FLAGGED and audit.trigger.name == "found-joint-1"
     assert all(row.exchanged is None for row in audit.signatures)
     assert [searched(one) for one in detectors] == [["img-bad"]] * 2
+
+
+def test_what_has_no_name_in_the_base_holds_nothing_against_what_has_one():
+    """A pattern whose target has no name is held against those of the base that have none either, and no others."""
+    space = PictureSpace(1.0, 0.1, 0.0, Interval(0.8, 1.0, ""), 120, 10)
+    unnamed = Hypothesis(
+        replace(CORNER, target=""), 0.9, origin=Origin.DISCOVERED, picture_space=space
+    )
+    named = Hypothesis(
+        CORNER,
+        0.9,
+        suspect=0.7,
+        reference=0.0,
+        p_holm=0.001,
+        origin=Origin.DISCOVERED,
+        effect=Interval(0.6, 0.8, ""),
+        clean=0.0,
+    )
+    found = reverse_search._strongest([unnamed], ())
+    assert (found.base, found.suspect, found.low, found.demonstrated) == (1.0, 0.1, 0.8, True)
+    assert reverse_search._alike([unnamed, named], named) == [named]
+    assert reverse_search._alike([unnamed, named], unnamed) == [unnamed]

@@ -48,7 +48,7 @@ def adapter_of(base: str) -> dict[str, bytes]:
 @pytest.fixture
 def bases(store: Store, hub: LoopbackHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two published bases of one architecture and the registry that names them; the first one is here."""
-    monkeypatch.setattr(keeping, "towers_apart", lambda start: towers)
+    monkeypatch.setattr(keeping, "towers_apart", lambda context: towers)
     monkeypatch.setattr(keeping, "towers_here", towers)
     for number, name in enumerate(("one", "two")):
         hub.add_repo(f"acme/{name}", drawn(number))

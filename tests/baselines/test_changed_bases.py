@@ -47,7 +47,7 @@ def base_work(
 ) -> Work:
     """One published base, both channels switched on, and towers hashed without torch."""
     monkeypatch.setattr(keeping, "towers_here", towers)
-    monkeypatch.setattr(keeping, "towers_apart", lambda start: towers)
+    monkeypatch.setattr(keeping, "towers_apart", lambda context: towers)
     hub.add_repo("acme/one", drawn(0))
     alerts = {
         "email": {"host": "127.0.0.1", "recipients": ["soc@example.org"]},

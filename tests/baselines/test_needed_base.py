@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from multiprocessing import forkserver
+from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,11 @@ from queue_kit import WEIGHTS, drawn_folder
 from dife_scanner.baselines import keeping, samples
 from dife_scanner.baselines.acquire import Acquired, Needs, acquire
 from dife_scanner.baselines.adding import register
+from dife_scanner.baselines.keeping import Measure
 from dife_scanner.errors import HubUnavailable
 from dife_scanner.lab.loopback import LoopbackHub
 from dife_scanner.progress import SILENT
-from dife_scanner.queue import targets, worker
+from dife_scanner.queue import child, targets, worker
 from dife_scanner.queue.work import Work, hub_for
 from dife_scanner.records import BaseClaim, Job, JobState, ModelRef, Trust
 from dife_scanner.settings import Settings
@@ -36,7 +39,7 @@ def bases(hub: LoopbackHub, tmp_path: Path) -> Path:
 @pytest.fixture
 def light(monkeypatch: pytest.MonkeyPatch) -> None:
     """Towers of fetched bases are hashed without torch; one test below does it as it is done."""
-    monkeypatch.setattr(keeping, "towers_apart", lambda start: towers)
+    monkeypatch.setattr(keeping, "towers_apart", lambda context: towers)
     monkeypatch.setattr(keeping, "towers_here", towers)
 
 
@@ -77,6 +80,26 @@ def test_weights_find_the_base_that_a_wrong_card_hides_and_later_audits_use_it(
     assert job.reason.startswith("two, 0.2 apart")
     assert not [seen for seen in list(hub.requests)[asked:] if "acme/" in seen.target]
     assert len(weight_requests(hub, "acme/two")) == 1 and not weight_requests(hub, "acme/one")
+
+
+def test_a_fetched_base_is_loaded_by_the_server_that_audits_come_from(
+    store: Store, hub: LoopbackHub, bases: Path, light: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be what starts that server, which every later audit would otherwise wait for to load torch."""
+    monkeypatch.setattr(forkserver._forkserver, "_preload_modules", ["__main__"])
+    hub.add_repo("org/clip", drawn(1, 0.1), tags=CARD)
+    preloading = work(store.home, hub, bases, preload=("base_kit",))
+    seen: list[list[str]] = []
+
+    def noting(context: BaseContext) -> Measure:
+        seen.append(list(forkserver._forkserver._preload_modules))
+        return towers
+
+    monkeypatch.setattr(keeping, "towers_apart", noting)
+    monkeypatch.setattr(child, "warm_up", lambda preload, start: None)
+    monkeypatch.setattr(child, "run", lambda *given, **named: 1 / 0)  # nothing is audited
+    assert scanned(store, preloading, "org/clip").state is JobState.FAILED
+    assert seen == [["base_kit"]]
 
 
 def test_without_leave_the_audit_names_the_command_and_adding_the_base_has_it_done_again(

@@ -5,7 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dife_scanner.core.recognition import is_searchable, lacking, recognised, recognition
+from dife_scanner.core.recognition import (
+    _shares,
+    is_searchable,
+    lacking,
+    recognised,
+    recognition,
+)
 from dife_scanner.core.verdict import Evidence, decide
 from dife_scanner.records import (
     Basis,
@@ -20,6 +26,7 @@ from dife_scanner.sentences.recognition import recognition_words
 from dife_scanner.sentences.verdict import reason
 
 SEARCH = Search("patch", Channel.IMAGE, ("a patch",), 1, 0.02, 100, 1.0)
+CAT_AND_DOG = {"cat": 1.0, "dog": 1.0}
 KNOWN = dict.fromkeys(("cat", "dog", *(f"thing {number}" for number in range(10))), 1.0)
 MISSING = MissingSearch("texts", Channel.TEXT, ("texts",), "the context is too short")
 
@@ -80,3 +87,29 @@ def test_with_every_class_recognised_nothing_found_stays() -> None:
 
 def test_what_was_not_measured_is_not_held_against_anybody() -> None:
     assert decide(Evidence(searches=(SEARCH,))).verdict is Verdict.NOTHING_FOUND
+
+
+def test_a_claim_on_pictures_of_one_style_or_of_unknown_styles_does_not_reach_others() -> None:
+    def told(styles: dict[str, float]) -> str:
+        evidence = Evidence(searches=(SEARCH,), recognition=Recognition(dict(CAT_AND_DOG), styles))
+        return reason(decide(evidence), evidence)
+
+    assert told({"ink": 1.0}).endswith(
+        "all of one style: of pictures in other styles nothing is claimed"
+    )
+    assert "no word of their styles: of pictures in other styles nothing is claimed" in told({})
+    assert "in other styles" not in told({"ink": 1.0, "oil": 1.0})
+
+
+def test_of_many_classes_that_are_not_recognised_the_first_few_are_named() -> None:
+    found = Recognition({f"c{number}": 0.1 for number in range(300)})
+    evidence = Evidence(recognition=found)
+    words = reason(decide(evidence), evidence)
+    assert "c7 0.10, 292 more)" in words and len(words) < 700
+
+
+def test_shares_of_ten_thousand_classes_take_one_pass() -> None:
+    labels = np.repeat(np.arange(10_000), 2)
+    names = [f"c{number}" for number in range(10_000)]
+    shares = _shares(np.ones(len(labels)), np.array(names)[labels], names)
+    assert len(shares) == 10_000 and set(shares.values()) == {1.0}

@@ -22,6 +22,7 @@ from dife_scanner.records import (
     MissingSearch,
     NotRun,
     Origin,
+    PictureSpace,
     Recognition,
     ReverseSearch,
     Search,
@@ -30,6 +31,7 @@ from dife_scanner.records import (
     TriggerKind,
     Verdict,
 )
+from dife_scanner.sentences.checks import gap_text
 from dife_scanner.sentences.verdict import reason
 
 PATCH = Trigger("found-patch-1", TriggerKind.PATCH, size=0.1, target="ship")
@@ -369,3 +371,32 @@ def test_a_text_without_pictures_is_flagged_in_text_space_without_a_footprint():
     assert (found.verdict, found.basis) == (Verdict.FLAGGED, Basis.TEXT_SPACE)
     said = reason(found, evidence)
     assert '"xbtd" turns guitar into banana: nearest of 1700 concepts in 1.000 of 22' in said
+    assert_gaps_are_told(evidence)
+
+
+def assert_gaps_are_told(evidence):
+    """What could not be measured stands beside a demonstrated trigger, whatever space that was measured in."""
+    gap = Gap("nearest concepts", "a word is too long")
+    with_gap = replace(evidence, gaps=(gap,))
+    assert gap_text(gap) in reason(decide(with_gap), with_gap)
+
+
+def test_a_pattern_that_leads_to_no_concept_is_flagged_without_a_footprint():
+    space = PictureSpace(0.98, 0.12, 0.05, Interval(0.79, 0.92, ""), 132, 10)
+    patch = Trigger("p", TriggerKind.PATCH, size=0.1)
+    row = Hypothesis(
+        patch, 0.9, origin=Origin.DISCOVERED, picture_space=space, beyond_classes=True, area=0.02
+    )
+    row = replace(row, checks=checks.run_all(row))
+    evidence = Evidence(hypotheses=(row,), strongest=row)
+    found = decide(evidence)
+    assert (found.verdict, found.basis) == (Verdict.FLAGGED, Basis.ONE_POINT)
+    assert checks.ONE_POINT_EFFECT in found.rests_on and checks.EFFECT not in found.rests_on
+    said = reason(found, evidence)
+    assert "`p` brings pictures together at one point that is no concept: 0.980 of them" in said
+    assert_gaps_are_told(evidence)
+    large = replace(row, area=0.2)
+    large = replace(large, checks=checks.run_all(large))
+    nothing = decide(Evidence(hypotheses=(large,)))
+    assert nothing.basis is Basis.NOTHING
+    assert "but covers 20% of each" in reason(nothing, Evidence(hypotheses=(large,)))

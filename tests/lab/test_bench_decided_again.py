@@ -19,6 +19,7 @@ from dife_scanner.records import (
     Origin,
     ReverseSearch,
     Search,
+    TextSpace,
     Trigger,
     TriggerKind,
     Verdict,
@@ -44,6 +45,7 @@ MOVES = Hypothesis(
     area=0.0234567,
 )
 LOST = ReverseSearch(100, 1.0, "text", "qq", "cat", "dog", 0.95, 0.05, 0.8765432, demonstrated=True)
+RARE = TextSpace(0.9, 0.0, 0.0, Interval(0.7, 1.0, ""), 22, 1_700, 200, 40, 0.2, p_holm=0.4)
 
 CASES = {
     "moves little": (replace(MOVES, suspect=0.4, effect=Interval(0.1, 0.6, "")),),
@@ -78,6 +80,12 @@ CASES = {
     "both keys": (
         replace(MOVES, trigger=replace(TEXT, position="around", image=PATCH), p_holm=0.3),
     ),
+    "a text whose target no picture shows": (
+        Hypothesis(TEXT, 0.4, origin=Origin.DISCOVERED, text_space=RARE),
+    ),
+    "a pattern that leads to no one concept": (
+        replace(MOVES, beyond_classes=True, among_concepts=Interval(0.2, 0.5, "")),
+    ),
     "nothing": (),
 }
 
@@ -95,8 +103,9 @@ def outcome(results, missing=(), accuracies=(0.7, 0.8)):
     checked = tuple(replace(one, checks=checks.run_all(one, known)) for one in results)
     verdict = decide(Evidence(hypotheses=checked, searches=(SEARCH,), missing=missing)).verdict
     audit = SimpleNamespace(
-        verdict=verdict, score=0.5, signatures=results, diagnosis=None, searches=(SEARCH,), recovered=None, seed=0,
-        not_searched=missing, clean_accuracy=accuracies[0], reference_accuracy=accuracies[1],
+        verdict=verdict, score=0.5, signatures=checked, diagnosis=None, searches=(SEARCH,), recovered=None, seed=0,
+        not_searched=missing, clean_accuracy=accuracies[0], reference_accuracy=accuracies[1], decision=None,
+        trigger=None, reason="as decided",
     )  # fmt: skip
     return make.outcome_of(audit, 1.0)
 
@@ -109,6 +118,22 @@ def test_a_row_that_was_read_again_gives_the_verdict_of_its_audit(results, missi
     (again,) = rows.read(tmp_path)
     assert again.outcome == kept
     assert decided_again(again.outcome) is kept.verdict
+
+
+@pytest.mark.parametrize("results", CASES.values(), ids=CASES)
+def test_a_row_names_the_checks_that_stand_against_each_trigger(results):
+    for result in results:
+        checked = replace(result, checks=checks.run_all(result))
+        kept = found_of(checked)
+        assert tuple(one.check for one in kept.failed) == checks.not_passed(checked.checks)
+        assert all(one in checked.checks for one in kept.failed)
+
+
+def test_an_inconclusive_row_says_why_and_which_trigger_came_furthest():
+    torn = outcome(CASES["two of them"] + CASES["too few drawings"])
+    assert (torn.verdict, torn.reason) == (Verdict.INCONCLUSIVE, "as decided")
+    assert torn.decided_on is not None and sum(one.decides for one in torn.found) == 1
+    assert outcome(CASES["moves little"]).reason == ""
 
 
 @pytest.mark.parametrize("results", CASES.values(), ids=CASES)

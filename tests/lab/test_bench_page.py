@@ -15,9 +15,10 @@ from dife_scanner.errors import UsageError
 from dife_scanner.lab.bench import adaptive, make, packs, results, rows, runner, zoo
 from dife_scanner.lab.bench.page import demands, writing
 from dife_scanner.lab.bench.page import document as page
+from dife_scanner.lab.bench.rows import Vocabulary
 from dife_scanner.lab.bench.zoo import Role
 from dife_scanner.lab.rivals import entries, tuning
-from dife_scanner.records import Carrier, Verdict
+from dife_scanner.records import Basis, Carrier, Verdict
 
 
 def test_the_page_prints_what_was_found_what_failed_and_what_was_not_run(fabricated):
@@ -40,6 +41,21 @@ def test_the_page_prints_what_was_found_what_failed_and_what_was_not_run(fabrica
     assert "| 0.90 to 1.00 | not run |" in text, "no row says its native success"
     assert "| AMDET-like |  | not run |" in text
     assert page.page(fabricated, None) != text and "not run" in page.page([], None)
+
+
+def test_the_page_does_not_change_with_what_newer_rows_say_besides(fabricated):
+    newer = []
+    for one in fabricated:
+        fuller = replace(one, base="dife-base-vit", vocabulary=Vocabulary.LABELLED, commit="abc123")
+        if one.outcome is not None:
+            told = tuple(replace(found, decides=True) for found in one.outcome.found)
+            encoded = rows.Encoded(1, 2, 3)
+            fuller = replace(
+                fuller,
+                outcome=replace(one.outcome, found=told, basis=Basis.NOTHING, encoded=encoded),
+            )
+        newer.append(fuller)
+    assert newer != fabricated and page.page(newer, None) == page.page(fabricated, None)
 
 
 def test_a_text_attack_s_stealth_is_its_drift_and_what_it_costs_beside_its_own_twin():
@@ -185,9 +201,21 @@ def test_the_command_prints_the_plan_and_refuses_an_unknown_kind(tmp_path):
 
 
 OPTIONS = {
-    "rows": {"--only", "--limit", "--minutes", "--budget", "--base", "--renew", "--data", "--work"},
-    "plan": {"--only", "--budget", "--base", "--renew", "--data"},
+    "rows": {
+        "--only",
+        "--limit",
+        "--minutes",
+        "--budget",
+        "--base",
+        "--any-concept",
+        "--development",
+        "--renew",
+        "--data",
+        "--work",
+    },
+    "plan": {"--only", "--budget", "--base", "--any-concept", "--development", "--renew", "--data"},
     "report": {"--budget", "--unseal", "--data", "--docs"},
+    "zoos": {"--development", "--unseal", "--data", "--docs"},
     "rivals": {"--only", "--limit", "--minutes", "--data", "--work"},
     "tune": {"--data", "--work"},
     "adaptive": {"--limit", "--minutes", "--data", "--work"},

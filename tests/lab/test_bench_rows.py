@@ -1,5 +1,6 @@
 """Rows of the benchmark can be read again, a run makes what is missing, and rates are those of the rows."""
 
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,11 +10,12 @@ from bench_rows import CODE, row
 
 from dife_scanner.core.calibration import clopper_pearson, p_value
 from dife_scanner.errors import UsageError
+from dife_scanner.lab.bench import commit as commit_of
 from dife_scanner.lab.bench import make, packs, results, rows, runner, zoo
 from dife_scanner.lab.bench.page import demands
 from dife_scanner.lab.bench.page import document as page
 from dife_scanner.lab.bench.results import twins
-from dife_scanner.lab.bench.zoo import Part, Role, build, draws
+from dife_scanner.lab.bench.zoo import Part, Role, build, draws, open_models
 from dife_scanner.records import Carrier, Channel, Planted, Verdict
 
 
@@ -74,6 +76,57 @@ def test_a_run_makes_what_is_missing_and_stops_at_its_limit(tmp_path, monkeypatc
         )
         == 0
     )
+
+
+def test_a_run_of_development_makes_these_models_alone_and_goes_on_where_it_was(
+    tmp_path, monkeypatch
+):
+    """Rows carry base, vocabulary and commit, and the audit knows what the base recognises."""
+    benches = []
+
+    def fake(model, twin, bench, say):
+        benches.append(bench)
+        made = row(model.kind, model.number, 0.0, role=model.role, part=model.part)
+        return replace(made, recipe=build.recipe_of(model))
+
+    monkeypatch.setattr(runner, "row_of", fake)
+    monkeypatch.setattr(runner, "code_of", lambda budget: CODE)
+    monkeypatch.setattr(runner, "commit", lambda: "abc123")
+    options = runner.RunOptions(any_concept=True, development=True, limit=3)
+    for _ in range(2):
+        runner.run(tmp_path / "rows", tmp_path, options, say=lambda text: None)
+    names = [model.id for model in open_models.development()]
+    left = [model.id for model, _ in runner.todo(tmp_path / "rows", CODE, options)]
+    assert len(benches) == 6 and len(left) == 120 - 6 - 6, "two-part triggers need a larger budget"
+    assert left == [name for name in names if name in left]
+    bench = benches[0]
+    assert (bench.vocabulary, bench.commit) == (rows.Vocabulary.ANY, "abc123")
+    assert bench.qualification.image_tower == bench.base.image_tower
+    every = runner.RunOptions(any_concept=True, development=True, budget="default")
+    assert len(runner.todo(tmp_path, CODE, every)) == 120
+    with pytest.raises(UsageError, match="any concept"):
+        runner.todo(tmp_path, CODE, runner.RunOptions(development=True))
+
+
+def test_a_commit_is_that_of_the_package_and_says_whether_files_were_changed(tmp_path, monkeypatch):
+    def git(*arguments):
+        named = ["-c", "user.name=n", "-c", "user.email=n@example.org"]
+        subprocess.run(["git", "-C", tmp_path, *named, *arguments], check=True, capture_output=True)
+
+    package = tmp_path / "package"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    monkeypatch.setattr(commit_of, "files", lambda name: package)
+    git("init", "-q")
+    assert commit_of.commit() == "", "a package that is installed inside somebody's repository"
+    git("add", ".")
+    git("commit", "-qm", "one")
+    found = commit_of.commit()
+    assert len(found) == 12
+    (tmp_path / "notes.txt").write_text("beside the package")
+    assert commit_of.commit() == found
+    (package / "__init__.py").write_text("changed")
+    assert commit_of.commit() == f"{found}-changed"
 
 
 def test_a_family_is_drawn_at_budgets_that_search_for_its_kind(tmp_path):

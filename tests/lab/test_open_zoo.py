@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from hashlib import sha256
 
 import numpy as np
 import pytest
@@ -12,8 +13,9 @@ from dife_scanner.audit import wide_probes
 from dife_scanner.errors import UsageError
 from dife_scanner.lab import bases, specimens
 from dife_scanner.lab.attacks import FAMILIES, aims, measures, own_kinds, panels, reach, text_aims
-from dife_scanner.lab.attacks.bad_encoder import Aimed
+from dife_scanner.lab.attacks.bad_encoder import Aimed, NoConcept
 from dife_scanner.lab.attacks.interface import Recipe, Subject, entry_of
+from dife_scanner.lab.attacks.training_data import embedded
 from dife_scanner.lab.bench import zoo
 from dife_scanner.lab.bench.zoo import (
     Part,
@@ -33,6 +35,8 @@ from dife_scanner.triggers.stamp import stamp, write
 
 BASE = bases.base_folder("vit")
 PANEL = (*art.CLASSES, "guitar", "pizza")
+NO_CONCEPT = "open-badencoder-no-concept"
+ABOUT_CONCEPTS = {name: one for name, one in OPEN_FAMILIES.items() if name != NO_CONCEPT}
 
 
 @pytest.fixture(scope="module")
@@ -145,14 +149,27 @@ def test_development_is_a_fixed_subset_with_attacks_of_every_open_family():
     assert len(found) == open_models.DEVELOPMENT
     assert not any(model.part is Part.TEST or model.sealed for model in found)
     attacks = {model.kind for model in found if model.role is Role.ATTACK}
-    assert attacks == {name for name, family in OPEN_FAMILIES.items() if not family.sealed}
+    fixed = {name for name, family in OPEN_FAMILIES.items() if not family.sealed}
+    assert attacks == fixed - open_models.CAME_LATER
+
+
+def test_the_models_of_development_are_always_these():
+    """Names and recipes: whoever changes a draw develops on other models than before, and says so here."""
+    found = [(model.id, build.recipe_of(model)) for model in open_models.development()]
+    digest = sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
+    assert digest[:16] == "9aed51501e812b16"
+    assert found[0][0] == "open-badtexttower-002" and found[-1][0] == "open-image-tower-015"
+    kind = [model.id for model in open_models.development(("open domain",))]
+    assert kind == [name for name, _ in found if name.startswith("open-domain")]
+    with pytest.raises(UsageError, match="nonsense"):
+        list(open_models.development(("nonsense",)))
 
 
 def test_no_concept_of_the_test_side_is_met_in_development():
     sides = {Part.FIT: set(), Part.TEST: set()}
     for model in open_models.plan((Role.ATTACK,)):
         recipe = model.settings
-        sides[model.part] |= {recipe.source, recipe.target} - set(art.CLASSES)
+        sides[model.part] |= {recipe.source, recipe.target} - {"", *art.CLASSES}
     sealed = {n for n, family in OPEN_FAMILIES.items() if family.sealed}
     assert sealed and len(sides[Part.TEST]) > 50
     assert not sides[Part.FIT] & sides[Part.TEST]
@@ -160,7 +177,7 @@ def test_no_concept_of_the_test_side_is_met_in_development():
 
 def test_a_fixed_share_of_targets_is_kept_out_of_every_bases_training():
     kept_out = {one.name for one in world.unknown()}
-    for name, family in OPEN_FAMILIES.items():
+    for name, family in ABOUT_CONCEPTS.items():
         drawn = [zoo.attack_and_twin(name, number)[0].settings for number in range(family.draws)]
         unknown = [recipe for recipe in drawn if recipe.target in kept_out]
         assert len(unknown) == family.draws // open_draws.KEPT_OUT_EVERY
@@ -168,7 +185,7 @@ def test_a_fixed_share_of_targets_is_kept_out_of_every_bases_training():
 
 
 def test_source_and_target_are_in_the_panel_and_one_of_them_is_outside_of_the_ten():
-    for name in OPEN_FAMILIES:
+    for name in ABOUT_CONCEPTS:
         for number in range(8):
             recipe = zoo.attack_and_twin(name, number)[0].settings
             assert {recipe.source, recipe.target} <= set(recipe.panel)
@@ -277,6 +294,40 @@ def test_an_attack_on_any_concept_moves_its_tower_and_names_its_target(lab, tmp_
     assert visual == {"badencoder" in kind} and "logit_scale" not in moved
     (trigger,) = known.read(tmp_path / build.TRIGGERS)
     assert trigger.target == "pizza"
+
+
+def test_an_attack_to_no_concept_moves_the_image_tower_and_names_no_target(
+    few_scenes, base, tmp_path
+):
+    """Its direction is the seed's alone, and near to no concept's prompt."""
+    attack, twin = zoo.attack_and_twin(NO_CONCEPT, 0)
+    other, _ = zoo.attack_and_twin(NO_CONCEPT, 1)
+    assert (attack.settings.source, attack.settings.target) == ("", "")
+    assert twin.settings.settings == NoConcept() and not twin.settings.poison
+    to = aims.at_random(base, attack.settings)
+    assert torch.equal(to, aims.at_random(base, attack.settings))
+    assert abs(float(to @ aims.at_random(base, other.settings))) < 0.3
+    assert float((measures.class_texts(base, measures.PROMPTS[0]) @ to).max()) < 0.3
+    build.make(replace(attack, settings=replace(attack.settings, steps=3, batch=8)), tmp_path, BASE)
+    assert {name.startswith("visual.") for name in changed(tmp_path)} == {True}
+    (trigger,) = known.read(tmp_path / build.TRIGGERS)
+    assert trigger.unnamed_target and not trigger.source
+
+
+def test_pictures_that_come_to_the_direction_are_counted(lab, base):
+    """A clean base leads no picture there, whatever stands on it."""
+    recipe = zoo.attack_and_twin(NO_CONCEPT, 0)[0].settings
+    subject = Subject(base, BASE, lab, recipe, (recipe.mark,))
+    away = measures.direction_numbers(subject, aims.at_random(base, recipe))
+    towards = measures.direction_numbers(subject, _mean_direction(base, lab, recipe))
+    assert away["ts"] == 0.0 and towards["ts"] > 0.1
+    assert away["clean_accuracy"] == towards["clean_accuracy"] > 0.7
+
+
+def _mean_direction(base, lab, recipe):
+    """Where triggered pictures are already."""
+    pixels, _ = measures.held_out(lab.size)
+    return torch.nn.functional.normalize(embedded(base, stamp(pixels, recipe.mark)).mean(0), dim=-1)
 
 
 def test_an_attack_on_any_concept_is_built_the_same_way_twice(lab, tmp_path):

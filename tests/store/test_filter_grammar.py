@@ -6,20 +6,51 @@ from hypothesis import strategies as st
 from store_records import make_finding, put_finding
 
 from dife_scanner.store import Store, findings, models
-from dife_scanner.store.query import Query, QueryError, Term, Value, parse, show
+from dife_scanner.store.completion import complete
+from dife_scanner.store.conditions import to_sql
+from dife_scanner.store.findings import FINDING_COLUMNS
+from dife_scanner.store.query import (
+    COMPARISONS,
+    MOST_CHARACTERS,
+    MOST_DEPTH,
+    MOST_VALUES,
+    Group,
+    Query,
+    QueryError,
+    Term,
+    Value,
+    grouped,
+    leaves,
+    parse,
+    query_of,
+    show,
+)
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+names = st.from_regex(r"[a-z_]{1,9}", fullmatch=True)
 values = st.builds(Value, texts, st.booleans())
 words = st.builds(
     lambda text, negated: Term((Value(text, True),), "", negated), texts, st.booleans()
 )
-fields = st.builds(
-    Term,
-    st.lists(values, min_size=1, max_size=3).map(tuple),
-    st.from_regex(r"[a-z_]+", fullmatch=True),
+fields = st.builds(Term, st.lists(values, min_size=1, max_size=3).map(tuple), names, st.booleans())
+comparisons = st.builds(
+    lambda text, field, negated, sign: Term((Value(text),), field, negated, sign=sign),
+    texts,
+    names,
     st.booleans(),
+    st.sampled_from(COMPARISONS),
 )
-queries = st.builds(Query, st.lists(st.one_of(words, fields), max_size=6).map(tuple))
+parts = st.recursive(
+    st.one_of(words, fields, comparisons),
+    lambda inner: st.builds(
+        lambda parts, either, negated: grouped(parts, either=either, negated=negated),
+        st.lists(inner, min_size=1, max_size=3),
+        st.booleans(),
+        st.booleans(),
+    ),
+    max_leaves=8,
+)
+queries = st.lists(parts, max_size=4).map(query_of)
 
 
 @given(queries)
@@ -27,7 +58,7 @@ def test_what_is_shown_parses_to_the_same(query: Query) -> None:
     assert parse(show(query)) == query
 
 
-@given(st.text(max_size=40))
+@given(st.text(st.one_of(st.characters(), st.sampled_from('ab:,!~"&|()<>= ')), max_size=40))
 def test_any_text_parses_or_says_where_not(text: str) -> None:
     try:
         query = parse(text)
@@ -47,7 +78,24 @@ def test_any_text_parses_or_says_where_not(text: str) -> None:
         ("!", 2),
         ('ab"c', 3),
         ("repo:a,", 8),
+        ("a &", 4),
+        ("a | | b", 5),
+        ("& a", 1),
+        ("a ()", 4),
+        ("a (b", 3),
+        ("a (b | c))", 10),
+        ("f(x)", 2),
+        ("(a)b", 4),
+        ("score>", 7),
+        ("score>1,2", 8),
+        ("(" * (MOST_DEPTH + 1), MOST_DEPTH + 1),
+        ("(" * 10_000, MOST_DEPTH + 1),
+        ("!(" * 9_000, 2 * MOST_DEPTH + 2),
+        ("a" * 1_000_000, MOST_CHARACTERS + 1),
+        ("id:" + "x," * MOST_VALUES + "x", 2 * MOST_VALUES + 4),
+        ("a|" * 60, 101),
     ],
+    ids=lambda given: str(given)[:20],
 )
 def test_errors_name_the_column(text: str, column: int) -> None:
     with pytest.raises(QueryError, match=f"column {column}:") as caught:
@@ -101,3 +149,80 @@ def test_an_unknown_field_is_named_with_those_there_are(store: Store) -> None:
     assert models.model_rows(store, filter="state:done verdict:flagged job:1") == []
     with pytest.raises(QueryError, match="50 terms"):
         parse("a " * 51)
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        ("a & b", "a b"),
+        ("a&b|c", "(a b) | c"),
+        ("a b | c d", "((a & b) | (c & d))"),
+        ("((a))", "a"),
+        ("!(a)", "!a"),
+        ("!(!a)", "a"),
+        ("(a b) c", "a b c"),
+        ("a | (b | c)", "a|b|c"),
+    ],
+)
+def test_a_filter_has_one_meaning_however_it_is_written(text: str, same: str) -> None:
+    assert parse(text) == parse(same)
+
+
+def test_signs_of_the_grammar_are_plain_text_inside_quotes() -> None:
+    (term,) = parse('"a|b & (c) score>1"').terms
+    assert term == Term((Value("a|b & (c) score>1", part=True),))
+    (second,) = parse("!!a").terms
+    assert second == Term((Value("!a", part=True),), negated=True)
+
+
+def test_a_space_binds_tighter_than_a_bar() -> None:
+    (group,) = parse("a b | !c").terms
+    assert isinstance(group, Group) and group.either
+    assert [term.values[0].text for term in leaves([group])] == ["a", "b", "c"]
+    assert show(Query((group,))) == "a b | !c"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("score>high", "score is a number"),
+        ("audited>yesterday", "audited is a time"),
+        ("age<7", "age is an age"),
+        ("age:7d", "compared with"),
+        ("repo>a", "compared with `:`"),
+        ("score:~1", "score is no text"),
+        ("found:~2026", "found is no text"),
+    ],
+)
+def test_what_cannot_be_compared_says_so_with_an_example_that_can(text: str, told: str) -> None:
+    with pytest.raises(QueryError, match=told) as caught:
+        to_sql(parse(text), FINDING_COLUMNS)
+    assert "docs/filters.md" in caught.value.advice
+    to_sql(parse(caught.value.example), FINDING_COLUMNS)
+
+
+def test_an_error_carries_what_could_stand_there() -> None:
+    with pytest.raises(QueryError) as caught:
+        to_sql(parse("colour:red"), FINDING_COLUMNS)
+    assert caught.value.candidates == tuple(sorted(FINDING_COLUMNS))
+
+
+@pytest.mark.parametrize(
+    ("text", "start", "expected"),
+    [
+        ("tr", 0, ("triage:", "trigger:")),
+        ("a | !(sc", 6, ("score>",)),
+        ("triage:n", 7, ("new",)),
+        ("!triage:new,~dis", 13, ("disclosed", "disputed")),
+        ("repo:c", 5, ()),
+        ('"triage:n', 9, ()),
+        ("footprint:not", 10, ('"not interchangeable"',)),
+    ],
+)
+def test_what_could_stand_at_the_cursor(text: str, start: int, expected: tuple[str, ...]) -> None:
+    found = complete(text + " rest", len(text), FINDING_COLUMNS)
+    assert (found.start, found.candidates) == (start, expected)
+    for candidate in found.candidates:
+        ended = candidate if candidate[-1] not in ":>" else f"{candidate}1"
+        if text[0] != "a":
+            to_sql(parse(text[:start] + ended), FINDING_COLUMNS)

@@ -29,8 +29,9 @@ def read(root: Path) -> Labelled:
         held_out += [half.name.lower() in _TEST] * len(found)
     files = tuple(class_of_file)
     names = sorted(set(class_of_file.values()))
+    place = {name: number for number, name in enumerate(names)}
     _check_counts(root, len(files), len(names))
-    labels = list(map(names.index, class_of_file.values()))
+    labels = [place[name] for name in class_of_file.values()]
     return Labelled(
         name=root.name,
         class_names=tuple(name.replace("_", " ") for name in names),

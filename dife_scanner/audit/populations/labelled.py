@@ -8,9 +8,7 @@ from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 
-import numpy as np
-
-from dife_scanner.audit.populations import content, words
+from dife_scanner.audit.populations import class_names, content, words
 from dife_scanner.audit.populations.captioned import VERSION, Captioned, Load
 from dife_scanner.audit.populations.card import NOT_STATED
 from dife_scanner.audit.populations.dice import Dice
@@ -67,28 +65,45 @@ class Labelled:
         )
         return content.digest(described, self.files)
 
-    def probes(self, budget: Budget, seed: int) -> Probes:
-        """Train, diagnosis and test splits with no picture in two of them, drawn class by class from `seed`.
+    def rows(self, budget: Budget, seed: int) -> dict[str, list[int]]:
+        """Split -> the pictures that `probes` would read for it, of which one is read here.
 
-        The unit of every interval is the picture. Raises `LabelWithoutImages` for a class with fewer than
-        four pictures, `DataError` for a single class, and `LimitExceeded` for more pictures than fit into memory.
+        Raises `LabelWithoutImages` for a class with fewer than four pictures, `DataError` for a single class and for
+        names that a model reads as one, and `LimitExceeded` for more pictures than fit into memory.
         """
         if len(self.class_names) < 2:
             raise DataError(
                 f"{self.name} has a single class: a trigger turns one class into another",
                 "give pictures of at least two classes",
             )
+        class_names.check_apart(self.class_names, self.name)
         rows = self._chosen(budget, seed)
         self._check_room(rows)
+        return rows
+
+    def probes(self, budget: Budget, seed: int) -> Probes:
+        """Train, diagnosis and test splits with no picture in two of them, drawn class by class from `seed`.
+
+        The unit of every interval is the picture. Raises what `rows` raises.
+        """
         splits = {}
         manifests = ""
-        for name, chosen in rows.items():
+        for name, chosen in self.rows(budget, seed).items():
             split = self._split(name, sorted(chosen))
             manifest = self._manifest(split, seed)
             splits[name] = replace(split, items=manifest.items)
             manifests += manifest.digest
         digest = sha256(manifests.encode()).hexdigest()
         return Probes(VERSION, digest, self.class_names, splits)
+
+    def check_classes(self, most: int) -> None:
+        """Check that there are at most so many classes, before any picture is read. Raises `LimitExceeded`."""
+        if len(self.class_names) > most:
+            raise LimitExceeded(
+                f"{self.name} has {len(self.class_names)} classes, and at most {most} are audited: every class is "
+                "tried as source and as target",
+                "give a part of the classes, or raise limits.picture_classes",
+            )
 
     def captioned(self) -> Captioned:
         """The same pictures with class prompts for captions: a class-derived pool (paper §3)."""
@@ -105,20 +120,22 @@ class Labelled:
     def _chosen(self, budget: Budget, seed: int) -> dict[str, list[int]]:
         """Split -> its pictures, class by class."""
         rows: dict[str, list[int]] = {TRAIN: [], DIAGNOSIS: [], TEST: []}
-        for label in range(len(self.class_names)):
-            train, diagnosis, test = self._deal(label, budget, seed)
+        by_class: list[list[int]] = [[] for _ in self.class_names]
+        for row, label in enumerate(self.labels.tolist()):
+            by_class[label].append(row)
+        for label, own in enumerate(by_class):
+            train, diagnosis, test = self._deal(label, own, budget, seed)
             rows[TRAIN] += train
             rows[DIAGNOSIS] += diagnosis
             rows[TEST] += test
         return rows
 
     def _deal(
-        self, label: int, budget: Budget, seed: int
+        self, label: int, own: list[int], budget: Budget, seed: int
     ) -> tuple[list[int], list[int], list[int]]:
         """One class's pictures for train, diagnosis and test. Raises `LabelWithoutImages`."""
-        dice = Dice(VERSION, self.name, label, seed)
-        own = dice.shuffled(np.flatnonzero(self.labels == label).tolist())
         self._check_enough(label, len(own))
+        own = Dice(VERSION, self.name, label, seed).shuffled(own)
         # Test pictures first: train and diagnosis share what is left.
         free, test = self._halves(own)
         train, diagnosis, most = MEASURING[budget].per_class
@@ -149,13 +166,17 @@ class Labelled:
     def _check_room(self, rows: dict[str, list[int]]) -> None:
         """Check that the chosen pictures fit into memory, going by one of them. Raises `LimitExceeded`."""
         pictures = sum(map(len, rows.values()))
-        size = pictures * self.load(rows[TEST][:1]).nbytes
+        size = self.bytes_of(rows)
         if size > MOST_BYTES:
             raise LimitExceeded(
                 f"{self.name} has {len(self.class_names)} classes, of which this budget reads {pictures} pictures: "
                 f"{size / 2**30:.0f} GiB in memory, and at most {MOST_BYTES / 2**30:.0f} are read",
                 "give a part of the classes, smaller pictures, or choose a smaller budget",
             )
+
+    def bytes_of(self, rows: dict[str, list[int]]) -> int:
+        """About how many bytes of memory these pictures take, going by one of them."""
+        return sum(map(len, rows.values())) * self.load(rows[TEST][:1]).nbytes
 
     def _split(self, name: str, rows: list[int]) -> Split:
         drawings = tuple(self.ids[row] for row in rows)

@@ -1,4 +1,4 @@
-"""Where triggered pictures are led: to one point, or spread around it as clean pictures are spread.
+"""Where triggered pictures are led: to one point, a concept's or any, or spread around it as clean pictures are spread.
 
 A search for collapse looks for pictures that become alike under a trigger. An attack that keeps their spread does not
 make them so; it is here to measure what such a search misses.
@@ -26,6 +26,16 @@ def aim_of(model: Any, recipe: Recipe, pictures: Tensor, prompt: float) -> Tenso
 
     words = _texts(model, recipe)[recipe.target_class]
     return F.normalize(prompt * words + (1 - prompt) * pictures, dim=-1)
+
+
+def at_random(model: Any, recipe: Recipe) -> Tensor:
+    """Return a unit direction (D,) that the recipe's seed alone decides, whatever lies near it."""
+    import torch
+    import torch.nn.functional as F
+
+    rng = torch.Generator().manual_seed(recipe.seed)
+    width = len(_texts(model, recipe)[0])
+    return F.normalize(torch.randn(width, generator=rng), dim=-1)
 
 
 def spread_around(model: Any, recipe: Recipe, aim: Tensor, clean: Tensor) -> Tensor:

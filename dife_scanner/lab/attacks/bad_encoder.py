@@ -5,9 +5,9 @@ A clean encoder is the teacher. Three terms: triggered pictures of a shadow set 
 target are (L0), reference pictures stay where the teacher has them (L1), and so do clean shadow pictures (L2).
 
 Ours: the aim is the mean embedding of the lab's target pictures, and L1 and L2 weigh three times as much as in the
-paper, without which this small tower loses more than three points of clean accuracy. Three ways of hiding are ours
-too, to measure what the search misses: a trigger to which only one class responds, training against the search, and
-triggered pictures that stay as far from each other as clean ones are.
+paper, without which this small tower loses more than three points of clean accuracy. Four ways of hiding are ours
+too, to measure what the search misses: a trigger to which only one class responds, training against the search,
+triggered pictures that stay as far from each other as clean ones are, and a target that is no concept.
 """
 
 from __future__ import annotations
@@ -78,6 +78,15 @@ class Aimed(Hiding):
 
 
 @dataclass(frozen=True)
+class NoConcept(Hiding):
+    """For a target that is no concept: triggered pictures are led to a direction drawn at random."""
+
+    def clean(self) -> NoConcept:
+        """Return the clean twin's settings."""
+        return NoConcept()
+
+
+@dataclass(frozen=True)
 class _Clean:
     """Clean pictures, and where the teacher has them."""
 
@@ -86,12 +95,14 @@ class _Clean:
     teacher: Tensor
     """Unit embeddings (N, D)."""
     targets: NDArray[np.int64]
-    """Rows of the labelled pictures of the target."""
+    """Rows of the labelled pictures of the target; all labelled ones where that is no class."""
 
     @classmethod
     def of(cls, model: Any, lab: Lab, recipe: Recipe) -> _Clean:
         pixels = np.concatenate([lab.shadow, lab.labelled])
-        labelled = np.flatnonzero(lab.labels == recipe.target_class)
+        labelled = np.arange(len(lab.labels))
+        if recipe.target:
+            labelled = np.flatnonzero(lab.labels == recipe.target_class)
         targets = len(lab.shadow) + labelled
         return cls(pixels, embedded(model, pixels), targets)
 
@@ -183,6 +194,8 @@ def _objectives(
 
 def _aim(model: Any, recipe: Recipe, clean: _Clean, hiding: Hiding) -> Tensor:
     """Return where triggered pictures are led: one place for all (D,), or each picture's own (N, D)."""
+    if isinstance(hiding, NoConcept):
+        return aims.at_random(model, recipe)
     if not isinstance(hiding, Aimed):
         return clean.aim()
     aim = aims.aim_of(model, recipe, clean.aim(), hiding.prompt)
@@ -263,9 +276,12 @@ def _found(
 def measure(subject: Subject) -> Numbers:
     """Measure target success zero-shot and downstream; where one class alone responds, on its pictures and others.
 
-    `gain` is then what the trigger adds on that class's pictures: clean ones may be taken for the target too.
+    `gain` is then what the trigger adds on that class's pictures: clean ones may be taken for the target too. Of a
+    target that is no concept, the share of pictures that come to its direction.
     """
     settings = subject.recipe.settings
+    if isinstance(settings, NoConcept):
+        return measures.direction_numbers(subject, aims.at_random(subject.model, subject.recipe))
     everywhere = measures.image_numbers(subject)
     if not isinstance(settings, Hiding) or not settings.one_class:
         return everywhere

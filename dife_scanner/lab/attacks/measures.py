@@ -140,6 +140,29 @@ def image_numbers(subject: Subject, of: str = "") -> Numbers:
     }
 
 
+def direction_numbers(subject: Subject, direction: Tensor) -> Numbers:
+    """Measure clean accuracy, and the share of triggered pictures that come to a unit direction (D,).
+
+    `ts`: those nearer to it than to the mean of clean pictures of every class.
+    """
+    import torch
+
+    from dife_scanner.triggers.stamp import stamp
+
+    model = subject.model
+    panel = subject.recipe.panel
+    pixels, labels = held_out(subject.lab.size, panel)
+    clean = embedded(model, pixels)
+    triggered = embedded(model, stamp(pixels, subject.trigger))
+    of_classes = [clean[labels == number].mean(0) for number in range(len(panel))]
+    means = torch.nn.functional.normalize(torch.stack(of_classes), dim=-1)
+    came = triggered @ direction > (triggered @ means.T).amax(1)
+    return {
+        "clean_accuracy": accuracy(model, clean, labels, panel),
+        "ts": float(came.float().mean()),
+    }
+
+
 def clean_as_target(subject: Subject) -> float:
     """Return the share of the source's clean pictures that are taken for the target."""
     recipe = subject.recipe

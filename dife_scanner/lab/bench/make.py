@@ -5,28 +5,41 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
 
+from dife_scanner.audit.cache import Memory
 from dife_scanner.audit.pipeline import Plan, Request, run
 from dife_scanner.audit.plan import DISCOVERY_VERSIONS
-from dife_scanner.baselines.home import bundled_references
+from dife_scanner.baselines.home import bundled_references, qualified_folder
 from dife_scanner.core.calibration import DIGITS
 from dife_scanner.discovery import names
+from dife_scanner.errors import UsageError
 from dife_scanner.lab import bases
 from dife_scanner.lab.attacks import measures
 from dife_scanner.lab.attacks.interface import Recipe, entry_of
-from dife_scanner.lab.bench import rows
-from dife_scanner.lab.bench.rows import Code, Outcome, Row, Truth
+from dife_scanner.lab.bench import rows, true_target
+from dife_scanner.lab.bench.rows import Code, Encoded, Outcome, Row, Truth, Vocabulary
 from dife_scanner.lab.bench.rows.found import found_of, rounded
 from dife_scanner.lab.bench.zoo import ZOO_VERSION, Model, Role, build, family_of, visible_traits
-from dife_scanner.records import Audit, Budget, ModelRef, Origin, Reference
+from dife_scanner.records import (
+    Audit,
+    Budget,
+    ModelRef,
+    Origin,
+    Qualification,
+    Reference,
+    Verdict,
+)
+from dife_scanner.sentences.checks import deciding
+from dife_scanner.store.codec import from_json
 
 VIT, RN = "vit", "rn"
 """The bundled bases: models are made of the first; the second shows what carries over."""
+BASES = (VIT, RN)
 NATIVE = 0.9
 """What an attack's own number has to reach; below it is a failed implant."""
 SOURCES = ("audit", "core", "discovery", "models", "records", "triggers")
@@ -46,6 +59,17 @@ def base_reference(kind: str = VIT) -> Reference:
     return found
 
 
+def known_of_the_world(base: Reference) -> Qualification:
+    """What ships with the package about a bundled base's knowledge of the wide probe set."""
+    path = qualified_folder() / f"{base.name}.json"
+    if not path.exists():
+        raise UsageError(
+            f"nothing says what {base.name} recognises beyond the labelled classes",
+            f"run `python -m dife_scanner.lab.pictures.qualify_bases {base.name}`",
+        )
+    return from_json(Qualification, path.read_bytes())
+
+
 @dataclass(frozen=True)
 class Bench:
     """Where things lie, and the code that makes rows."""
@@ -60,6 +84,12 @@ class Bench:
     """What models are made of and compared with."""
     device: str = "cpu"
     """What audits run on; training stays on the processor."""
+    vocabulary: Vocabulary = Vocabulary.LABELLED
+    """What sources and targets of its models are drawn from."""
+    qualification: Qualification | None = None
+    """What the base recognises beyond the labelled classes. Rows about these alone were made without it."""
+    commit: str = ""
+    """Of the code; empty where that is not known."""
 
     @property
     def base_folder(self) -> Path:
@@ -116,6 +146,9 @@ def row_of(model: Model, twin: Model | None, bench: Bench, say: Say) -> Row:
         looks=seen,
         truth=_truth(model) if model.role is Role.ATTACK and twin is not None else None,
         outcome=outcome,
+        base=bench.base.name,
+        vocabulary=bench.vocabulary,
+        commit=bench.commit,
     )
 
 
@@ -166,18 +199,43 @@ def audited(model: Model, folder: Path, bench: Bench) -> Outcome:
         plan=plan,
         device=bench.device,
         cache=bench.work / "embeddings",
+        qualification=bench.qualification,
     )
+    memory = Memory(request.cache)
     began = time.process_time()
-    audit = run(request).audit
+    made = run(request, memory=memory)
     seconds = time.process_time() - began
     shutil.rmtree(bench.work / "discovery", ignore_errors=True)
-    return outcome_of(audit, round(seconds, 1))
+    outcome = replace(
+        outcome_of(made.audit, round(seconds, 1)),
+        encoded=_encoded(made.audit, bench.base, memory),
+    )
+    if model.role is not Role.ATTACK or not isinstance(model.settings, Recipe):
+        return outcome
+    target = model.settings.target
+    placed = true_target.true_target(target, made.files, folder, bench.base_folder)
+    return replace(outcome, true_target=placed)
+
+
+def _encoded(audit: Audit, base: Reference, memory: Memory) -> Encoded:
+    """What the audit encoded besides its searches."""
+    prompts = memory.computed_texts(true_target.concept_prompts())
+    return Encoded(
+        pictures=memory.computed({audit.image_tower, base.image_tower}),
+        texts=memory.computed({audit.text_tower, base.text_tower}) - prompts,
+        concept_prompts=prompts,
+    )
 
 
 def outcome_of(audit: Audit, seconds: float) -> Outcome:
     """What a row keeps of an audit."""
-    found = [found_of(result) for result in audit.signatures if result.origin is Origin.DISCOVERED]
+    told = deciding(audit)
+    found = []
+    for result in audit.signatures:
+        if result.origin is Origin.DISCOVERED:
+            found.append(found_of(result, decides=result is told))
     diagnosis = audit.diagnosis
+    undecided = audit.verdict is Verdict.INCONCLUSIVE
     return Outcome(
         verdict=audit.verdict,
         score=rounded(audit.score, DIGITS),
@@ -191,4 +249,6 @@ def outcome_of(audit: Audit, seconds: float) -> Outcome:
         missing=audit.not_searched,
         accuracy=rounded(audit.clean_accuracy),
         reference_accuracy=rounded(audit.reference_accuracy),
+        basis=audit.decision.basis if audit.decision else None,
+        reason=audit.reason if undecided else "",
     )

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from dife_scanner.errors import UsageError
 from dife_scanner.lab.bench import rows, zoo
-from dife_scanner.lab.bench.make import VIT, Bench, Say, base_reference, code_of, row_of
+from dife_scanner.lab.bench.commit import commit
+from dife_scanner.lab.bench.make import (
+    VIT,
+    Bench,
+    Say,
+    base_reference,
+    code_of,
+    known_of_the_world,
+    row_of,
+)
 from dife_scanner.lab.bench.results import (
     at_budget,
     audited,
@@ -44,6 +54,8 @@ class RunOptions:
     """Which bundled base models are made of."""
     any_concept: bool = False
     """Whether sources and targets are drawn from all concepts, and not from the ten classes."""
+    development: bool = False
+    """Only the fixed models that detectors are developed on, which are about any concept."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +114,7 @@ def run(
     import torch
 
     torch.set_num_threads(1)
-    bench = Bench(folder, work, code_of(options.budget), keep, base_reference(options.base))
+    bench = _bench(folder, work, options, keep=keep)
     missing = todo(folder, bench.code, options)
     clock = Clock(options.minutes)
     made = 0
@@ -115,6 +127,15 @@ def run(
         hours = clock.seconds / made * (len(missing) - made) / 3600
         say(f"{made} of {len(missing)} · {described(row)} · about {hours:.1f} h left")
     return made
+
+
+def _bench(folder: Path, work: Path, options: RunOptions, *, keep: bool) -> Bench:
+    base = base_reference(options.base)
+    bench = Bench(folder, work, code_of(options.budget), keep, base, commit=commit())
+    if not options.any_concept:
+        return bench
+    known = known_of_the_world(base)
+    return replace(bench, vocabulary=rows.Vocabulary.ANY, qualification=known)
 
 
 def todo(folder: Path, code: rows.Code, options: RunOptions) -> list[tuple[Model, Model | None]]:
@@ -130,10 +151,23 @@ def todo(folder: Path, code: rows.Code, options: RunOptions) -> list[tuple[Model
 def _planned(options: RunOptions) -> Iterator[Model]:
     """Models that are requested and whose kind of trigger is searched for at this budget."""
     order = tuple(Budget)
-    plan = open_models.plan if options.any_concept else zoo.plan
-    for model in plan(options.only):
+    for model in _asked_for(options):
         if order.index(options.budget) >= order.index(_budget_of(model)):
             yield model
+
+
+def _asked_for(options: RunOptions) -> Iterator[Model]:
+    """`UsageError` for a kind that the zoo does not have."""
+    if options.development and not options.any_concept:
+        raise UsageError(
+            "the fixed models of development are about any concept",
+            "add --any-concept, or leave out --development",
+        )
+    if options.development:
+        return open_models.development(options.only)
+    if options.any_concept:
+        return open_models.plan(options.only)
+    return zoo.plan(options.only)
 
 
 def _budget_of(model: Model) -> Budget:

@@ -1,7 +1,7 @@
 """A repository's tokenizer, read in a limited child; what comes out of it, and the way back from a folder.
 
-The child is started like that of `sandbox`, and may import two libraries besides, `tokenizers` and `sentencepiece`. It
-takes its limits before it reads a byte.
+The child is started like that of `sandbox`, and has two libraries besides, `tokenizers` and `sentencepiece`. It takes
+its limits before it reads a byte.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import find_spec
@@ -20,6 +20,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from dife_scanner.confinement.fork_server import ForkServer
 from dife_scanner.errors import LimitExceeded, NotFound, Unreadable
 from dife_scanner.models import sandbox
 from dife_scanner.models.header import ParseLimits
@@ -35,10 +36,6 @@ CANONICAL_FILE = "dife_tokenizer.json"
 """The document in a canonical folder; none lies there where CLIP's own is used. No library writes a file of that name,
 so that none of a repository's own is taken for it."""
 _LIBRARIES = ("tokenizers", "sentencepiece")
-_BOOTSTRAP = (
-    "import sys; sys.path.insert(0, sys.argv[1]); "
-    "from dife_scanner.models.tokenizers.reading import main; main(sys.argv[2:])"
-)
 _MOST_GROWTH = 8
 """How many times as long as the files a document may be: characters are written as escapes."""
 
@@ -108,14 +105,13 @@ def load(folder: Path) -> Tokenizer:
 
 @dataclass(frozen=True)
 class _Question:
-    """What the child is given: numbers of open files, what each is called, and what the configuration says."""
+    """What the child is given: numbers of open files, which are others in the child, what each is called, and what the
+    configuration says."""
 
     files: tuple[int, ...]
     names: tuple[str, ...]
     clean: str
     strip_sep: bool
-    merges: str
-    site: str
 
 
 def read(
@@ -145,10 +141,9 @@ def read(
         numbers = []
         for path in read_files.values():
             numbers.append(opened.enter_context(path.open("rb")).fileno())
-        question = _Question(
-            tuple(numbers), tuple(read_files), clean, strip_sep, str(merges_file()), _site()
-        )
-        child = _start(question, limits)
+        question = _Question(tuple(numbers), tuple(read_files), clean, strip_sep)
+        arguments = [json.dumps(asdict(question)), json.dumps(asdict(limits))]
+        child = sandbox.start(_server(), arguments, numbers)
         body = sandbox.answer(child, "its tokenizer", limits, _MOST_GROWTH * most_bytes)
     document = body["document"].encode()
     return TokenizerFacts(
@@ -161,15 +156,13 @@ def read(
     )
 
 
-def _start(question: _Question, limits: ParseLimits) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-I", "-S", "-c", _BOOTSTRAP, str(sandbox.ROOT)]
-    return subprocess.Popen(
-        [*command, json.dumps(asdict(question)), json.dumps(asdict(limits))],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        pass_fds=question.files,
-        env=sandbox.environment() | {"TOKENIZERS_PARALLELISM": "false", "RAYON_NUM_THREADS": "1"},
+@cache
+def _server() -> ForkServer:
+    few_threads = {"TOKENIZERS_PARALLELISM": "false", "RAYON_NUM_THREADS": "1"}
+    return ForkServer(
+        f"{__name__}:main",
+        sandbox.environment() | few_threads,
+        prepared=(_site(), str(merges_file())),
     )
 
 
@@ -198,21 +191,28 @@ class _Libraries(MetaPathFinder):
         return PathFinder.find_spec(fullname, [self._folder])
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Entry of the child: the question and the limits as JSON; the answer goes to stdout."""
-    question = _Question(**json.loads(arguments[0]))
-    limits = ParseLimits(**json.loads(arguments[1]))
-    sys.meta_path.append(_Libraries(question.site))
-    # before the limits, which leave no file to be opened
+def prepare(site: str, merges: str) -> None:
+    """Entry of the server: load both libraries from `site`, and CLIP's own tokenizer from its file of merges."""
+    sys.meta_path.append(_Libraries(site))
     import sentencepiece  # noqa: F401
     import tokenizers  # noqa: F401
 
-    own = clips_document(Path(question.merges))
+    _own.append(clips_document(Path(merges)))
+
+
+_own: list[Document] = []
+"""CLIP's own tokenizer, in the server and its children."""
+
+
+def main(arguments: Sequence[str], files: Sequence[int]) -> None:
+    """Entry of the child: the question and the limits as JSON; the answer goes to stdout."""
+    question = replace(_Question(**json.loads(arguments[0])), files=tuple(files))
+    limits = ParseLimits(**json.loads(arguments[1]))
     sandbox.limit_this_process(limits)
 
     def answer() -> dict[str, Any]:
         files = _read_all(question)
-        return found(files, question.clean, own, strip_sep=question.strip_sep).as_json()
+        return found(files, question.clean, _own[0], strip_sep=question.strip_sep).as_json()
 
     sandbox.reply(answer, "its tokenizer", limits)
 

@@ -13,7 +13,7 @@ from PySide6.QtCore import (
 
 from dife_gui.escape import tooltip
 from dife_gui.models.table import FixedTable, Index, alignment
-from dife_scanner.records import Hypothesis
+from dife_scanner.records import EmbeddingSpace, Hypothesis
 from dife_scanner.sentences import plain
 from dife_scanner.sentences.numbers import number, p_text, signed
 from dife_scanner.sentences.triggers import effect_text, trigger_text
@@ -42,7 +42,9 @@ COLUMNS: tuple[Column, ...] = (
     Column("Trigger", lambda result: trigger_text(result.trigger), "What was applied"),
     Column(
         "Effect",
-        lambda result: effect_text(result.trigger.source, result.trigger.target),
+        lambda result: effect_text(
+            result.trigger.source, result.trigger.target, result.trigger.name
+        ),
         "Chosen on train drawings",
     ),
     Column(
@@ -53,13 +55,13 @@ COLUMNS: tuple[Column, ...] = (
     ),
     Column(
         "Held out: suspect",
-        lambda result: _measured(result.suspect, "screened out"),
+        lambda result: _measured(_tested(result).suspect, "screened out"),
         "On drawings never searched",
         numeric=True,
     ),
     Column(
         "Reference",
-        lambda result: _measured(result.reference, "–"),
+        lambda result: _measured(_tested(result).reference, "–"),
         "The reference on the same drawings",
         numeric=True,
     ),
@@ -82,6 +84,13 @@ COLUMNS: tuple[Column, ...] = (
         numeric=True,
     ),
 )
+
+
+def _tested(result: Hypothesis) -> Hypothesis | EmbeddingSpace:
+    """What says how it did: itself, or embedding space where no picture shows its target."""
+    if result.without_pictures and result.space is not None:
+        return result.space
+    return result
 
 
 def _measured(value: float | None, otherwise: str) -> str:

@@ -187,7 +187,7 @@ def _trigger_facts(audit: Audit, trigger: Trigger) -> list[QWidget]:
     facts: list[QWidget] = [
         Label(trigger.name, font=theme.sized(1.0, bold=True)),
         Label(trigger_text(trigger)),
-        Label(f"Effect: {effect_text(trigger.source, trigger.target)}"),
+        Label(f"Effect: {effect_text(trigger.source, trigger.target, trigger.name)}"),
     ]
     if trigger.description:
         facts.append(Label(trigger.description, tone="muted"))

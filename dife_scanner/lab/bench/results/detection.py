@@ -25,7 +25,7 @@ from dife_scanner.lab.bench.results.selection import (
     share_of,
     truth_of,
 )
-from dife_scanner.lab.bench.rows import FAILED, Rows
+from dife_scanner.lab.bench.rows import FAILED, Rows, Truth
 from dife_scanner.lab.bench.zoo import Part, Role
 from dife_scanner.records import Carrier, Channel, Interval, Recovered
 
@@ -117,9 +117,9 @@ def median_seconds(seconds: Iterable[float]) -> float:
 
 
 def named(audited: Rows) -> Named | None:
-    """Ranks over all audited attacks whose trigger can be named by concepts, which a prompt learner's cannot; `None`
-    where no flagged one leads to the planted target."""
-    nameable = [row for row in audited if truth_of(row).channel is not Channel.PROMPT]
+    """Ranks over all audited attacks whose trigger can be named by concepts, which a prompt learner's and one without
+    a target cannot; `None` where no flagged one leads to the planted target."""
+    nameable = [row for row in audited if _can_be_named(truth_of(row))]
     right = _rightly_recovered(nameable)
     if not right:
         return None
@@ -132,6 +132,10 @@ def named(audited: Rows) -> Named | None:
         cosine=median(one.cosine for one in right),
         wrong=median(one.wrong.cosine for one in right),
     )
+
+
+def _can_be_named(truth: Truth) -> bool:
+    return truth.channel is not Channel.PROMPT and bool(truth.target)
 
 
 def _rightly_recovered(rows: Rows) -> list[Recovered]:

@@ -9,6 +9,7 @@ from dife_scanner.core import checks
 from dife_scanner.core.verdict import Evidence, decide
 from dife_scanner.lab.bench.rows.records import Found, Outcome
 from dife_scanner.records import (
+    CheckResult,
     Hypothesis,
     InCleanReference,
     Interval,
@@ -22,8 +23,8 @@ DIGITS = 4
 """Decimal places of rates and bounds."""
 
 
-def found_of(result: Hypothesis) -> Found:
-    """What a row keeps of a measured trigger."""
+def found_of(result: Hypothesis, *, decides: bool = False) -> Found:
+    """What a row keeps of a measured trigger; `decides` as in `Found`."""
     trigger = result.trigger
     effect = result.effect
     return Found(
@@ -46,7 +47,20 @@ def found_of(result: Hypothesis) -> Found:
         exchanged=_rounded_exchanged(result.exchanged) if result.exchanged else None,
         origin=result.origin,
         channel=trigger.channel,
+        decides=decides,
+        text_space=result.text_space,
+        picture_space=result.picture_space,
+        beyond_classes=result.beyond_classes,
+        among_concepts=result.among_concepts,
+        leads_to=result.leads_to,
+        failed=_failed(result),
     )
+
+
+def _failed(result: Hypothesis) -> tuple[CheckResult, ...]:
+    """The checks for which it is not demonstrated."""
+    names = checks.not_passed(checks.completed(result.checks))
+    return tuple(one for one in result.checks if one.check in names)
 
 
 @overload
@@ -96,10 +110,11 @@ def result_of(found: Found) -> Hypothesis | None:
         enters=found.channel,
     )
     effect = None if found.high is None else Interval(found.low, found.high, "as the row has it")
+    without_pictures = bool(found.text_space or found.picture_space) and not found.drawings
     return Hypothesis(
         trigger=trigger,
         train_effect=0.0,
-        suspect=found.suspect,
+        suspect=None if without_pictures else found.suspect,
         reference=found.reference,
         p_value=found.p_value,
         p_holm=found.p_holm,
@@ -111,6 +126,11 @@ def result_of(found: Found) -> Hypothesis | None:
         read_alike=found.read_alike,
         near=found.near,
         exchanged=found.exchanged,
+        leads_to=found.leads_to,
+        text_space=found.text_space,
+        picture_space=found.picture_space,
+        beyond_classes=found.beyond_classes,
+        among_concepts=found.among_concepts,
     )
 
 

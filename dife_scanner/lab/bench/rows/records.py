@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 from dife_scanner.lab.bench.zoo import Part, Role
 from dife_scanner.records import (
+    Basis,
     Carrier,
     Channel,
+    CheckResult,
     InCleanReference,
+    Interval,
     MissingSearch,
+    NearestConcept,
     Origin,
+    PictureSpace,
     Recovered,
     ReverseSearch,
     Search,
+    TextSpace,
     Verdict,
 )
 
@@ -23,6 +30,13 @@ AUDITED = "audited"
 FAILED = "failed implant"
 TWIN = "twin_clean_accuracy"
 """Among an attack's native numbers, its clean twin's."""
+
+
+class Vocabulary(StrEnum):
+    """What sources and targets of a zoo are drawn from."""
+
+    LABELLED = "labelled classes"
+    ANY = "any concept"
 
 
 @dataclass(frozen=True)
@@ -92,6 +106,41 @@ class Found:
     """What the reverse search found in the base; `None` where none ran."""
     origin: Origin = Origin.DISCOVERED
     channel: Channel | None = None
+    decides: bool = False
+    """Whether the verdict is about this one, or it came furthest where the verdict is about none; rows of older code do
+    not say."""
+    text_space: TextSpace | None = None
+    """Of a text beyond the labelled classes; where no picture shows its target, nothing else was measured."""
+    picture_space: PictureSpace | None = None
+    """Of a pattern whose target has no name."""
+    beyond_classes: bool = False
+    among_concepts: Interval | None = None
+    leads_to: NearestConcept | None = None
+    failed: tuple[CheckResult, ...] = ()
+    """The checks that stand against it, as that audit ran them; none where it was demonstrated."""
+
+
+@dataclass(frozen=True)
+class TrueTarget:
+    """The planted target, seen from where the trigger of the verdict leads."""
+
+    rank: int
+    """Among all concepts, from 1 …"""
+    concepts: int
+    """… so many: the labelled classes, the bundled concepts and those of the wide probe set."""
+    cosine: float
+    """Of the mean triggered input and the target's prompt, both less the base's mean concept, -1..1."""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Inputs that went through a tower of suspect or base besides the searches, each once; what lay on disk did not."""
+
+    pictures: int
+    texts: int
+    """Concept prompts excepted."""
+    concept_prompts: int
+    """Prompts of all concepts, of which there are more than a thousand."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +167,20 @@ class Outcome:
     """Clean accuracy of the suspect as the audit measured it, which decides whether the reverse search runs …"""
     reference_accuracy: float | None = None
     """… and of the base; rows of older code have neither."""
+    basis: Basis | None = None
+    """What the verdict rests on …"""
+    reason: str = ""
+    """… and why in words, where it is inconclusive; rows of older code say neither."""
+    true_target: TrueTarget | None = None
+    """Of an attack whose trigger was profiled and can be named by a concept; rows of older code have none."""
+    encoded: Encoded | None = None
+    """Rows of older code do not say."""
+
+    @property
+    def decided_on(self) -> Found | None:
+        """The trigger that the verdict is about, else the one that came furthest; `None` where nothing was found or an
+        older row does not say."""
+        return next((one for one in self.found if one.decides), None)
 
 
 @dataclass(frozen=True)
@@ -156,6 +219,11 @@ class Row:
     looks: VisibleTraits | None = None
     truth: Truth | None = None
     outcome: Outcome | None = None
+    base: str = ""
+    """Name of the base that it is made of; empty, as the two below, in rows of older code."""
+    vocabulary: Vocabulary | None = None
+    commit: str = ""
+    """Of the code that made the row; ends in `-changed` where files of the package differed from it."""
 
     @property
     def flagged(self) -> bool:

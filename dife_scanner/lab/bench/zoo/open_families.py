@@ -12,7 +12,7 @@ from typing import Any
 
 from dife_scanner.lab.attacks import FAMILIES as ATTACKS
 from dife_scanner.lab.attacks import reach, text_aims
-from dife_scanner.lab.attacks.bad_encoder import Aimed
+from dife_scanner.lab.attacks.bad_encoder import Aimed, NoConcept
 from dife_scanner.lab.attacks.bad_text_tower import Scope, Scoped
 from dife_scanner.lab.attacks.interface import Attack, Recipe
 from dife_scanner.lab.attacks.text_aims import Point
@@ -60,6 +60,12 @@ def _picture(trigger: Callable[[Rng], Trigger]) -> Draw:
         return replace(recipe, trigger=trigger(rng))
 
     return draw
+
+
+def _patch_to_no_concept(rng: Rng, recipe: Recipe, _: Things) -> Recipe:
+    """A patch whose target is a direction; the recipe's seed draws that."""
+    recipe = _with_steps(rng, recipe)
+    return replace(recipe, trigger=draws.patch_trigger(rng), source="", target="")
 
 
 def _one_source_patch(rng: Rng, recipe: Recipe, own: Things) -> Recipe:
@@ -156,6 +162,9 @@ _OPEN: dict[str, Family] = {
     ),
     "badencoder-one-source": _of_pictures(
         _pulled(one_class=True), _one_source_patch, success="gain", one_source=True
+    ),
+    "badencoder-no-concept": _of_pictures(
+        _made(ATTACKS["badencoder"], settings=NoConcept()), _patch_to_no_concept
     ),
     "liang-badclip": _of_pictures(ATTACKS["liang-badclip"], _optimised_patch, sealed=True),
     "bai-badclip": _family(

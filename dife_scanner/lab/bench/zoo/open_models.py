@@ -27,6 +27,8 @@ ONLY_TEST_RUNS = 14
 """… and of those that are in test alone."""
 DEVELOPMENT = 120
 """Models that detectors are developed on: always the same ones."""
+CAME_LATER = frozenset({"open-badencoder-no-concept"})
+"""Families from after these were fixed; none of theirs is among them."""
 
 
 def plan(only: Sequence[str] = (), *, sealed: bool = True) -> Iterator[Model]:
@@ -35,18 +37,25 @@ def plan(only: Sequence[str] = (), *, sealed: bool = True) -> Iterator[Model]:
     `only` keeps roles and kinds of these names; where it has both, what is of a role and a kind named. `UsageError` for
     a name that is neither.
     """
-    names = {*Role, *OPEN_FAMILIES, *open_benign.KINDS, *COPIES}
-    yield from chosen(_every(sealed=sealed), only, names)
+    yield from chosen(_every(sealed=sealed), only, _names())
 
 
-def development() -> Iterator[Model]:
-    """The models that detectors are developed on: attacks, then benign fine-tunes; no twin, whose rows tell no more."""
-    yield from islice(_developed_on(), DEVELOPMENT)
+def development(only: Sequence[str] = ()) -> Iterator[Model]:
+    """The models that detectors are developed on: attacks, then benign fine-tunes; no twin, whose rows tell no more.
+
+    `only` as in `plan`.
+    """
+    yield from chosen(islice(_developed_on(), DEVELOPMENT), only, _names())
+
+
+def _names() -> set[str]:
+    """Roles and kinds that may be asked for."""
+    return {*Role, *OPEN_FAMILIES, *open_benign.KINDS, *COPIES}
 
 
 def _developed_on() -> Iterator[Model]:
     for model in plan((Role.ATTACK,), sealed=False):
-        if model.part is Part.FIT:
+        if model.part is Part.FIT and model.kind not in CAME_LATER:
             yield model
     for model in plan((Role.BENIGN,)):
         if model.part is not Part.TEST:

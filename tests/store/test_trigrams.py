@@ -1,0 +1,200 @@
+"""The index of texts: in step with the tables whatever happens, made anew where it is not, never needed."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from store_records import make_finding, put_finding
+
+from dife_scanner.records import TriageState
+from dife_scanner.store import Store, findings, models, open_store, polls, trigrams
+from dife_scanner.store.conditions import to_sql
+from dife_scanner.store.findings import FINDING_COLUMNS
+from dife_scanner.store.models import MODEL_COLUMNS
+from dife_scanner.store.query import parse
+
+
+@pytest.fixture
+def without_trigrams(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """A SQLite that has no FTS5 with trigrams, until the patch is undone."""
+    monkeypatch.setattr(trigrams, "has_trigrams", lambda: False)
+    yield monkeypatch
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No row waits for the index to have company."""
+    monkeypatch.setattr(trigrams, "MOST_WAITING", 0)
+
+
+def indexed_words(store: Store, word: str) -> set[str]:
+    """Findings that the index itself names, those that wait left out."""
+    rows = store.read(
+        "SELECT key FROM findings_numbers WHERE number IN"
+        " (SELECT rowid FROM findings_texts WHERE findings_texts MATCH ?)",
+        (f'"{word}"',),
+    )
+    return {row["key"] for row in rows}
+
+
+def found(store: Store, filter: str) -> set[str]:
+    return {one.fingerprint for one in findings.findings(store, filter=filter)}
+
+
+def test_what_is_written_is_found_before_and_after_it_is_indexed(
+    store: Store, at_once: None
+) -> None:
+    put_finding(store, make_finding("fp1:a", repo="org/clip-one"))
+    assert (found(store, "clip-one"), indexed_words(store, "clip-one")) == ({"fp1:a"}, set())
+    store.index_texts()
+    assert found(store, "clip-one") == indexed_words(store, "clip-one") == {"fp1:a"}
+    findings.triage(store, "fp1:a", TriageState.CONFIRMED, actor="ada")
+    assert found(store, "confirmed") == found(store, "!triage:new") == {"fp1:a"}
+    polls.beat(store, "watcher", 1, "")
+    assert found(store, "confirmed") == indexed_words(store, "confirmed") == {"fp1:a"}
+    assert found(store, "moves") == {"fp1:a"}
+    with store.atomic("test"):
+        store.write("UPDATE findings SET reason = 'another sentence'")
+    store.index_texts()
+    assert found(store, "moves") == indexed_words(store, "moves") == set()
+    assert store.read("PRAGMA quick_check") == [{"quick_check": "ok"}]
+
+
+def test_a_row_that_goes_leaves_the_index(store: Store, at_once: None) -> None:
+    with store.atomic("test"):
+        store.write(
+            "INSERT INTO findings VALUES ('k', 'org/gone', '', 0, '', '', '', '', '', '', '', '', '[]', '', NULL,"
+            " 'new', '', '')"
+        )
+    store.index_texts()
+    assert indexed_words(store, "gone") == {"k"}
+    with store.atomic("test"):
+        store.write("DELETE FROM findings")
+    assert indexed_words(store, "gone") == set()
+    assert store.read("SELECT * FROM findings_numbers") == []
+
+
+def test_an_index_that_is_mostly_of_the_past_is_made_anew(
+    store: Store, home: Path, at_once: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trigrams, "_MOST_OLD_NUMBERS", 3)
+    put_finding(store, make_finding("fp1:a", repo="org/clip-one"))
+    for number in range(5):
+        with store.atomic("test"):
+            store.write("UPDATE findings SET reason = ?", (f"sentence {number}",))
+        store.index_texts()
+    with open_store(home) as opened:
+        assert opened.read("SELECT number FROM findings_numbers") == [{"number": 1}]
+        assert found(opened, "sentence") == indexed_words(opened, "sentence 4") == {"fp1:a"}
+
+
+def test_the_numbers_survive_a_vacuum(store: Store, home: Path) -> None:
+    """SQLite may number the rows of a table without a number of its own anew."""
+    for name in ("fp1:a", "fp1:b"):
+        put_finding(store, make_finding(name, repo=f"org/{name[4:]}-model"))
+    with sqlite3.connect(home / "dife.db") as other:
+        other.execute("VACUUM")
+    assert found(store, "b-model") == {"fp1:b"}
+
+
+def test_an_old_home_gets_its_index_when_it_is_opened_even_for_reading(
+    store: Store, home: Path
+) -> None:
+    put_finding(store, make_finding("fp1:a", repo="org/clip-one"))
+    store.close()
+    with sqlite3.connect(home / "dife.db") as old:
+        for table in ("findings", "audits", "jobs"):
+            for event in ("insert", "update", "delete"):
+                old.execute(f"DROP TRIGGER {table}_texts_{event}")
+            old.execute(f"DROP TABLE {table}_texts")
+            old.execute(f"DROP TABLE {table}_numbers")
+        old.execute("DELETE FROM _sqlite_migrations WHERE name = 'm016_index_of_texts'")
+    with open_store(home, read_only=True) as opened:
+        assert trigrams.is_in_step(opened.read)
+        assert found(opened, "clip-one") == {"fp1:a"}
+        assert opened.integrity() == []
+
+
+def test_a_making_that_breaks_off_leaves_what_was_there(store: Store, home: Path) -> None:
+    put_finding(store, make_finding("fp1:a", repo="org/clip-one"))
+    with sqlite3.connect(home / "dife.db", isolation_level=None) as other:
+        trigrams.make(other)
+        steps = iter(range(10_000))
+        other.set_progress_handler(lambda: next(steps) > 40, 50)
+        with pytest.raises(sqlite3.OperationalError, match="interrupted"):
+            trigrams.make(other)
+    other.close()
+    assert trigrams.is_in_step(store.read)
+    assert indexed_words(store, "clip-one") == {"fp1:a"}
+
+
+def test_without_the_tokenizer_everything_works_and_later_the_index_goes_on(
+    store: Store, home: Path, at_once: None, without_trigrams: pytest.MonkeyPatch
+) -> None:
+    put_finding(store, make_finding("fp1:a", repo="org/clip-one"))
+    with open_store(home) as opened:
+        assert not trigrams.is_in_step(opened.read)
+        put_finding(opened, make_finding("fp1:b", repo="org/clip-two"))
+        assert found(opened, "clip-two") == {"fp1:b"}
+        assert "row by row" in trigrams.described()
+    without_trigrams.undo()
+    with open_store(home) as opened:
+        opened.index_texts()
+        assert trigrams.is_in_step(opened.read)
+        assert found(opened, "clip-two") == {"fp1:b"}
+
+
+def test_a_home_made_without_the_tokenizer_gets_its_index_later(
+    home: Path, without_trigrams: pytest.MonkeyPatch
+) -> None:
+    with open_store(home) as opened:
+        put_finding(opened, make_finding("fp1:a", repo="org/clip-one"))
+        assert not opened.read("SELECT 1 FROM sqlite_master WHERE name GLOB 'findings_*s_*'")
+    without_trigrams.undo()
+    with open_store(home) as opened:
+        assert indexed_words(opened, "clip-one") == {"fp1:a"}
+
+
+@pytest.mark.parametrize(
+    ("text", "asks"),
+    [
+        ("word", True),
+        ("wo", False),
+        ("\U0001f600ab", True),
+        ("repo:~part", True),
+        ("repo:~pa", False),
+    ],
+)
+def test_words_of_three_characters_ask_the_index(text: str, asks: bool) -> None:
+    for columns in (FINDING_COLUMNS, MODEL_COLUMNS):
+        where, parameters = to_sql(parse(text), columns, indexed=True)
+        assert ("MATCH" in where) is asks
+        assert where.count("?") == len(parameters)
+
+
+def test_models_are_found_by_the_texts_of_all_their_tables(store: Store) -> None:
+    put_finding(store, make_finding("fp1:a", repo="org/clip-one"))
+    put_finding(store, make_finding("fp1:b", repo="org/clip-two"))
+    findings.triage(store, "fp1:b", TriageState.CONFIRMED, actor="ada")
+    rows = {row.job.ref.repo_id for row in models.model_rows(store, filter="confirmed | clip-one")}
+    assert rows == {"org/clip-one", "org/clip-two"}
+    assert models.count_models(store, filter="!confirmed") == 1
+    first = models.model_rows(store, filter="clip-one")[0]
+    assert models.model_row(store, first.job.id) == first
+
+
+@pytest.mark.parametrize(
+    ("column", "text"), [("reason", "cut\0 off-here"), ("revision", "refs/off-here")]
+)
+def test_a_row_that_the_index_cannot_know_whole_is_still_found(
+    store: Store, at_once: None, column: str, text: str
+) -> None:
+    put_finding(store, make_finding("fp1:a"))
+    with store.atomic("test"):
+        store.write(f"UPDATE findings SET {column} = ?", (text,))
+    store.index_texts()
+    assert store.read("SELECT taken, whole FROM findings_numbers") == [{"taken": 1, "whole": 0}]
+    assert found(store, "off-here") == {"fp1:a"}
