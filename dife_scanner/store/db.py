@@ -6,6 +6,7 @@ and send has a name in `durable.crash.CRASH_POINTS`; the crash tests kill the pr
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import os
@@ -217,7 +218,8 @@ class Store:
 
     def interrupt(self) -> None:
         """Break off what this handle reads now, which then raises `Interrupted`; the one call for another thread."""
-        self._connection.interrupt()
+        with contextlib.suppress(sqlite3.ProgrammingError):  # closed meanwhile
+            self._connection.interrupt()
 
     def data_version(self) -> int:
         """Changes whenever another connection has committed; cheap enough to ask several times a second."""

@@ -449,7 +449,7 @@ _LINE_VALUES = {
     "alarm_bound": "a.alarm_bound",
 }
 """What a line about a job holds. Its urgency is the order of a list that somebody opens, smaller first: flagged,
-refused, inherited, doubtful or standing out, failed, in work, nothing found, identical, and last what cannot be audited.
+refused, inherited, doubtful or standing out, failed, in work, nothing found, identical, last what cannot be audited.
 """
 _LINE_OF_JOB = (
     *(
@@ -490,6 +490,7 @@ def m020_lines_of_models(db: Database) -> None:
     db.execute("CREATE INDEX jobs_audit ON jobs (audit_id) WHERE audit_id IS NOT NULL")
     db.execute("CREATE INDEX jobs_fingerprint ON jobs (fingerprint) WHERE fingerprint IS NOT NULL")
     db.execute("CREATE INDEX findings_kind ON findings (kind, triage)")
+    db.execute("CREATE INDEX audits_tally ON audits (verdict, alarm_bound, id)")
     columns = [f"{name} {_LINE_NUMBERS.get(name, 'TEXT NOT NULL')}" for name in _LINE_VALUES]
     db.execute(f"CREATE TABLE model_lines ({', '.join(columns)}) STRICT")
     db.execute(_write_lines("1"))

@@ -104,6 +104,10 @@ class Sort:
     descending: bool = False
 
 
+AT_FIRST = Sort()
+"""As a list is before anybody chose."""
+
+
 @dataclass(frozen=True)
 class Order:
     """Which lines a list has, as the numbers of their jobs."""
@@ -114,7 +118,7 @@ class Order:
 
 
 def order(
-    store: Store, *, filter: str = "", sort: Sort = Sort(), limit: int | None = None
+    store: Store, *, filter: str = "", sort: Sort = AT_FIRST, limit: int | None = None
 ) -> Order:
     """Give the lines that a filter lets through, in order; of equal ones the latest change first.
 
