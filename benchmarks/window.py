@@ -104,7 +104,7 @@ def show(home: Path, seconds: float, rate: int, began: float) -> None:
     collector.close()
 
 
-def until(done: object, most: float = 120.0) -> None:
+def until(done: object, most: float = 300.0) -> None:
     """Run the window until something is so."""
     from PySide6.QtCore import QCoreApplication, QEventLoop, QTimer
 

@@ -188,6 +188,22 @@ def test_a_decision_elsewhere_changes_the_line_alone(
     assert window.table.index(0, PLACE["triage"]).data() == "confirmed"
 
 
+def test_findings_are_decided_from_the_list(qtbot: QtBot, open_window: Open, filled: Store) -> None:
+    """One key decides; one that needs a reason asks for it first, and a model without finding stays as it is."""
+    window = open_window()
+    window.activateWindow()
+    place = window.table.index(0, PLACE["triage"])
+    qtbot.keyClick(window.models, Qt.Key.Key_C)
+    qtbot.waitUntil(lambda: place.data() == "confirmed")
+    qtbot.keyClick(window.models, Qt.Key.Key_F)
+    qtbot.waitUntil(window.detail.triage.note.hasFocus)
+    assert place.data() == "confirmed"
+    window.models.choose(window.table.key(names(window).index("demo/clip-gated")))
+    qtbot.waitUntil(lambda: window.detail.detail.finding is None)  # type: ignore[union-attr]
+    window.confirm()
+    assert "no finding" in window.status.currentMessage()
+
+
 def test_an_answer_begins_with_the_first_lines(store: Store) -> None:
     for number in range(FIRST + 5):
         factories.discover(store, f"org/{number}")

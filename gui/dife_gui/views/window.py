@@ -224,12 +224,12 @@ class Window(QMainWindow):
             self._read_around()  # the list and the selected model come first
 
     def _choose_kept(self, found: Listing) -> None:
-        """Select what was selected before, or else the first."""
+        """Select what was selected before something else was asked for, or else the first."""
         if self._kept is not None and self.models.choose(self._kept):
             self._kept = None
-        elif found.whole:
+        elif found.whole and (self._kept is not None or self.models.current_job is None):
             self._kept = None
-            if found.found and self.models.current_job is None:
+            if found.found:
                 self.models.choose(self.table.key(0))
 
     def _listing_failed(self, error: DifeError) -> None:
@@ -296,6 +296,14 @@ class Window(QMainWindow):
         self.changed_bases.show_text(changed_bases_text(found.changed))
         self.dead_letters.show_text(dead_letters_text(found.dead))
         self._show_empty()
+        self._settle()
+
+    def _settle(self) -> None:
+        """Say so where list, selected model and what stands around them are on screen."""
+        shown = self.detail.detail
+        is_shown = self._wanted is None or (shown is not None and shown.row.job.id == self._wanted)
+        if is_shown and self._overview is not None and self.lister.is_idle:
+            self.settled.emit()
 
     def _time_passed(self) -> None:
         """A watcher that falls silent changes nothing in the store; only the clock shows it."""
@@ -357,7 +365,7 @@ class Window(QMainWindow):
     def _read_detail(self) -> None:
         job_id = self._wanted
         if job_id is None:
-            self.settled.emit()
+            self._settle()
             return
         filter = self.filter.text
         self._background.read(
@@ -371,7 +379,7 @@ class Window(QMainWindow):
         if found.row.job.id == self._wanted:
             self.detail.show_detail(found)
             self.filter.show_why(found.why)
-            self.settled.emit()
+            self._settle()
 
     def _detail_failed(self, error: DifeError) -> None:
         self.trouble.show_text(explained(error))
@@ -426,6 +434,34 @@ class Window(QMainWindow):
         if note.isVisible():
             self.detail.ensureWidgetVisible(note)
             note.setFocus(Qt.FocusReason.ShortcutFocusReason)
+
+    def confirm(self) -> None:
+        """Confirm the selected finding."""
+        self._decide(TriageState.CONFIRMED)
+
+    def false_positive(self) -> None:
+        """Call the selected finding a false positive."""
+        self._decide(TriageState.FALSE_POSITIVE)
+
+    def accept_risk(self) -> None:
+        """Accept the risk of the selected finding."""
+        self._decide(TriageState.ACCEPTED_RISK)
+
+    def take_on(self) -> None:
+        """Note that somebody is looking at the selected finding."""
+        self._decide(TriageState.TRIAGING)
+
+    def _decide(self, state: TriageState) -> None:
+        """Decide about the selected finding, once it is the one that is shown: keys may be faster than the page."""
+        shown = self.detail.detail
+        if shown is None or shown.row.job.id != self.models.current_job:
+            return
+        if shown.finding is None:
+            self.status.showMessage("The selected model has no finding", _MESSAGE_MILLISECONDS)
+            return
+        self.detail.triage.decide(state)
+        if self.detail.triage.note.hasFocus():
+            self.detail.ensureWidgetVisible(self.detail.triage.note)
 
     def copy_model(self) -> None:
         """Put the selected model's id and revision on the clipboard."""
