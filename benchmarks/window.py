@@ -3,9 +3,9 @@
 python benchmarks/large_home.py HOME
 xvfb-run -s '-screen 0 1600x1000x24' python benchmarks/window.py HOME [--seconds 10] [--rate 1000]
 
-Prints when the window was usable (from the start of its process to the list and the selected model on screen), how long
-an answer to each keystroke in the filter took, the gaps between two paints of the list while the wheel turns and another
-process inserts, and the memory. The process inserts `rate` findings a second into HOME, which they stay in.
+Prints when the window was usable (from the start of its process to the list and the selected model on screen), how
+long an answer to each keystroke in the filter took, the gaps between two paints of the list while the wheel turns and
+another process inserts, and the memory. That process inserts `rate` findings a second into HOME, where they stay.
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ def turn_wheel(window: object, seconds: float) -> None:
     painted: list[float] = []
 
     class Paints(QObject):
-        def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802 - Qt's name
             if event.type() == QEvent.Type.Paint:
                 painted.append(time.perf_counter())
             return False

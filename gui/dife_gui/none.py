@@ -1,7 +1,7 @@
 """Keep Python's `None` alive below a PySide that gives its references away.
 
-With PySide6 6.12 each call that returns nothing gives away a reference to `None` that it never took. From Python 3.12 on
-`None` is immortal and this does no harm; before, the process ends once the last reference is gone, after some ten
+With PySide6 6.12 each call that returns nothing gives away a reference to `None` that it never took. From Python 3.12
+on `None` is immortal and this does no harm; before, the process ends once the last reference is gone, after some ten
 thousand calls.
 """
 

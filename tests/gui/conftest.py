@@ -17,6 +17,8 @@ from pytestqt.qtbot import QtBot
 from dife_scanner.store import polls
 from dife_scanner.store.db import Store, open_store
 
+SOON = 20_000
+"""Milliseconds that something may take which is a matter of moments on a machine that does nothing else."""
 _OF_THE_SCREENLESS_PLATFORM = (
     "This plugin does not support propagateSizeHints",
     "This plugin does not support raise",
@@ -73,7 +75,7 @@ def open_window(qtbot: QtBot, home: Path) -> Iterator[Callable[[], Window]]:
         qtbot.addWidget(window)
         window.resize(1280, 800)
         window.show()
-        with qtbot.waitSignal(window.settled):
+        with qtbot.waitSignal(window.settled, timeout=SOON):
             window.start()
         return window
 

@@ -25,6 +25,8 @@ from dife_scanner.store.db import Store
 from dife_scanner.store.models import Sort
 
 Open = Callable[[], Window]
+SOON = 20_000
+"""Milliseconds that something may take which is a matter of moments on a machine that does nothing else."""
 
 
 def names(window: Window) -> list[str]:
@@ -89,7 +91,7 @@ def test_columns_and_order_are_those_of_the_last_time(
     window.models._toggle(PLACE["tag"], False)
     window.models._toggle(PLACE["channel"], True)
     window.models.sortByColumn(PLACE["repo"], Qt.SortOrder.DescendingOrder)
-    qtbot.waitUntil(lambda: names(window)[0].startswith("evil"))
+    qtbot.waitUntil(lambda: names(window)[0].startswith("evil"), timeout=SOON)
     window.close()
     again = open_window()
     assert titles(again)[:2] == ["repo", "target"]
@@ -106,13 +108,13 @@ def test_a_saved_view_keeps_its_columns_and_its_order(
     window.models.set_layout(Layout((Shown("repo", 250), Shown("target", 0)), Sort("repo")))
     window.filter.set_text("verdict:flagged")
     window.views.save_as("two <b>flagged</b>\n")
-    qtbot.waitUntil(lambda: len(names(window)) == 2)
+    qtbot.waitUntil(lambda: len(names(window)) == 2, timeout=SOON)
     window.models.set_layout(Layout())
     window.filter.set_text("")
-    qtbot.waitUntil(lambda: len(names(window)) == 15)
+    qtbot.waitUntil(lambda: len(names(window)) == 15, timeout=SOON)
     (view,) = memory_of(window).views
     window.views.chosen.emit(view)
-    qtbot.waitUntil(lambda: len(names(window)) == 2)
+    qtbot.waitUntil(lambda: len(names(window)) == 2, timeout=SOON)
     assert (view.name, titles(window)) == ("two <b>flagged</b>", ["repo", "target"])
     assert (window.table.order, window.filter.text) == (Sort("repo"), "verdict:flagged")
     window.views.forgotten.emit(view.name)
@@ -155,12 +157,16 @@ def test_the_selected_model_stays_selected_through_filter_and_order(
     chosen = window.table.key(names(window).index("demo/clip-corrupt"))
     window.models.choose(chosen)
     window.filter.set_text("repo:~demo")
-    qtbot.waitUntil(lambda: len(names(window)) == 14 and window.filter.state == "valid")
+    qtbot.waitUntil(
+        lambda: len(names(window)) == 14 and window.filter.state == "valid", timeout=SOON
+    )
     window.models.sortByColumn(PLACE["repo"], Qt.SortOrder.AscendingOrder)
-    qtbot.waitUntil(lambda: names(window)[0] == "demo/clip-badencoder" and window.lister.is_idle)
+    qtbot.waitUntil(
+        lambda: names(window)[0] == "demo/clip-badencoder" and window.lister.is_idle, timeout=SOON
+    )
     assert window.models.current_job == chosen
     window.filter.set_text("verdict:flagged")
-    qtbot.waitUntil(lambda: len(names(window)) == 2 and window.lister.is_idle)
+    qtbot.waitUntil(lambda: len(names(window)) == 2 and window.lister.is_idle, timeout=SOON)
     assert window.models.current_job == window.table.key(0)
 
 
@@ -169,10 +175,10 @@ def test_why_the_selected_model_is_in_the_list_is_told(
 ) -> None:
     window = open_window()
     window.filter.set_text("footprint:visual | state:failed")
-    qtbot.waitUntil(lambda: "footprint:visual" in window.filter._why.text())
+    qtbot.waitUntil(lambda: "footprint:visual" in window.filter._why.text(), timeout=SOON)
     assert "failed" not in window.filter._why.text()
     window.switch_filter()
-    qtbot.waitUntil(lambda: window.filter._why.text() == "")
+    qtbot.waitUntil(lambda: window.filter._why.text() == "", timeout=SOON)
     assert window.table.rowCount() == 15
 
 
@@ -184,7 +190,7 @@ def test_a_decision_elsewhere_changes_the_line_alone(
     window.table.layoutChanged.connect(lambda: pytest.fail("laid out anew"))
     findings.triage(filled, fingerprint or "", TriageState.CONFIRMED, actor="ada", note="by hand")
     place = window.table.index(0, PLACE["comment"])
-    qtbot.waitUntil(lambda: place.data() == "by hand")
+    qtbot.waitUntil(lambda: place.data() == "by hand", timeout=SOON)
     assert window.table.index(0, PLACE["triage"]).data() == "confirmed"
 
 
@@ -192,14 +198,16 @@ def test_findings_are_decided_from_the_list(qtbot: QtBot, open_window: Open, fil
     """One key decides; one that needs a reason asks for it first, and a model without finding stays as it is."""
     window = open_window()
     window.activateWindow()
+    qtbot.waitUntil(window.isActiveWindow, timeout=SOON)
     place = window.table.index(0, PLACE["triage"])
-    qtbot.keyClick(window.models, Qt.Key.Key_C)
-    qtbot.waitUntil(lambda: place.data() == "confirmed")
     qtbot.keyClick(window.models, Qt.Key.Key_F)
-    qtbot.waitUntil(window.detail.triage.note.hasFocus)
-    assert place.data() == "confirmed"
+    qtbot.waitUntil(window.detail.triage.note.hasFocus, timeout=SOON)
+    assert place.data() == "new"
+    window.models.setFocus()
+    qtbot.keyClick(window.models, Qt.Key.Key_C)
+    qtbot.waitUntil(lambda: place.data() == "confirmed", timeout=SOON)
     window.models.choose(window.table.key(names(window).index("demo/clip-gated")))
-    qtbot.waitUntil(lambda: window.detail.detail.finding is None)  # type: ignore[union-attr]
+    qtbot.waitUntil(lambda: window.detail.detail.finding is None, timeout=SOON)  # type: ignore[union-attr]
     window.confirm()
     assert "no finding" in window.status.currentMessage()
 
@@ -243,7 +251,7 @@ def test_what_is_read_for_an_earlier_wish_is_broken_off(
     lister.ask(Asked("slow"))
     assert started.wait(10)
     lister.ask(Asked("verdict:flagged"))
-    qtbot.waitUntil(lambda: bool(seen))
+    qtbot.waitUntil(lambda: bool(seen), timeout=SOON)
     assert [one.asked.filter for one in seen] == ["verdict:flagged"]
     assert (table.rowCount(), busy[-1]) == (2, False)
     lister.ask(Asked("slow"))

@@ -37,6 +37,10 @@ MOST_KEPT = 3000
 LOADING = "…"
 _CELL_CHARACTERS = 24
 _Role = Qt.ItemDataRole
+_TEXT, _SPOKEN = int(_Role.DisplayRole), int(_Role.AccessibleTextRole)
+_ALIGNED = int(_Role.TextAlignmentRole)
+_ANSWERED = frozenset((_TEXT, _SPOKEN, _ALIGNED, int(_Role.ToolTipRole), ROW, CELLS))
+"""As numbers, as which they are asked for: comparing members of an enum costs more than all else."""
 
 
 class _Line:
@@ -100,23 +104,23 @@ class ModelsTable(ColumnsTable):
         return len(self._keys)
 
     def data(self, index: Index, role: int = _Role.DisplayRole) -> Any:
-        if not index.isValid() or index.row() >= len(self._keys):
+        if role not in _ANSWERED:
+            return None  # before anything else: Qt asks for a dozen roles of each cell it draws
+        row, column = index.row(), index.column()
+        if not 0 <= row < len(self._keys):
             return None
-        column = index.column()
-        if role == _Role.TextAlignmentRole:
-            return alignment(numeric=COLUMNS[column].numeric)
-        if role not in (_Role.DisplayRole, _Role.ToolTipRole, _Role.AccessibleTextRole, ROW, CELLS):
-            return None  # before any text is made: Qt asks for a dozen roles of each cell it draws
-        line = self._line(index.row())
+        if role == _ALIGNED:
+            return alignment(numeric=True) if COLUMNS[column].numeric else None
+        line = self._line(row)
         if line is None:
             return _of_absent(column, role)
-        if role == _Role.DisplayRole:
+        if role == _TEXT:
             return line.text(column)
         if role == ROW:
             return line.row
         if role == CELLS:
             return line.small(column)
-        if role == _Role.AccessibleTextRole:
+        if role == _SPOKEN:
             return f"{COLUMNS[column].title}: {line.text(column) or 'none'}"
         text = COLUMNS[column].text(line.row)
         return tooltip(text) if text else None
@@ -261,8 +265,8 @@ class ModelsTable(ColumnsTable):
 
 def _of_absent(column: int, role: int) -> str | None:
     """What is said of a line that is being read."""
-    if role == _Role.DisplayRole and column == 0:
+    if role == _TEXT and column == 0:
         return LOADING
-    if role == _Role.AccessibleTextRole:
+    if role == _SPOKEN:
         return f"{COLUMNS[column].title}: being read"
     return None

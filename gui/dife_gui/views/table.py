@@ -26,7 +26,7 @@ from dife_gui.memory import Layout, Shown
 from dife_gui.models.columns import COLUMNS, PLACE
 from dife_gui.models.models_table import ModelsTable
 from dife_gui.views import theme
-from dife_gui.views.cells import CellStyle
+from dife_gui.views.cells import DRAWN, CellStyle
 from dife_scanner.store.models import Sort
 
 _MOVES = {Qt.Key.Key_J: 1, Qt.Key.Key_K: -1}
@@ -46,7 +46,9 @@ class ModelsView(QTableView):
         super().__init__(parent)
         self._table = table
         self.setModel(table)
-        self.setItemDelegate(CellStyle(self))
+        style = CellStyle(self)
+        for at in DRAWN:
+            self.setItemDelegateForColumn(at, style)
         self.setAccessibleName("Models")
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
