@@ -16,8 +16,11 @@ from dife_scanner.core.cards import Card
 from dife_scanner.records import (
     Alert,
     Audit,
+    Deployment,
+    DeploymentDecision,
     DiskUse,
     Finding,
+    GateAnswer,
     HubScan,
     Job,
     JobState,
@@ -28,6 +31,7 @@ from dife_scanner.records import (
     Reach,
     Reference,
     ReferenceCheck,
+    Standing,
     Tally,
     TrustRecord,
     Verdict,
@@ -348,6 +352,41 @@ class ZoosDocument:
 
 
 @dataclass(frozen=True)
+class DeploymentsDocument:
+    deployments: tuple[Deployment, ...]
+    format: str = "dife/deployments-1"
+
+
+@dataclass(frozen=True)
+class DecisionsDocument:
+    """What counts now; the log itself where that was requested."""
+
+    filter: str
+    standings: tuple[Standing, ...] = ()
+    log: tuple[DeploymentDecision, ...] = ()
+    format: str = "dife/decisions-1"
+
+
+@dataclass(frozen=True)
+class ImportDocument:
+    """`dife decisions import`."""
+
+    desk: str
+    """As it is called here."""
+    events: int
+    new: int
+    standings: tuple[Standing, ...]
+    """What counts now about everything that is new."""
+    format: str = "dife/import-1"
+
+
+@dataclass(frozen=True)
+class GateDocument:
+    answers: tuple[GateAnswer, ...]
+    format: str = "dife/gate-1"
+
+
+@dataclass(frozen=True)
 class DoneDocument:
     """A command whose result is that it was done."""
 
@@ -384,6 +423,10 @@ DOCUMENTS: tuple[type, ...] = (
     CardsDocument,
     InfoDocument,
     ZoosDocument,
+    DeploymentsDocument,
+    DecisionsDocument,
+    ImportDocument,
+    GateDocument,
     DoneDocument,
     EventDocument,
 )

@@ -1,0 +1,151 @@
+"""Deployments, decisions and the gate's answers in the terminal; what others wrote is made plain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from dife_scanner.records import (
+    DecisionState,
+    Deployment,
+    DeploymentDecision,
+    GateAnswer,
+    OwnData,
+    Standing,
+)
+from dife_scanner.reports.layout import columns, safe
+from dife_scanner.sentences.decisions import (
+    conflict_lines,
+    expiry_text,
+    grounds_text,
+    precedent_line,
+    who,
+    why_text,
+)
+from dife_scanner.sentences.times import time_text
+
+_STYLE = {
+    DecisionState.APPROVED: "green",
+    DecisionState.CONDITIONS: "green",
+    DecisionState.REFUSED: "bold red",
+    DecisionState.PENDING: "yellow",
+}
+_SHORT_ID = 17
+"""Characters of an artefact's id in a table; the beginning finds it."""
+_LONGEST = 1500
+
+
+# --- deployments ------------------------------------------------------------------------------------------------
+
+
+def deployments(rows: Sequence[Deployment]) -> RenderableType:
+    """Deployments, one per line."""
+    if not rows:
+        return Text("No deployment yet; `dife deployments add` makes one.", "dim")
+    table = columns("deployment", "version", "interfaces", "classes", "queries", "K", "changed")
+    for row in rows:
+        profile = row.profile
+        table.add_row(
+            safe(profile.name),
+            str(row.version),
+            safe(", ".join(profile.interfaces), 200),
+            str(len(profile.classes)),
+            str(len(profile.queries)),
+            str(profile.k),
+            safe(f"{time_text(row.at)} by {row.actor}"),
+        )
+    return table
+
+
+def deployment(row: Deployment) -> RenderableType:
+    """Everything that the profile of one deployment says."""
+    profile = row.profile
+    removed = ", removed" if row.removed else ""
+    lines = [
+        f"{profile.name}, version {row.version}{removed}, {time_text(row.at)} by {row.actor}",
+        f"digest      {row.digest}",
+        f"interfaces  {', '.join(profile.interfaces)}",
+        f"templates   {', '.join(profile.templates) or 'those of the audit'}",
+        f"classes     {', '.join(profile.classes) or 'none'}",
+        f"queries     {', '.join(profile.queries) or 'none'}",
+        f"K           {profile.k}",
+        f"pictures    {_own(profile.pictures)}",
+        f"pool        {_own(profile.pool)}",
+    ]
+    return Group(*(safe(line, _LONGEST) for line in lines))
+
+
+def _own(data: OwnData | None) -> str:
+    return f"{data.path} (sha256 {data.digest[:16]}…)" if data else "none of its own"
+
+
+# --- decisions --------------------------------------------------------------------------------------------------
+
+
+def standings(rows: Sequence[Standing]) -> RenderableType:
+    """What counts now, one per line, and below what has to be known besides."""
+    if not rows:
+        return Text("No decision matches; what nobody has decided is pending.", "dim")
+    table = columns("model", "artefact", "deployment", "standing", "owner", "expires", "audit")
+    for row in rows:
+        decision = row.decision
+        table.add_row(
+            safe(row.model),
+            safe(row.artefact[:_SHORT_ID]),
+            safe(row.deployment),
+            Text(row.state.value, _STYLE[row.state]),
+            safe(decision.owner if decision else ""),
+            safe(expiry_text(decision.expires) if decision else ""),
+            safe(grounds_text(row.grounds)),
+        )
+    return Group(table, *_notes(rows))
+
+
+def _notes(rows: Sequence[Standing]) -> Iterator[RenderableType]:
+    for row in rows:
+        lines = [why_text(row), *conflict_lines(row)]
+        if row.exposed:
+            lines.append(f"exposed through {', '.join(row.exposed)}")
+        lines += [precedent_line(one) for one in row.precedents]
+        for line in lines:
+            yield safe(
+                f"{row.model or row.artefact[:_SHORT_ID]}, {row.deployment}: {line}", _LONGEST
+            )
+
+
+def log(rows: Sequence[DeploymentDecision]) -> RenderableType:
+    """Decisions as they were made, one per line."""
+    if not rows:
+        return Text("No decision matches.", "dim")
+    table = columns("decided", "by", "model", "artefact", "deployment", "decision", "reason")
+    for row in rows:
+        table.add_row(
+            safe(time_text(row.at)),
+            safe(who(row)),
+            safe(row.model),
+            safe(row.artefact[:_SHORT_ID]),
+            safe(row.deployment),
+            Text(row.state.value, _STYLE[row.state]),
+            safe(row.reason, 200),
+        )
+    return table
+
+
+def gate(answers: Sequence[GateAnswer]) -> RenderableType:
+    """Whether the gate opens for each target, and why."""
+    lines: list[RenderableType] = []
+    for one in answers:
+        word = "open" if one.opens else "shut"
+        style = "green" if one.opens else _STYLE[DecisionState.REFUSED]
+        head = Text.assemble((word, style), " ")
+        head.append_text(safe(f"{one.target}, {one.deployment}: {one.state}", 300))
+        lines.append(head)
+        details = [one.reason]
+        if one.conditions:
+            details.append(f"conditions: {one.conditions}")
+        if one.artefact:
+            details.append(f"artefact {one.artefact}")
+        lines += [safe(f"  {text}", _LONGEST) for text in details]
+    return Group(*lines)
