@@ -1,4 +1,4 @@
-"""Commands about what a checkpoint may be used for: deployments, decide, decisions, gate."""
+"""Commands about what a checkpoint may be used for: deployments, decide, decisions, gate, handover."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ def register(app: typer.Typer) -> None:
     command(log, "import")(decisions_import)
     command(log, "policy")(decisions_policy)
     command(app, "gate")(gate)
+    command(app, "handover")(handover)
 
 
 ActorOption = Annotated[str, typer.Option(help="Who does so; the login name by default.")]
@@ -417,3 +418,21 @@ def _from_policy(
     read, proven = policies.read(file, digest, key)
     found = files.lying_here(target, session.settings().limits)
     return gate.ask_policy(read, proven, found, deployment, terms)
+
+
+# --- handover ---------------------------------------------------------------------------------------------------
+
+
+def handover(
+    session: Session,
+    days: Annotated[
+        float, typer.Option(min=0, max=3650, help="Name decisions that expire within so many days.")
+    ] = 14.0,
+) -> None:
+    """Say what the next shift has to know: open, disputed, to be decided, about to expire, quarantined, silenced."""
+    from dife_scanner.app import handover as shifts
+    from dife_scanner.reports import decisions
+
+    with session.reading(session.settings()) as store:
+        document = shifts.handover(store, days)
+    session.show(document, lambda: decisions.handover(document))

@@ -165,6 +165,11 @@ class Standing:
     """Interfaces of the deployment through which the latest audit found it exposed."""
     precedents: tuple[Precedent, ...] = ()
 
+    @property
+    def is_pending(self) -> bool:
+        """Whether somebody has to decide."""
+        return self.state is DecisionState.PENDING
+
 
 @dataclass(frozen=True)
 class GateAnswer:

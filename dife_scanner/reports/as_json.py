@@ -381,6 +381,26 @@ class ImportDocument:
 
 
 @dataclass(frozen=True)
+class HandoverDocument:
+    """`dife handover`: at most so many of each kind, with how many there are in all."""
+
+    at: str
+    days: float
+    """Within which a decision expires that is named."""
+    counts: dict[str, int]
+    open: tuple[Finding, ...]
+    """New, in work, come back, or their acceptance ran out."""
+    disputed: tuple[Finding, ...]
+    pending: tuple[Standing, ...]
+    """What somebody has to decide, and what another desk says otherwise of."""
+    expiring: tuple[Standing, ...]
+    quarantined: tuple[Job, ...]
+    silenced: tuple[Finding, ...]
+    """Those that send no alert because somebody decided so."""
+    format: str = "dife/handover-1"
+
+
+@dataclass(frozen=True)
 class GateDocument:
     answers: tuple[GateAnswer, ...]
     format: str = "dife/gate-1"
@@ -426,6 +446,7 @@ DOCUMENTS: tuple[type, ...] = (
     DeploymentsDocument,
     DecisionsDocument,
     ImportDocument,
+    HandoverDocument,
     GateDocument,
     DoneDocument,
     EventDocument,

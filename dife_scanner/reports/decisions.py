@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.text import Text
 
 from dife_scanner.records import (
@@ -15,7 +17,9 @@ from dife_scanner.records import (
     OwnData,
     Standing,
 )
-from dife_scanner.reports.layout import columns, safe
+from dife_scanner.reports import table
+from dife_scanner.reports.as_json import HandoverDocument
+from dife_scanner.reports.layout import columns, heading, safe
 from dife_scanner.sentences.decisions import (
     conflict_lines,
     expiry_text,
@@ -44,10 +48,10 @@ def deployments(rows: Sequence[Deployment]) -> RenderableType:
     """Deployments, one per line."""
     if not rows:
         return Text("No deployment yet; `dife deployments add` makes one.", "dim")
-    table = columns("deployment", "version", "interfaces", "classes", "queries", "K", "changed")
+    made = columns("deployment", "version", "interfaces", "classes", "queries", "K", "changed")
     for row in rows:
         profile = row.profile
-        table.add_row(
+        made.add_row(
             safe(profile.name),
             str(row.version),
             safe(", ".join(profile.interfaces), 200),
@@ -56,7 +60,7 @@ def deployments(rows: Sequence[Deployment]) -> RenderableType:
             str(profile.k),
             safe(f"{time_text(row.at)} by {row.actor}"),
         )
-    return table
+    return made
 
 
 def deployment(row: Deployment) -> RenderableType:
@@ -65,16 +69,19 @@ def deployment(row: Deployment) -> RenderableType:
     removed = ", removed" if row.removed else ""
     lines = [
         f"{profile.name}, version {row.version}{removed}, {time_text(row.at)} by {row.actor}",
-        f"digest      {row.digest}",
-        f"interfaces  {', '.join(profile.interfaces)}",
-        f"templates   {', '.join(profile.templates) or 'those of the audit'}",
-        f"classes     {', '.join(profile.classes) or 'none'}",
-        f"queries     {', '.join(profile.queries) or 'none'}",
-        f"K           {profile.k}",
-        f"pictures    {_own(profile.pictures)}",
-        f"pool        {_own(profile.pool)}",
+        f"digest: {row.digest}",
+        f"interfaces: {', '.join(profile.interfaces)}",
+        f"templates: {', '.join(profile.templates) or 'those of the audit'}",
+        f"classes: {', '.join(profile.classes) or 'none'}",
+        f"queries: {', '.join(profile.queries) or 'none'}",
+        f"K: {profile.k}",
+        f"pictures: {_own(profile.pictures)}",
+        f"pool: {_own(profile.pool)}",
     ]
-    return Group(*(safe(line, _LONGEST) for line in lines))
+    head, *said = lines
+    return Group(
+        safe(head, _LONGEST), *(Padding(safe(line, _LONGEST), (0, 0, 0, 2)) for line in said)
+    )
 
 
 def _own(data: OwnData | None) -> str:
@@ -88,10 +95,10 @@ def standings(rows: Sequence[Standing]) -> RenderableType:
     """What counts now, one per line, and below what has to be known besides."""
     if not rows:
         return Text("No decision matches; what nobody has decided is pending.", "dim")
-    table = columns("model", "artefact", "deployment", "standing", "owner", "expires", "audit")
+    made = columns("model", "artefact", "deployment", "standing", "owner", "expires", "audit")
     for row in rows:
         decision = row.decision
-        table.add_row(
+        made.add_row(
             safe(row.model),
             safe(row.artefact[:_SHORT_ID]),
             safe(row.deployment),
@@ -100,7 +107,7 @@ def standings(rows: Sequence[Standing]) -> RenderableType:
             safe(expiry_text(decision.expires) if decision else ""),
             safe(grounds_text(row.grounds)),
         )
-    return Group(table, *_notes(rows))
+    return Group(made, *_notes(rows))
 
 
 def _notes(rows: Sequence[Standing]) -> Iterator[RenderableType]:
@@ -119,9 +126,9 @@ def log(rows: Sequence[DeploymentDecision]) -> RenderableType:
     """Decisions as they were made, one per line."""
     if not rows:
         return Text("No decision matches.", "dim")
-    table = columns("decided", "by", "model", "artefact", "deployment", "decision", "reason")
+    made = columns("decided", "by", "model", "artefact", "deployment", "decision", "reason")
     for row in rows:
-        table.add_row(
+        made.add_row(
             safe(time_text(row.at)),
             safe(who(row)),
             safe(row.model),
@@ -130,7 +137,7 @@ def log(rows: Sequence[DeploymentDecision]) -> RenderableType:
             Text(row.state.value, _STYLE[row.state]),
             safe(row.reason, 200),
         )
-    return table
+    return made
 
 
 def gate(answers: Sequence[GateAnswer]) -> RenderableType:
@@ -147,5 +154,32 @@ def gate(answers: Sequence[GateAnswer]) -> RenderableType:
             details.append(f"conditions: {one.conditions}")
         if one.artefact:
             details.append(f"artefact {one.artefact}")
-        lines += [safe(f"  {text}", _LONGEST) for text in details]
+        lines += [Padding(safe(text, _LONGEST), (0, 0, 0, 2)) for text in details]
     return Group(*lines)
+
+
+# --- handover ---------------------------------------------------------------------------------------------------
+
+
+def handover(document: HandoverDocument) -> RenderableType:
+    """What waits for somebody, part by part; a part with nothing in it says so."""
+    counts = document.counts
+    within = f"{document.days:g} days"
+    parts: list[RenderableType] = [safe(f"Handover of {time_text(document.at)}", style="bold")]
+    parts += _part("open findings", counts["open"], document.open, table.findings)
+    parts += _part("disputed", counts["disputed"], document.disputed, table.findings)
+    parts += _part("to be decided", len(document.pending), document.pending, standings)
+    expiring = document.expiring
+    parts += _part(f"decisions that expire within {within}", len(expiring), expiring, standings)
+    parts += _part("quarantined", counts["quarantined"], document.quarantined, table.queue)
+    parts += _part("silenced", counts["silenced"], document.silenced, table.findings)
+    return Group(*parts)
+
+
+def _part(
+    title: str, count: int, rows: Sequence[Any], shown: Callable[[Any], RenderableType]
+) -> Iterator[RenderableType]:
+    more = f", the newest {len(rows)} are" if count > len(rows) else ""
+    yield heading(f"{title}: {count or 'none'}{more}")
+    if rows:
+        yield shown(rows)

@@ -56,7 +56,10 @@ def append(store: Store, made: Sequence[DeploymentDecision]) -> list[DeploymentD
 
 
 def _is_kept(store: Store, one: DeploymentDecision) -> bool:
-    rows = store.read("SELECT 1 FROM decisions WHERE event = ? AND desk = ?", (one.id, one.desk))
+    """Whether it is there: from the same desk, or as our own that comes back."""
+    rows = store.read(
+        "SELECT 1 FROM decisions WHERE event = ? AND desk IN (?, '')", (one.id, one.desk)
+    )
     return bool(rows)
 
 

@@ -267,6 +267,14 @@ def test_a_refusal_from_elsewhere_shuts_the_gate_until_somebody_here_has_seen_it
     gate(desk, model, code=0)
 
 
+def test_what_comes_back_to_the_desk_that_exported_it_is_no_news(
+    desk: Path, model: Path, tmp_path: Path
+) -> None:
+    decide(desk, model, "approved")
+    exported(desk, tmp_path / "log.jsonl", "main")
+    assert imported(desk, tmp_path / "log.jsonl").new == 0
+
+
 def test_a_file_that_calls_itself_as_this_desk_does_is_imported_as_imported(
     desk: Path, harbour: Path, model: Path, tmp_path: Path
 ) -> None:
