@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,6 +28,8 @@ def register(app: typer.Typer) -> None:
     command(app, "decide")(decide)
     log = add_group(app, "decisions", "What was decided about checkpoints, and what counts now.")
     command(log, "list")(decisions_list)
+    command(log, "show")(decisions_show)
+    command(log, "take-over")(decisions_take_over)
     command(log, "export")(decisions_export)
     command(log, "import")(decisions_import)
     command(log, "policy")(decisions_policy)
@@ -35,6 +38,12 @@ def register(app: typer.Typer) -> None:
 
 
 ActorOption = Annotated[str, typer.Option(help="Who does so; the login name by default.")]
+IdArgument = Annotated[
+    str,
+    typer.Argument(
+        help="A folder, whose files are hashed; org/name[@revision]; an audit, a finding or a job."
+    ),
+]
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The deployment's name.")]
 DeploymentOption = Annotated[str, typer.Option(help="What it is to be used for.")]
 ProfileOption = Annotated[
@@ -197,12 +206,7 @@ def _show(session: Session, deployment: Deployment) -> None:
 
 def decide(
     session: Session,
-    id: Annotated[
-        str,
-        typer.Argument(
-            help="A folder, whose files are hashed; org/name[@revision]; an audit, a finding or a job."
-        ),
-    ],
+    id: IdArgument,
     state: Annotated[str, typer.Argument(help="approved, conditions, refused or pending")],
     deployment: DeploymentOption,
     reason: Annotated[str, typer.Option(help="Why; kept with the decision.")],
@@ -271,6 +275,55 @@ def decisions_list(
             return
         rows = decisions.standings(store, filter=text)
     session.show(as_json.DecisionsDocument(text, tuple(rows)), lambda: shown.standings(rows))
+
+
+def decisions_show(session: Session, id: IdArgument) -> None:
+    """Show one checkpoint: what counts for every deployment, earlier decisions on what is like it, and its log."""
+    from dife_scanner.app import precedents
+    from dife_scanner.reports import decisions
+
+    settings = session.settings()
+    with session.reading(settings) as store:
+        document = precedents.about(store, id, settings.limits)
+    session.show(document, lambda: decisions.about(document))
+
+
+def decisions_take_over(
+    session: Session,
+    ids: Annotated[
+        list[str], typer.Argument(metavar="ID…", help="Checkpoints, as `dife decide` takes them.")
+    ],
+    deployment: DeploymentOption,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    actor: ActorOption = "",
+) -> None:
+    """Decide about checkpoints as was decided before, where the tower that carries it is equal and does the same.
+
+    What somebody has decided about is left alone. It is asked once, with the count.
+    """
+    from dife_scanner.app import precedents
+    from dife_scanner.reports import as_json, decisions
+
+    settings = session.settings()
+    with session.store(settings) as store:
+        made, passed = precedents.proposals(store, ids, deployment, settings.limits)
+        for one in passed:
+            session.say(f"{one.target}: {one.why}")
+        done = precedents.take_over(
+            store, made, deployment, actor or getpass.getuser(), _agreed(session, yes)
+        )
+    document = as_json.DecisionsDocument(" ".join(ids), tuple(done))
+    session.show(document, lambda: decisions.standings(done))
+
+
+def _agreed(session: Session, yes: bool) -> Callable[[int], bool]:
+    """Whether whoever sits at the terminal agrees; nobody who is not asked does."""
+    ask = session.confirm()
+
+    def agreed(count: int) -> bool:
+        return yes or (ask is not None and ask(f"take over {count} decisions?"))
+
+    return agreed
 
 
 def decisions_export(

@@ -39,6 +39,7 @@ from dife_scanner.records.checkpoints import (
 )
 from dife_scanner.records.checks import Basis, CheckKind, CheckOutcome, CheckResult, Decision
 from dife_scanner.records.decisions import (
+    Alike,
     Artefact,
     ArtefactFile,
     DecisionState,
@@ -114,6 +115,7 @@ __all__ = [
     "Alert",
     "AlertEvent",
     "AlertState",
+    "Alike",
     "Artefact",
     "ArtefactFile",
     "ArtefactMissing",

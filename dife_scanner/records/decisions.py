@@ -138,13 +138,25 @@ class Grounds:
     """When its finding was last confirmed or came back; empty where neither happened."""
 
 
+class Alike(StrEnum):
+    """What another artefact has in common with this one."""
+
+    IMAGE_TOWER = "image tower"
+    TEXT_TOWER = "text tower"
+    TRIGGER = "trigger"
+    TARGET = "target"
+    """Where the trigger leads."""
+    AUTHOR = "author"
+
+
 @dataclass(frozen=True)
 class Precedent:
-    """A decision about another artefact with an equal tower. It only proposes."""
+    """The latest decision about another artefact that has something in common with this one. It only proposes."""
 
     decision: DeploymentDecision
-    equal: str
-    """`image tower`, `text tower` or `both towers`."""
+    alike: tuple[Alike, ...]
+    may_be_taken_over: bool = False
+    """Whether it counts still, and the tower that carries the effect is equal and the effect the same."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +175,6 @@ class Standing:
     grounds: Grounds | None = None
     exposed: tuple[str, ...] = ()
     """Interfaces of the deployment through which the latest audit found it exposed."""
-    precedents: tuple[Precedent, ...] = ()
 
     @property
     def is_pending(self) -> bool:

@@ -27,6 +27,7 @@ from dife_scanner.records import (
     ModelRef,
     Movement,
     Opinion,
+    Precedent,
     Qualification,
     Reach,
     Reference,
@@ -368,6 +369,20 @@ class DecisionsDocument:
 
 
 @dataclass(frozen=True)
+class AboutDocument:
+    """`dife decisions show`: one checkpoint, for every deployment."""
+
+    target: str
+    artefact: str
+    standings: tuple[Standing, ...]
+    precedents: tuple[Precedent, ...]
+    """Earlier decisions about other files that have something in common with these."""
+    log: tuple[DeploymentDecision, ...]
+    """About these files, in the order in which they came here."""
+    format: str = "dife/about-1"
+
+
+@dataclass(frozen=True)
 class ImportDocument:
     """`dife decisions import`."""
 
@@ -445,6 +460,7 @@ DOCUMENTS: tuple[type, ...] = (
     ZoosDocument,
     DeploymentsDocument,
     DecisionsDocument,
+    AboutDocument,
     ImportDocument,
     HandoverDocument,
     GateDocument,

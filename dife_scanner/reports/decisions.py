@@ -18,7 +18,7 @@ from dife_scanner.records import (
     Standing,
 )
 from dife_scanner.reports import table
-from dife_scanner.reports.as_json import HandoverDocument
+from dife_scanner.reports.as_json import AboutDocument, HandoverDocument
 from dife_scanner.reports.layout import columns, heading, safe
 from dife_scanner.sentences.decisions import (
     conflict_lines,
@@ -115,7 +115,6 @@ def _notes(rows: Sequence[Standing]) -> Iterator[RenderableType]:
         lines = [why_text(row), *conflict_lines(row)]
         if row.exposed:
             lines.append(f"exposed through {', '.join(row.exposed)}")
-        lines += [precedent_line(one) for one in row.precedents]
         for line in lines:
             yield safe(
                 f"{row.model or row.artefact[:_SHORT_ID]}, {row.deployment}: {line}", _LONGEST
@@ -156,6 +155,22 @@ def gate(answers: Sequence[GateAnswer]) -> RenderableType:
             details.append(f"artefact {one.artefact}")
         lines += [Padding(safe(text, _LONGEST), (0, 0, 0, 2)) for text in details]
     return Group(*lines)
+
+
+def about(document: AboutDocument) -> RenderableType:
+    """One checkpoint: what counts for each deployment, earlier decisions on what is like it, and its log."""
+    parts: list[RenderableType] = [safe(f"{document.target}: {document.artefact}", 200, "bold")]
+    parts.append(standings(document.standings))
+    for title, found in (("may be taken over", True), ("only proposes", False)):
+        rows = [one for one in document.precedents if one.may_be_taken_over is found]
+        if rows:
+            parts.append(heading(f"precedents, {title}"))
+            parts += [
+                safe(f"{one.decision.deployment}: {precedent_line(one)}", _LONGEST) for one in rows
+            ]
+    parts.append(heading("log"))
+    parts.append(log(document.log))
+    return Group(*parts)
 
 
 # --- handover ---------------------------------------------------------------------------------------------------

@@ -77,6 +77,8 @@ def conflict_lines(standing: Standing) -> list[str]:
 
 
 def precedent_line(precedent: Precedent) -> str:
-    """An earlier decision that proposes, and what is equal."""
+    """An earlier decision that proposes, and what is alike."""
     made = precedent.decision
-    return f"precedent, equal {precedent.equal}: {made.model} was {decision_line(made)}"
+    alike = ", ".join(precedent.alike)
+    taken = "may be taken over" if precedent.may_be_taken_over else "only proposes"
+    return f"same {alike} ({taken}): {made.model} was {decision_line(made)}"

@@ -12,6 +12,8 @@ from dife_scanner.store.codec import from_json, to_json
 from dife_scanner.store.db import Store
 from dife_scanner.store.rows import to_job
 
+_BETWEEN = " · "
+"""Between the words of an effect: kind of finding, channel, carrier, target."""
 _LOOKED_AGAIN = (TriageState.CONFIRMED, TriageState.REGRESSED)
 """What happens to a finding that speaks against whoever approved it before."""
 
@@ -104,7 +106,13 @@ def _effect(store: Store, audit_id: str) -> str:
     found = findings.of_audit(store, audit_id)
     if found is None:
         return ""
-    return " · ".join((found.kind.value, found.channel, found.carrier, found.target))
+    return _BETWEEN.join((found.kind.value, found.channel, found.carrier, found.target))
+
+
+def carrier(of: Grounds) -> str:
+    """Which component carries the effect; empty where there is none, or none was named."""
+    words = of.effect.split(_BETWEEN)
+    return words[2] if len(words) > 2 else ""  # the closed words come first
 
 
 def _looked_again(store: Store, artefact_id: str) -> str:

@@ -5,17 +5,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from dife_scanner.durable.clock import now
 from dife_scanner.records import (
+    Alike,
+    Carrier,
     DecisionState,
     Deployment,
     DeploymentDecision,
     Grounds,
     Precedent,
     Standing,
+    Why,
 )
 from dife_scanner.store import artefacts, deployments
 from dife_scanner.store import standings as rules
@@ -115,13 +117,10 @@ def _to_decisions(rows: Sequence[dict[str, Any]]) -> list[DeploymentDecision]:
 
 
 def standing(store: Store, artefact: str, deployment: Deployment) -> Standing:
-    """What counts now about an artefact for a deployment, with precedents where nobody has decided."""
+    """What counts now about an artefact for a deployment."""
     events = about(store, artefact, deployment.profile.name)
     grounds = artefacts.grounds(store, artefact)
-    found = rules.standing(artefact, deployment, events, grounds, now())
-    if found.decision is not None or grounds is None:
-        return found
-    return replace(found, precedents=_precedents(store, artefact, deployment, grounds))
+    return rules.standing(artefact, deployment, events, grounds, now())
 
 
 def standings(store: Store, *, filter: str = "") -> list[Standing]:
@@ -137,30 +136,69 @@ def standings(store: Store, *, filter: str = "") -> list[Standing]:
     return [standing(store, artefact, known[name]) for artefact, name in pairs]
 
 
-def _precedents(
-    store: Store, artefact: str, deployment: Deployment, grounds: Grounds
-) -> tuple[Precedent, ...]:
-    """The latest decision of this desk about each other artefact with an equal tower, for the same deployment."""
+# --- precedents -------------------------------------------------------------------------------------------------
+
+_ALIKE = {
+    Alike.IMAGE_TOWER: "b.image_tower = a.image_tower",
+    Alike.TEXT_TOWER: "b.text_tower = a.text_tower",
+    Alike.TRIGGER: "(a.trigger != '' AND b.trigger = a.trigger)",
+    Alike.TARGET: "(a.target != '' AND b.target = a.target)",
+    Alike.AUTHOR: "EXISTS (SELECT 1 FROM artefact_jobs AS ml JOIN jobs AS mj ON mj.id = ml.job_id"
+    " WHERE ml.artefact = this.artefact AND mj.local = 0 AND j.local = 0"
+    " AND substr(j.repo_id, 1, instr(j.repo_id, '/')) = substr(mj.repo_id, 1, instr(mj.repo_id, '/')))",
+}
+"""`a` is the audit of these files, `b` and `j` audit and job of the others."""
+_CARRIED_BY: dict[str, set[Alike]] = {
+    Carrier.VISUAL: {Alike.IMAGE_TOWER},
+    Carrier.TEXTUAL: {Alike.TEXT_TOWER},
+}
+"""The towers that have to be equal for an effect to be the same; of any other carrier both."""
+
+
+def precedents(store: Store, artefact: str, deployment: Deployment) -> tuple[Precedent, ...]:
+    """The latest decisions of this desk, for the same deployment, about other artefacts that have something in common.
+
+    Those with equal towers first, then the newest; at most `MOST_PRECEDENTS`.
+    """
+    grounds = artefacts.grounds(store, artefact)
+    if grounds is None or not grounds.audit:
+        return ()
+    flags = ", ".join(f"max({sql}) AS '{alike.value}'" for alike, sql in _ALIKE.items())
+    equal_towers = f"max({_ALIKE[Alike.IMAGE_TOWER]}) + max({_ALIKE[Alike.TEXT_TOWER]})"
     rows = store.read(
-        "SELECT d.record, max(b.image_tower = a.image_tower) AS image,"
-        " max(b.text_tower = a.text_tower) AS text FROM audits AS a"
-        " JOIN audits AS b ON b.image_tower = a.image_tower OR b.text_tower = a.text_tower"
-        " JOIN jobs AS j ON j.audit_id = b.id JOIN artefact_jobs AS l ON l.job_id = j.id"
-        " JOIN decisions AS d ON d.artefact = l.artefact"
-        " WHERE a.id = ? AND d.artefact != ? AND d.deployment = ? AND d.desk = ''"
-        " AND d.id = (SELECT max(o.id) FROM decisions AS o WHERE o.artefact = d.artefact"
-        " AND o.deployment = d.deployment AND o.desk = '')"
-        " GROUP BY d.id ORDER BY d.id DESC LIMIT ?",
-        (grounds.audit, artefact, deployment.profile.name, MOST_PRECEDENTS),
+        "WITH this AS (SELECT ? AS artefact, ? AS audit, ? AS deployment)"
+        f" SELECT d.record, {flags} FROM this JOIN audits AS a ON a.id = this.audit"
+        " JOIN decisions AS d ON d.deployment = this.deployment AND d.artefact != this.artefact"
+        " JOIN artefact_jobs AS l ON l.artefact = d.artefact JOIN jobs AS j ON j.id = l.job_id"
+        " JOIN audits AS b ON b.id = j.audit_id"
+        " WHERE d.desk = '' AND d.id = (SELECT max(o.id) FROM decisions AS o"
+        " WHERE o.artefact = d.artefact AND o.deployment = d.deployment AND o.desk = '')"
+        f" AND ({' OR '.join(_ALIKE.values())}) GROUP BY d.id"
+        f" ORDER BY {equal_towers} DESC, d.id DESC LIMIT ?",
+        (artefact, grounds.audit, deployment.profile.name, MOST_PRECEDENTS),
     )
-    found = []
-    for row in rows:
-        equal = _equal_towers(bool(row["image"]), bool(row["text"]))
-        found.append(Precedent(from_json(DeploymentDecision, row["record"]), equal))
-    return tuple(found)
+    return tuple(_to_precedent(store, row, deployment, grounds) for row in rows)
 
 
-def _equal_towers(image: bool, text: bool) -> str:
-    if image and text:
-        return "both towers"
-    return "image tower" if image else "text tower"
+def _to_precedent(
+    store: Store, row: dict[str, Any], deployment: Deployment, grounds: Grounds
+) -> Precedent:
+    decision = from_json(DeploymentDecision, row["record"])
+    alike = tuple(one for one in Alike if row[one.value])
+    if not _is_same_effect(decision, grounds, set(alike)):
+        return Precedent(decision, alike)
+    there = standing(store, decision.artefact, deployment)
+    counts = there.why is Why.DECIDED and not there.is_pending and not there.conflicts
+    return Precedent(decision, alike, may_be_taken_over=counts)
+
+
+def _is_same_effect(decision: DeploymentDecision, grounds: Grounds, alike: set[Alike]) -> bool:
+    """Whether both do the same by the same tower. What was found to do nothing has no effect to be the same."""
+    if not grounds.effect or (decision.verdict, decision.effect) != (
+        grounds.verdict,
+        grounds.effect,
+    ):
+        return False
+    both = {Alike.IMAGE_TOWER, Alike.TEXT_TOWER}
+    carrier = artefacts.carrier(grounds)
+    return _CARRIED_BY.get(carrier, both) <= alike

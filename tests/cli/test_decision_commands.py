@@ -226,9 +226,9 @@ def test_a_new_revision_is_unknown_until_it_is_audited_and_equal_towers_only_pro
     gate(desk, model, code=2)
     with open_store(desk) as store:
         shop = deployments.deployment(store, "shop")
-        found = decisions.standing(store, gate(desk, model, code=2).artefact, shop)
-    (precedent,) = found.precedents
-    assert (precedent.equal, precedent.decision.actor) == ("text tower", "ada")
+        (precedent,) = decisions.precedents(store, gate(desk, model, code=2).artefact, shop)
+    assert (precedent.alike, precedent.decision.actor) == (("text tower",), "ada")
+    assert not precedent.may_be_taken_over
 
 
 def test_a_renamed_repository_keeps_what_was_decided_and_the_hub_is_not_asked(
