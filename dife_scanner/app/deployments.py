@@ -60,9 +60,11 @@ def from_file(name: str, path: Path, settings: Settings) -> DeploymentProfile:
 
 def _toml(path: Path) -> dict[str, Any]:
     try:
-        if path.stat().st_size > MOST_BYTES:
+        with path.open("rb") as stream:
+            content = stream.read(MOST_BYTES + 1)  # what is no file may have no end
+        if len(content) > MOST_BYTES:
             raise UsageError(f"{path} is larger than {MOST_BYTES} bytes", _ADVICE)
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(content.decode())
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}", "check the path") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:

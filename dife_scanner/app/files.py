@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from dife_scanner.checkpoints import is_local
 from dife_scanner.core import artefacts as identity
 from dife_scanner.core.plain import plain
 from dife_scanner.errors import LimitExceeded, NotFound, Unsupported, UsageError
+from dife_scanner.hub import local_files
 from dife_scanner.hub.manifest import local_manifest
 from dife_scanner.records import Artefact, Job, Manifest, ModelRef
 from dife_scanner.settings import Limits
@@ -33,6 +35,14 @@ class Files:
         return self.artefact.id if self.artefact else ""
 
 
+def is_here(target: str) -> bool:
+    """Whether a target is a path: one that there is, or one that is written like one."""
+    try:
+        return is_local(target)
+    except (OSError, ValueError):  # longer than a path may be
+        return False
+
+
 def lying_here(target: str, limits: Limits) -> Files:
     """The files of a folder, or of one file of weights with what stands beside it, hashed now.
 
@@ -51,6 +61,11 @@ def lying_here(target: str, limits: Limits) -> Files:
         raise UsageError(
             f"{target} cannot be read: {error.strerror}", "check its permissions"
         ) from error
+    folder = path if path.is_dir() else path.parent
+    if not local_files.is_listed_whole(folder):
+        # among what is not looked at, weights might lie
+        most = local_files.MOST_LOOKED_AT
+        return Files(target, unknown=f"the folder holds more than {most:,} names")
     found = identity.artefact(manifest)
     unknown = "" if found else manifest.reason or "it holds no files that are read"
     return Files(target, _model_name(manifest.ref), found, _beside(manifest), unknown)
@@ -70,9 +85,7 @@ def decided_about(store: Store, target: str, limits: Limits) -> Files:
 
     Raises `NotFound` or `UsageError` where they are not known.
     """
-    from dife_scanner.checkpoints import is_local
-
-    if is_local(target):
+    if is_here(target):
         found = lying_here(target, limits)
     elif artefacts.newest_revision(store, target.partition("@")[0]):
         found = of_repository(store, target)

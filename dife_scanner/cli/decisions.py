@@ -447,10 +447,9 @@ def gate(
 
 def _from_store(session: Session, target: str, deployment: str, terms: Terms) -> GateAnswer:
     from dife_scanner.app import files, gate
-    from dife_scanner.checkpoints import is_local
 
     settings = session.settings()
-    found = files.lying_here(target, settings.limits) if is_local(target) else None
+    found = files.lying_here(target, settings.limits) if files.is_here(target) else None
     with session.reading(settings) as store:
         known = found or files.of_repository(store, target)
         return gate.ask_store(store, known, deployment, terms)
@@ -469,6 +468,11 @@ def _from_policy(
     from dife_scanner.app import policy as policies
 
     read, proven = policies.read(file, digest, key)
+    if not files.is_here(target):
+        raise UsageError(
+            "a policy knows files, and no repositories",
+            "give the folder or file that is to be used",
+        )
     found = files.lying_here(target, session.settings().limits)
     return gate.ask_policy(read, proven, found, deployment, terms)
 

@@ -23,7 +23,9 @@ from desk_kit import (
 )
 
 from dife_scanner.app.deployments import changed, from_file
-from dife_scanner.errors import UsageError
+from dife_scanner.app.files import is_here
+from dife_scanner.errors import NotFound, UsageError
+from dife_scanner.hub import local_files
 from dife_scanner.hub.manifest import local_manifest
 from dife_scanner.records import DeploymentProfile, ModelRef, TriageState, Verdict
 from dife_scanner.settings import load
@@ -139,6 +141,11 @@ def test_a_file_that_is_no_profile_is_named(tmp_path: Path, text: str) -> None:
         from_file("shop", file, load(tmp_path))
 
 
+def test_a_file_without_an_end_is_not_read_to_it(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="larger than"):
+        from_file("shop", Path("/dev/zero"), load(tmp_path))
+
+
 # --- deciding ---------------------------------------------------------------------------------------------------
 
 
@@ -180,6 +187,16 @@ def test_weights_beside_that_nobody_audited_shut_the_gate(desk: Path, model: Pat
     answer = gate(desk, model, code=2)
     assert answer.beside == ("pytorch_model.bin",) and "no audit looked at" in answer.reason
     gate(desk, model, code=0, ignore=frozenset({"pytorch_model.bin"}))
+
+
+def test_a_folder_with_more_names_than_are_looked_at_shuts_the_gate(
+    desk: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decide(desk, model, "approved")
+    monkeypatch.setattr(local_files, "MOST_LOOKED_AT", 2)
+    gate(desk, model, code=0)
+    (model / "zzz.bin").write_bytes(b"hidden behind the others")
+    assert "more than 2 names" in gate(desk, model, code=2).reason
 
 
 def test_an_old_audit_is_stale_where_that_matters(desk: Path, model: Path) -> None:
@@ -270,6 +287,12 @@ def test_what_cannot_be_decided_is_wrong_usage(
 ) -> None:
     with pytest.raises(UsageError, match=why):
         decide(desk, model, "approved", **wrong)
+
+
+def test_a_target_that_can_be_no_path_is_one_that_is_not_known(desk: Path) -> None:
+    assert not is_here("x" * 9000)
+    with pytest.raises(NotFound, match="there is no audit"):
+        decide(desk, "x" * 9000, "refused")
 
 
 def test_an_expiry_counts_through_its_day(desk: Path, model: Path) -> None:

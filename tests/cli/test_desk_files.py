@@ -94,6 +94,8 @@ def test_a_build_machine_without_a_home_asks_the_policy(
     assert answer["opens"] and answer["policy"] == digest
     assert not nowhere.exists()
     assert "proof" in refused(nowhere, "gate", *at_shop, code=64)
+    named = ("gate", "org/clip", *at_shop[1:], "--digest", digest)
+    assert "no repositories" in refused(nowhere, *named, code=64)
     other = folder_of(tmp_path / "other", b"other")
     assert "says nothing" in asked(file, other, 2, digest).reason
 
