@@ -8,7 +8,7 @@ from pathlib import Path
 from dife_scanner.checkpoints import is_local
 from dife_scanner.core import artefacts as identity
 from dife_scanner.core.plain import plain
-from dife_scanner.errors import LimitExceeded, NotFound, Unsupported, UsageError
+from dife_scanner.errors import LimitExceeded, NotFound, Unsupported
 from dife_scanner.hub import local_files
 from dife_scanner.hub.manifest import local_manifest
 from dife_scanner.records import Artefact, Job, Manifest, ModelRef
@@ -35,14 +35,6 @@ class Files:
         return self.artefact.id if self.artefact else ""
 
 
-def is_here(target: str) -> bool:
-    """Whether a target is a path: one that there is, or one that is written like one."""
-    try:
-        return is_local(target)
-    except (OSError, ValueError):  # longer than a path may be
-        return False
-
-
 def lying_here(target: str, limits: Limits) -> Files:
     """The files of a folder, or of one file of weights with what stands beside it, hashed now.
 
@@ -57,10 +49,6 @@ def lying_here(target: str, limits: Limits) -> Files:
         )
     except (Unsupported, LimitExceeded) as error:
         return Files(target, unknown=error.what)
-    except OSError as error:
-        raise UsageError(
-            f"{target} cannot be read: {error.strerror}", "check its permissions"
-        ) from error
     folder = path if path.is_dir() else path.parent
     if not local_files.is_listed_whole(folder):
         # among what is not looked at, weights might lie
@@ -85,7 +73,7 @@ def decided_about(store: Store, target: str, limits: Limits) -> Files:
 
     Raises `NotFound` or `UsageError` where they are not known.
     """
-    if is_here(target):
+    if is_local(target):
         found = lying_here(target, limits)
     elif artefacts.newest_revision(store, target.partition("@")[0]):
         found = of_repository(store, target)

@@ -447,9 +447,10 @@ def gate(
 
 def _from_store(session: Session, target: str, deployment: str, terms: Terms) -> GateAnswer:
     from dife_scanner.app import files, gate
+    from dife_scanner.checkpoints import is_local
 
     settings = session.settings()
-    found = files.lying_here(target, settings.limits) if files.is_here(target) else None
+    found = files.lying_here(target, settings.limits) if is_local(target) else None
     with session.reading(settings) as store:
         known = found or files.of_repository(store, target)
         return gate.ask_store(store, known, deployment, terms)
@@ -466,9 +467,10 @@ def _from_policy(
 ) -> GateAnswer:
     from dife_scanner.app import files, gate
     from dife_scanner.app import policy as policies
+    from dife_scanner.checkpoints import is_local
 
     read, proven = policies.read(file, digest, key)
-    if not files.is_here(target):
+    if not is_local(target):
         raise UsageError(
             "a policy knows files, and no repositories",
             "give the folder or file that is to be used",
