@@ -7,22 +7,20 @@ import sys
 import threading
 
 import pytest
-from dife_gui import none
 from dife_gui.collecting import Collector
 from dife_gui.views.text import Label
 from pytestqt.qtbot import QtBot
 
 
-@pytest.mark.skipif(sys.version_info >= none.FIRST_WITH_IMMORTALS, reason="None is immortal")
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="None is immortal")
 def test_calls_that_return_nothing_do_not_use_up_none(qtbot: QtBot) -> None:
+    """The last reference given away would end the process; PySide6 6.12 gives one away with each call."""
     label = Label()
     qtbot.addWidget(label)
+    before = sys.getrefcount(None)
     for number in range(1000):
         label.setText(str(number))
-    assert sys.getrefcount(None) > sys.maxsize // 8
-    before = sys.getrefcount(None)
-    none.keep()  # and again: nothing more is added
-    assert abs(sys.getrefcount(None) - before) < 1000
+    assert sys.getrefcount(None) > before - 500
 
 
 class _Noted:
