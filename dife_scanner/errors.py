@@ -183,6 +183,10 @@ class StoreBusy(DifeError):
     """Another program holds the database: nothing can be written, or even read, until it lets go."""
 
 
+class Interrupted(DifeError):
+    """A reading that nobody waits for any more was broken off."""
+
+
 class StoreCorrupt(DifeError):
     """The database fails its own integrity check."""
 
@@ -196,7 +200,11 @@ class AlreadyWatching(DifeError):
 
 
 class NotFound(DifeError):
-    """No audit, finding or job of that id."""
+    """No audit, finding or job of that id, or no deployment of that name."""
+
+
+class NotTrusted(DifeError):
+    """A file from elsewhere that is not what its digest or signature says, or is no file of that kind."""
 
 
 class NoWindow(DifeError):

@@ -69,7 +69,11 @@ FINDING_COLUMNS = {
     "target": Column("f.target", "where the trigger leads"),
     "interface": Column("f.interfaces", "exposed interfaces", Kind.LIST),
     "triage": Column("f.triage", "what people decided", choices=choices(TriageState)),
+    "comment": Column("f.comment", "the latest note of a decision"),
     "reason": Column("f.reason", "the reason in words"),
+    "exposure": Column(
+        _of_audit("exposure"), "largest measured difference over the reference", Kind.NUMBER
+    ),
     "score": Column(_of_audit("score"), "the audit's score", Kind.NUMBER),
     "p_value": Column(_of_audit("p_value"), "p-value of the score", Kind.NUMBER),
     "alarm_bound": Column(
@@ -220,6 +224,13 @@ def findings(store: Store, *, filter: str = "", limit: int | None = None) -> lis
     return [_to_finding(row) for row in rows]
 
 
+def count(store: Store, *, filter: str = "") -> int:
+    """Count what `findings` would list without a limit. Raises `QueryError`."""
+    where, parameters = condition(store, filter, FINDING_COLUMNS)
+    rows = store.read(f"SELECT count(*) AS n FROM findings AS f WHERE {where}", parameters)
+    return int(rows[0]["n"])
+
+
 def why_matched(store: Store, fingerprint: str, filter: str) -> tuple[str, ...]:
     """The terms of a filter by which it lets this finding through; none where it does not, or there is no such finding.
 
@@ -333,4 +344,7 @@ def _add_event(store: Store, fingerprint: str, state: TriageState, actor: str, n
         " SELECT ?, ?, ?, ?, ?, repo_id FROM findings WHERE fingerprint = ?",
         (fingerprint, state.value, actor, note, now(), fingerprint),
     )
-    store.write("UPDATE findings SET triage = ? WHERE fingerprint = ?", (state.value, fingerprint))
+    store.write(
+        "UPDATE findings SET triage = ?, comment = coalesce(nullif(?, ''), comment) WHERE fingerprint = ?",
+        (state.value, note, fingerprint),
+    )
