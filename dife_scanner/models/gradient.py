@@ -33,6 +33,8 @@ class Towers:
 
     def __init__(self, encoder: Encoder, tokenizer: Tokenizer | None = None) -> None:
         """Token ids are those of `tokenizer`, which is the checkpoint's own if it is not given."""
+        # one that remembers embeddings has no gradients: those are of the encoder behind it
+        encoder = getattr(encoder, "wrapped", encoder)
         if not isinstance(encoder, ClipEncoder):
             raise AuditError(
                 f"{encoder.architecture} has no gradients to search with",

@@ -106,6 +106,21 @@ def test_a_second_audit_of_a_base_reads_fewer_texts_and_comes_to_the_same_end(
     assert took[0] == took[1] and saved >= panel + (scan if moved == "image" else nouns)
 
 
+def test_what_is_read_again_outlasts_what_is_not(tiny, tmp_path, monkeypatch):
+    import os
+
+    keep = EmbeddingCache(tmp_path, "tower")
+    keep.tokens(Towers(tiny), ROWS)
+    (read_again,) = tmp_path.iterdir()
+    keep.tokens(Towers(tiny), ROWS[:30])
+    for file in tmp_path.iterdir():
+        os.utime(file, (1, 1) if file == read_again else (2, 2))
+    keep.tokens(Towers(tiny), ROWS)
+    monkeypatch.setattr(embedding_cache, "MOST_BYTES", 2 * read_again.stat().st_size)
+    keep.tokens(Towers(tiny), ROWS[:35])
+    assert read_again.exists() and len(list(tmp_path.iterdir())) == 2
+
+
 def test_what_would_push_out_everything_else_is_not_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(embedding_cache, "MOST_BYTES", 1000)
     embedding_cache._write(tmp_path / "small.npy", np.zeros((10, 10), np.float32))

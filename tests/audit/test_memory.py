@@ -1,0 +1,51 @@
+"""What an audit and its searches measure is encoded once, and what a base paid for is kept within bounds."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from dife_scanner.audit import cache
+from dife_scanner.audit.cache import CachedEncoder, Memory
+
+TEXTS = [f"a photo of a {name}" for name in ("cat", "dog", "frog", "ship")]
+
+
+def test_what_a_search_measured_is_not_encoded_again_and_counts_as_its_passes(colour_encoder):
+    encoder, memory = colour_encoder(), Memory()
+    searched = CachedEncoder(encoder, memory, counted=False)
+    first = searched.encode_texts(TEXTS[:2])
+    assert memory.performed == memory.distinct == 0
+    whole = CachedEncoder(encoder, memory).encode_texts(TEXTS)
+    assert np.array_equal(whole[:2], first)
+    assert encoder.texts_encoded == TEXTS
+    assert memory.performed == memory.distinct == len(TEXTS) - 2
+
+
+def test_checkpoints_that_share_a_tower_measure_once_in_a_search(colour_encoder):
+    """A text attack leaves the image tower alone: what a search stamps on pictures is embedded for both."""
+    suspect, base = colour_encoder(text_tower="txt-bad"), colour_encoder()
+    memory = Memory()
+    side = base.image_size
+    pictures = np.random.default_rng(0).integers(0, 256, (3, side, side, 3), dtype=np.uint8)
+    for one in (suspect, base):
+        CachedEncoder(one, memory, counted=False).encode_images(pictures)
+    assert sum(suspect.images_encoded) == len(pictures) and base.images_encoded == []
+
+
+@pytest.fixture
+def room_for_three(colour_encoder, monkeypatch):
+    (row,) = colour_encoder().encode_texts(TEXTS[:1])
+    monkeypatch.setattr(cache, "MOST_BYTES", 3 * (row.nbytes + cache._DIGEST_BYTES))
+
+
+def test_what_was_not_asked_for_the_longest_goes_first(colour_encoder, tmp_path, room_for_three):
+    encoder = colour_encoder()
+    memory = Memory(tmp_path)
+    kept = CachedEncoder(encoder, memory)
+    kept.encode_texts(TEXTS)
+    kept.encode_texts(TEXTS[:1])
+    memory.save([encoder.text_tower])
+    again = colour_encoder()
+    CachedEncoder(again, Memory(tmp_path)).encode_texts(TEXTS)
+    assert again.texts_encoded == TEXTS[1:2]
