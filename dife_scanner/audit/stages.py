@@ -155,10 +155,11 @@ def stage(
     reference = CachedEncoder(encoders.reference, memory, on_encoded=phases.encoded)
     data = request.plan.probes()
     splits = Splits(suspect, reference, data, Panels(data, _known(request), reference))
-    searched = encoders.map(
-        lambda one: CachedEncoder(one, memory, keeps_pictures=False, counted=False)
-    )
-    return Stage(request, searched, splits, memory, progress, phases, scratch)
+
+    def searched(one: Encoder) -> Encoder:
+        return CachedEncoder(one, memory, keeps_pictures=False, counted=False)
+
+    return Stage(request, encoders.map(searched), splits, memory, progress, phases, scratch)
 
 
 def _known(request: Request) -> Qualified | None:
