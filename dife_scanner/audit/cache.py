@@ -1,11 +1,12 @@
 """Encode each distinct input once per distinct tower.
 
 A `CachedEncoder` is an `Encoder` that remembers. Two of them share one `Memory`, so a suspect whose image tower equals
-the reference's never encodes a picture of its own. What a reference paid for is kept on disk per tower.
+the reference's never encodes a picture of its own. What a reference paid for is kept on disk per tower, up to a bound.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Container, Iterable, Sequence
 from hashlib import blake2b
 from pathlib import Path
@@ -22,13 +23,15 @@ Encode = Callable[[list[int]], Embeddings]
 """Encodes the inputs at these positions."""
 
 _DIGEST_BYTES = 16
+MOST_BYTES = 64 << 20
+"""Of the embeddings of one tower that are kept on disk; those that were not asked for the longest go first."""
 
 
 class Memory:
     """Embeddings by tower and input digest, and the count of what was computed for them.
 
     `performed` counts rows that went through a tower; `distinct` counts distinct inputs that were not already on
-    disk. The two are equal when nothing is encoded twice.
+    disk. The two are equal when nothing is encoded twice. What searches read is in neither: they count their passes.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -62,15 +65,19 @@ class Memory:
         tower: str,
         digests: Sequence[bytes],
         encode: Encode,
+        *,
+        counted: bool = True,
     ) -> Embeddings:
         """Embeddings [n, d] for `digests` in order; `encode(indices)` is called once, for those not known yet."""
         rows = self.rows(tower)
         missing = _first_positions(digests, rows)
         if missing:
-            self._computed.update((tower, digest) for digest in missing)
             fresh = encode(list(missing.values()))
-            self.performed += len(fresh)
+            if counted:
+                self._computed.update((tower, digest) for digest in missing)
+                self.performed += len(fresh)
             rows.update(zip(missing, fresh, strict=True))
+        _put_last(rows, digests)
         return np.stack(list(map(rows.__getitem__, digests)))
 
     def prepared(
@@ -123,9 +130,19 @@ def _first_positions(digests: Sequence[bytes], known: Container[bytes]) -> dict[
     return missing
 
 
+def _put_last(rows: dict[bytes, Embeddings], digests: Sequence[bytes]) -> None:
+    """Order `rows` by when they were asked for."""
+    for digest in digests:
+        rows[digest] = rows.pop(digest)
+
+
 def _write(path: Path, rows: dict[bytes, Embeddings]) -> None:
-    digests = np.frombuffer(b"".join(rows), np.uint8)
-    vectors = np.stack(list(rows.values()))
+    some = next(iter(rows.values()))
+    most = MOST_BYTES // (some.nbytes + _DIGEST_BYTES)
+    first = max(0, len(rows) - most)
+    kept = dict(itertools.islice(rows.items(), first, None))
+    digests = np.frombuffer(b"".join(kept), np.uint8)
+    vectors = np.stack(list(kept.values()))
     with atomic_write(path) as part:
         np.savez(part, digests=digests, vectors=vectors)
 
@@ -133,7 +150,8 @@ def _write(path: Path, rows: dict[bytes, Embeddings]) -> None:
 class CachedEncoder:
     """An `Encoder` over `encoder` that looks in `memory` first.
 
-    `keeps_pictures`: prepared pictures stay in memory, for those that are read more than once.
+    `keeps_pictures`: prepared pictures stay in memory, for those that are read more than once. `counted`: what is
+    encoded counts as encodes of the audit; what a search asks for counts as its passes instead.
     """
 
     def __init__(
@@ -143,8 +161,10 @@ class CachedEncoder:
         *,
         on_encoded: Callable[[int], None] | None = None,
         keeps_pictures: bool = True,
+        counted: bool = True,
     ) -> None:
         self._encoder = encoder
+        self._counted = counted
         self._keeps_pictures = keeps_pictures
         self._memory = memory
         self._on_encoded = on_encoded
@@ -160,6 +180,11 @@ class CachedEncoder:
     @property
     def text_width(self) -> int:
         return self._encoder.text_width
+
+    @property
+    def wrapped(self) -> Encoder:
+        """The encoder itself, for what is asked of its towers besides embeddings."""
+        return self._encoder
 
     def prepare(self, images: Pixels) -> Pixels:
         if not self._keeps_pictures:
@@ -202,7 +227,7 @@ class CachedEncoder:
                 self._on_encoded(len(missing))
             return encode(missing)
 
-        return self._memory.fill(tower, digests, reported)
+        return self._memory.fill(tower, digests, reported, counted=self._counted)
 
 
 def _at(indices: list[int], texts: Sequence[str]) -> list[str]:

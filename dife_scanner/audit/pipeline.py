@@ -17,6 +17,7 @@ from dife_scanner.audit.both_settings import audit_both, deviations_of
 from dife_scanner.audit.cache import Memory
 from dife_scanner.audit.examine import Examined, examine
 from dife_scanner.audit.interfaces import extend, named
+from dife_scanner.audit.memory import check as check_memory
 from dife_scanner.audit.own_classes import check_names
 from dife_scanner.audit.plan import AUDIT_VERSION, Plan, identity
 from dife_scanner.audit.relate import Relation, Twin, relate, with_casts
@@ -84,6 +85,7 @@ def run(
     `memory`: one of the caller's own, who wants to know afterwards what was encoded.
     """
     progress("loading", note=str(request.ref))
+    check_memory(request)
     for path in request.plan.extensions:
         extend(path)
     base = request.reference

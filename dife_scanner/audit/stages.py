@@ -127,7 +127,7 @@ class Stage:
 
     request: Request
     encoders: Pair[Encoder]
-    """Without a cache: searches keep their own."""
+    """As searches read them: what they measure is encoded once for all of them and for the audit."""
     splits: Splits
     memory: Memory
     progress: Progress
@@ -155,7 +155,11 @@ def stage(
     reference = CachedEncoder(encoders.reference, memory, on_encoded=phases.encoded)
     data = request.plan.probes()
     splits = Splits(suspect, reference, data, Panels(data, _known(request), reference))
-    return Stage(request, encoders, splits, memory, progress, phases, scratch)
+
+    def searched(one: Encoder) -> Encoder:
+        return CachedEncoder(one, memory, keeps_pictures=False, counted=False)
+
+    return Stage(request, encoders.map(searched), splits, memory, progress, phases, scratch)
 
 
 def _known(request: Request) -> Qualified | None:

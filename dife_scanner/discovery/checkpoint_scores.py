@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from dife_scanner.discovery.embedding_cache import EmbeddingCache, embedded_texts
 from dife_scanner.discovery.wording import Prompts, Wording
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from dife_scanner.discovery.embedding_cache import EmbeddingCache
     from dife_scanner.models.gradient import Towers
 
 LEAST_CONTRAST = 1e-3
@@ -35,11 +35,15 @@ class CheckpointScores:
         pictures: NDArray[np.float32],
         labels: NDArray[np.int64],
         prompts: Prompts,
+        cache: EmbeddingCache | None = None,
     ) -> None:
-        """`pictures` are unit embeddings [n, d] by this checkpoint, `labels` the class of each [n]."""
+        """`pictures` are unit embeddings [n, d] by this checkpoint, `labels` the class of each [n]; `cache`, of a base,
+        holds its class prompts.
+        """
         import torch
 
         self.towers = towers
+        self._cache = cache
         self.prompts = prompts
         self.pictures = torch.from_numpy(pictures).to(towers.device)
         self.labels = torch.from_numpy(labels).to(towers.device)
@@ -68,7 +72,7 @@ class CheckpointScores:
 
     def _plain_prompts(self, template: int) -> Tensor:
         prompts = [self.prompts.plain(template, source) for source in self._classes]
-        return self.towers.tokens(prompts)
+        return embedded_texts(self.towers, prompts, self._cache)
 
     @property
     def _classes(self) -> range:
@@ -115,9 +119,7 @@ class CheckpointScores:
     ) -> Tensor:
         """Written prompts as unit embeddings [n, d]; from `cache` if they are there."""
         prompts = [self.prompts.written(wording, template) for wording in wordings]
-        if cache is None:
-            return self.towers.tokens(prompts)
-        return cache.tokens(self.towers, prompts)
+        return embedded_texts(self.towers, prompts, cache)
 
     def margins(self, embedded: Tensor, sources: Tensor) -> Tensor:
         """How clearly a class's pictures choose the written prompt over all clean ones, on average [n, c].

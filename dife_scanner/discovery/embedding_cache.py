@@ -8,6 +8,7 @@ whether it found its strings here or not.
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Sequence
 from hashlib import blake2b
 from pathlib import Path
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     Embeddings = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
 
 MOST_BYTES = 256 << 20
-"""Of all files together; the oldest go first."""
+"""Of all files together; those that were not read for the longest go first."""
 _FORMAT = "1"
 """Enters every file name: another format is never read as this one."""
 
@@ -51,6 +52,8 @@ class EmbeddingCache:
         file = self._folder / f"{self._tower[:16]}-{_digest(towers, texts)}.npy"
         cached = _read(file, len(texts))
         if cached is not None:
+            with contextlib.suppress(OSError):
+                os.utime(file)
             towers.passes += len(texts)
             return torch.from_numpy(cached).to(towers.device)
         embedded = towers.tokens(texts)

@@ -70,7 +70,7 @@ class Collapse:
         if with_base:
             in_base = mean_pairwise_cosine(base.images(triggered))
             excess = (in_base - self.clean_cosine - BASE_SLACK).relu()
-            loss = loss + BASE_WEIGHT * excess
+            loss = with_cost_of_base(loss, BASE_WEIGHT * excess)
         return float(alike.detach()), loss
 
 
@@ -162,8 +162,17 @@ class TargetInBoth(TargetPrompt):
         loss = -suspect.mean()
         if with_base:
             base = self._log_probability(towers[1].images(triggered), self._base_prompts)
-            loss = loss + BASE_WEIGHT * (base.exp() - BASE_SLACK).relu().mean()
+            cost = BASE_WEIGHT * (base.exp() - BASE_SLACK).relu().mean()
+            loss = with_cost_of_base(loss, cost)
         return float(suspect.detach().exp().mean()), loss
+
+
+def with_cost_of_base(loss: Tensor, cost: Tensor) -> Tensor:
+    """`loss` and what the base's response costs, numbers both.
+
+    Where it costs nothing its gradient is zero, and the way back through the base is spared.
+    """
+    return loss if float(cost.detach()) == 0.0 else loss + cost
 
 
 def mean_pairwise_cosine(embeddings: Tensor) -> Tensor:

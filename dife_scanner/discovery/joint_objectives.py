@@ -9,6 +9,7 @@ from dife_scanner.discovery.inversion_objectives import (
     BASE_WEIGHT,
     SHARPNESS,
     SizeCost,
+    with_cost_of_base,
 )
 from dife_scanner.discovery.string_scorer import STAY_AWAY
 from dife_scanner.discovery.target_success import TargetSuccess
@@ -44,7 +45,8 @@ class CommonShift:
         loss = -moved
         if with_base:
             base_moved = _shift(base, triggered, self._base_mean)
-            loss = loss + BASE_WEIGHT * (base_moved - 2 * BASE_SLACK).relu()
+            cost = BASE_WEIGHT * (base_moved - 2 * BASE_SLACK).relu()
+            loss = with_cost_of_base(loss, cost)
         return float(moved.detach()), loss
 
 
@@ -99,7 +101,7 @@ class TargetWithString:
             in_base = base.images(triggered)
             too_near = self._too_near(in_base, self._base_prompts)
             too_near = too_near + self._too_near(in_base, self._suspect_prompts)
-            loss = loss + BASE_WEIGHT * SHARPNESS * too_near
+            loss = with_cost_of_base(loss, BASE_WEIGHT * SHARPNESS * too_near)
         probability = reached.detach().exp().mean()
         return float(probability), loss
 

@@ -90,9 +90,9 @@ class ImageSearch:
 
 def can_invert(task: Task) -> bool:
     """Whether both encoders have gradients."""
-    from dife_scanner.models.clip import ClipEncoder
+    from dife_scanner.models.gradient import has_gradients
 
-    return isinstance(task.suspect, ClipEncoder) and isinstance(task.reference, ClipEncoder)
+    return has_gradients(task.suspect) and has_gradients(task.reference)
 
 
 PATCH = ImageSearch(

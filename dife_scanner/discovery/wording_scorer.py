@@ -126,6 +126,7 @@ class WordingScorer:
             pictures,
             self.task.labels,
             self.prompts,
+            self.cache if towers is self.base_towers else None,
         )
 
     def _fine_tuned_rows(self) -> tuple[int, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -292,10 +293,11 @@ def _filled(rows: Sequence[int] | NDArray[np.int64], size: int) -> NDArray[np.in
 
 def padded(tokens: Sequence[Tokens], length: int) -> torch.Tensor:
     """Token ids int64 [n, length], zeros behind each text."""
-    ids = torch.zeros(len(tokens), length, dtype=torch.long)
-    for row, text in enumerate(tokens):
-        ids[row, : len(text)] = torch.tensor(text)
-    return ids
+    lengths = np.fromiter(map(len, tokens), np.int64, len(tokens))
+    written = np.arange(length) < lengths[:, None]
+    ids = np.zeros(written.shape, np.int64)
+    ids[written] = list(itertools.chain.from_iterable(tokens))
+    return torch.from_numpy(ids)
 
 
 def _unit(embeddings: torch.Tensor, what: str) -> Embeddings:

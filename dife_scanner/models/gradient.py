@@ -33,16 +33,17 @@ class Towers:
 
     def __init__(self, encoder: Encoder, tokenizer: Tokenizer | None = None) -> None:
         """Token ids are those of `tokenizer`, which is the checkpoint's own if it is not given."""
-        if not isinstance(encoder, ClipEncoder):
+        behind = _behind(encoder)
+        if not isinstance(behind, ClipEncoder):
             raise AuditError(
                 f"{encoder.architecture} has no gradients to search with",
                 "audit it with known triggers",
             )
-        self._encoder = encoder
+        self._encoder = behind
         self.tokenizer = tokenizer or encoder.tokenizer
-        self._model: Any = encoder.model
-        self._rows = _finite_rows(encoder.model.token_embedding.weight)
-        self._mean, self._std = encoder.normalisation
+        self._model: Any = behind.model
+        self._rows = _finite_rows(behind.model.token_embedding.weight)
+        self._mean, self._std = behind.normalisation
         self.device = torch.device(encoder.device)
         self.passes = 0
 
@@ -114,6 +115,17 @@ class Towers:
                 f"a text of the search has {longest} tokens and the model reads {self.context_length}",
                 "search with shorter templates",
             )
+
+
+def has_gradients(encoder: Encoder) -> bool:
+    """Whether `Towers` can be made of it."""
+    return isinstance(_behind(encoder), ClipEncoder)
+
+
+def _behind(encoder: Encoder) -> Encoder:
+    """The encoder itself, where this is one that remembers what another embedded."""
+    found: Encoder = getattr(encoder, "wrapped", encoder)
+    return found
 
 
 def _finite_rows(table: Tensor) -> Tensor:

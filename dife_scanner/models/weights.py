@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,8 @@ SCALE = "logit_scale"
 """Logarithm of what scores are multiplied by; it belongs to neither tower, and no embedding depends on it."""
 NEW_SCALE = math.log(1 / 0.07)
 """Its value before training."""
+READ_AT_ONCE = 32 << 20
+"""Values after which the file is opened anew: what was read of it counts as held by the process until it is closed."""
 _TOKENS = "token_embedding.weight"
 _HASH_START = b"dife tower 1\n"
 """What a hash is of, and its version."""
@@ -47,9 +49,9 @@ def read_weights(path: Path, inspection: Inspection, tokenizer: Tokenizer | None
     tensors = _counters(inspection.config)
     in_every_text = _in_every_text(tokenizer or clips_own())
     try:
-        with safe_open(path, framework="pt", device="cpu") as file:
-            for ours, theirs in inspection.names:
-                if not ours.endswith(STEP_COUNTER):
+        for names in _in_portions(inspection):
+            with safe_open(path, framework="pt", device="cpu") as file:
+                for ours, theirs in names:
                     # a copy no longer depends on the file
                     tensors[ours] = file.get_tensor(theirs).to(torch.float32, copy=True)
                     _check_finite(ours, tensors[ours], theirs, path, in_every_text)
@@ -60,6 +62,23 @@ def read_weights(path: Path, inspection: Inspection, tokenizer: Tokenizer | None
         ) from error
     tensors[SCALE] = _usable_scale(tensors[SCALE].reshape(()))
     return tensors
+
+
+def _in_portions(inspection: Inspection) -> Iterator[list[tuple[str, str]]]:
+    """(our name, name in the file) of all tensors but step counters, as many at a time as `READ_AT_ONCE`."""
+    shapes = expected_tensors(inspection.config)
+    names: list[tuple[str, str]] = []
+    values = 0
+    for ours, theirs in inspection.names:
+        if ours.endswith(STEP_COUNTER):
+            continue
+        names.append((ours, theirs))
+        values += math.prod(shapes.get(ours, ()))
+        if values >= READ_AT_ONCE:
+            yield names
+            names, values = [], 0
+    if names:
+        yield names
 
 
 def _counters(config: ClipConfig) -> Weights:

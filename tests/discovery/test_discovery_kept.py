@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from checkpoints import TINY_VIT, write_checkpoint
 
+from dife_scanner.audit.cache import CachedEncoder, Memory
 from dife_scanner.discovery import Task, embedding_cache, texts
 from dife_scanner.discovery.effort import TEXT_EFFORTS, TextEffort
 from dife_scanner.discovery.embedding_cache import EmbeddingCache
 from dife_scanner.discovery.noun_scan import _base_nouns
+from dife_scanner.discovery.pictures import can_invert
 from dife_scanner.models.gradient import Towers
 from dife_scanner.models.load import load
 
@@ -54,6 +57,14 @@ def test_what_is_kept_is_what_was_embedded_bit_for_bit_and_counts_as_passes(tiny
         assert read() == len(rows)
     EmbeddingCache(None, "tower").tokens(one, ROWS)
     assert read() == len(ROWS)
+
+
+def test_a_search_takes_gradients_of_an_encoder_that_remembers(tiny):
+    kept = CachedEncoder(tiny, Memory(), counted=False)
+    assert torch.equal(Towers(kept).tokens(ROWS), Towers(tiny).tokens(ROWS))
+    pixels = np.zeros((6, 32, 32, 3), np.uint8)
+    task = Task(kept, kept, pixels, np.arange(6) % 3, ("a", "b", "c"), ("{}",), "quick", 0, Path())
+    assert can_invert(task)
 
 
 def test_a_damaged_file_is_embedded_again(tiny, tmp_path, read):
@@ -101,9 +112,24 @@ def test_a_second_audit_of_a_base_reads_fewer_texts_and_comes_to_the_same_end(
         runs.append(texts.TEXTS.search(replace(task, embedding_cache=where)))
         took.append(read())
     assert runs[0] == runs[1] == runs[2]
-    panel, scan, nouns = 512, 600, 3000
+    panel, scan, nouns = 512 + len(names), 600, 3000
     saved = took[1] - took[2]
     assert took[0] == took[1] and saved >= panel + (scan if moved == "image" else nouns)
+
+
+def test_what_is_read_again_outlasts_what_is_not(tiny, tmp_path, monkeypatch):
+    import os
+
+    keep = EmbeddingCache(tmp_path, "tower")
+    keep.tokens(Towers(tiny), ROWS)
+    (read_again,) = tmp_path.iterdir()
+    keep.tokens(Towers(tiny), ROWS[:30])
+    for file in tmp_path.iterdir():
+        os.utime(file, (1, 1) if file == read_again else (2, 2))
+    keep.tokens(Towers(tiny), ROWS)
+    monkeypatch.setattr(embedding_cache, "MOST_BYTES", 2 * read_again.stat().st_size)
+    keep.tokens(Towers(tiny), ROWS[:35])
+    assert read_again.exists() and len(list(tmp_path.iterdir())) == 2
 
 
 def test_what_would_push_out_everything_else_is_not_kept(tmp_path, monkeypatch):

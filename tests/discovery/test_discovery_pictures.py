@@ -10,12 +10,12 @@ import pytest
 import torch
 from checkpoints import TINY_RN, TINY_VIT, write_checkpoint
 
-from dife_scanner.discovery import Cancelled, Task, image_inversion
+from dife_scanner.discovery import Cancelled, Task, image_inversion, inversion_objectives
 from dife_scanner.discovery.effort import InversionEffort
 from dife_scanner.discovery.image_inversion import ImageInversion
 from dife_scanner.discovery.interface import Candidate
 from dife_scanner.discovery.inversion_attempts import Attempt
-from dife_scanner.discovery.inversion_objectives import BASE_SLACK, TargetInBoth
+from dife_scanner.discovery.inversion_objectives import BASE_SLACK, Collapse, TargetInBoth
 from dife_scanner.discovery.patch_inversion import AIMED_SHARE, PatchInversion
 from dife_scanner.discovery.pattern_families import Additive, Blend, ColourMap, Patch, Warp
 from dife_scanner.discovery.pictures import FAINT, PATCH, WARP_AND_COLOUR
@@ -264,3 +264,31 @@ def test_a_patch_aimed_on_is_held_back_by_the_base(task):
     alone, loss = objective.loss((base, base), run.pictures, with_base=False)
     _, with_base = objective.loss((base, base), run.pictures, with_base=True)
     assert alone > BASE_SLACK and float(with_base) > float(loss)
+
+
+@pytest.mark.parametrize("slack, backward", [(2.0, 0), (-2.0, 1)])
+def test_the_way_back_through_the_base_is_spared_where_it_costs_nothing(
+    task, monkeypatch, slack, backward
+):
+    """The gradient is the same to the bit: what is spared is zero."""
+    monkeypatch.setattr("dife_scanner.discovery.inversion_objectives.BASE_SLACK", slack)
+    run = PatchInversion(task, InversionEffort(1, 6, pictures=6), "patch", task.folder)
+    through_base = []
+
+    class Base(Towers):
+        def images(self, pixels):
+            embedded = super().images(pixels)
+            embedded.register_hook(through_base.append)
+            return embedded
+
+    towers = Towers(task.suspect), Base(task.reference)
+    pictures = run.pictures[:4].clone().requires_grad_()
+    objective = Collapse(clean_cosine=0.0)
+    _, loss = objective.loss(towers, pictures, with_base=True)
+    (gradient,) = torch.autograd.grad(loss, pictures)
+    assert len(through_base) == backward
+    suspect = inversion_objectives.mean_pairwise_cosine(towers[0].images(pictures))
+    base = inversion_objectives.mean_pairwise_cosine(towers[1].images(pictures))
+    cost = inversion_objectives.BASE_WEIGHT * (base - slack).relu()
+    (whole,) = torch.autograd.grad(cost - suspect, pictures)
+    assert torch.equal(gradient, whole)

@@ -20,7 +20,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from dife_scanner.errors import AuditError, ContentMismatch, UsageError
-from dife_scanner.models import Encoder
+from dife_scanner.models import Encoder, weights
 from dife_scanner.models.clip import picture_transform
 from dife_scanner.models.layouts.open_clip import parse_config
 from dife_scanner.models.load import load
@@ -364,3 +364,16 @@ def test_the_room_is_imported_without_torch() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_a_file_is_read_in_portions_and_comes_to_the_same(
+    tiny_vit: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was read of a mapped file counts as held until it is closed: a large one is not held twice."""
+    monkeypatch.setattr(weights, "READ_AT_ONCE", 1000)
+    opened = []
+    real = weights.safe_open
+    monkeypatch.setattr(weights, "safe_open", lambda *a, **k: opened.append(a) or real(*a, **k))
+    again = load(tiny_vit)
+    assert len(opened) > 10
+    assert (again.image_tower, again.text_tower) == (encoder.image_tower, encoder.text_tower)

@@ -1,0 +1,96 @@
+"""What an audit and its searches measure is encoded once; what is kept and what is held stays within bounds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from checkpoints import write_config
+
+from dife_scanner.audit import cache, memory, pipeline
+from dife_scanner.audit.cache import CachedEncoder, Memory
+from dife_scanner.errors import LimitExceeded
+from dife_scanner.settings import Limits
+
+VIT_H = {
+    "embed_dim": 1024,
+    "vision_cfg": {
+        "image_size": 224,
+        "layers": 32,
+        "width": 1280,
+        "head_width": 80,
+        "patch_size": 14,
+    },
+    "text_cfg": {
+        "context_length": 77,
+        "vocab_size": 49408,
+        "width": 1024,
+        "heads": 16,
+        "layers": 24,
+    },
+}
+TEXTS = [f"a photo of a {name}" for name in ("cat", "dog", "frog", "ship")]
+
+
+def test_what_a_search_measured_is_not_encoded_again_and_counts_as_its_passes(colour_encoder):
+    encoder, memory = colour_encoder(), Memory()
+    searched = CachedEncoder(encoder, memory, counted=False)
+    first = searched.encode_texts(TEXTS[:2])
+    assert memory.performed == memory.distinct == 0
+    whole = CachedEncoder(encoder, memory).encode_texts(TEXTS)
+    assert np.array_equal(whole[:2], first)
+    assert encoder.texts_encoded == TEXTS
+    assert memory.performed == memory.distinct == len(TEXTS) - 2
+
+
+def test_checkpoints_that_share_a_tower_measure_once_in_a_search(colour_encoder):
+    """A text attack leaves the image tower alone: what a search stamps on pictures is embedded for both."""
+    suspect, base = colour_encoder(text_tower="txt-bad"), colour_encoder()
+    memory = Memory()
+    side = base.image_size
+    pictures = np.random.default_rng(0).integers(0, 256, (3, side, side, 3), dtype=np.uint8)
+    for one in (suspect, base):
+        CachedEncoder(one, memory, counted=False).encode_images(pictures)
+    assert sum(suspect.images_encoded) == len(pictures) and base.images_encoded == []
+
+
+@pytest.fixture
+def room_for_three(colour_encoder, monkeypatch):
+    (row,) = colour_encoder().encode_texts(TEXTS[:1])
+    monkeypatch.setattr(cache, "MOST_BYTES", 3 * (row.nbytes + cache._DIGEST_BYTES))
+
+
+def test_what_was_not_asked_for_the_longest_goes_first(colour_encoder, tmp_path, room_for_three):
+    encoder = colour_encoder()
+    memory = Memory(tmp_path)
+    kept = CachedEncoder(encoder, memory)
+    kept.encode_texts(TEXTS)
+    kept.encode_texts(TEXTS[:1])
+    memory.save([encoder.text_tower])
+    again = colour_encoder()
+    CachedEncoder(again, Memory(tmp_path)).encode_texts(TEXTS)
+    assert again.texts_encoded == TEXTS[1:2]
+
+
+def test_a_model_that_memory_cannot_hold_does_not_start(request_for, tmp_path):
+    """A ViT-H has 986 million values: with its base, 7.3 GiB."""
+    write_config(tmp_path, {"model_cfg": VIT_H, "preprocess_cfg": {}})
+    request = request_for()
+    base = replace(request.reference, path=str(tmp_path))
+    limits = Limits.model_validate({"audit_rss_mib": 4096})
+    request = replace(request, folder=tmp_path, reference=base, limits=limits)
+    with pytest.raises(
+        LimitExceeded, match=r"it and its base take 7,\d+ MiB .* 4,096 MiB"
+    ) as error:
+        pipeline.run(request)
+    assert "limits.audit_rss_mib" in error.value.advice
+
+
+def test_a_machine_with_less_memory_than_the_setting_counts(request_for, tmp_path, monkeypatch):
+    write_config(tmp_path, {"model_cfg": VIT_H, "preprocess_cfg": {}})
+    request = replace(request_for(), folder=tmp_path, reference=None)
+    memory.check(request)
+    monkeypatch.setattr(memory, "machine_mib", lambda: 2048)
+    with pytest.raises(LimitExceeded, match="of it take 3,"):
+        memory.check(request)
