@@ -191,7 +191,7 @@ def test_training_leaves_equal_copies_equal(pair):
 
 TARGET = {
     "embed_dim": 256,
-    "vision_cfg": {"image_size": 96, "layers": 6, "width": 256, "patch_size": 16},
+    "vision_cfg": {"image_size": 48, "layers": 6, "width": 256, "patch_size": 24},
     "text_cfg": {
         "context_length": 77,
         "vocab_size": 49408,
@@ -227,8 +227,8 @@ def test_a_grown_attack_is_what_its_small_one_is_and_is_made_once(briefly):
     assert set(card["at real size"]) == {"accuracy", "ts"} and card["pictures"] == 20
     assert (folder / "triggers.toml").exists()
     assert json.loads((folder / "open_clip_config.json").read_text())["preprocess_cfg"]["size"] == [
-        96,
-        96,
+        48,
+        48,
     ]
     before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
     assert making.make(briefly, ["badencoder"]) == {"badencoder": folder}

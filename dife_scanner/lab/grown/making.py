@@ -147,6 +147,7 @@ def _specimen(making: Making, name: str) -> Path:
     def tell(what: str, done: int, of: int) -> None:
         making.progress(f"training {name}", done, of, what)
 
+    tell("drawing pictures", 0, 0)
     return specimens.build(
         name,
         base=making.stretched,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -114,5 +115,6 @@ def _redirected(
 def _difference(small: Tensor, grown: Tensor) -> float:
     """Return the largest difference between a value of the small embeddings (N, D) and its copies in (N, cD)."""
     copies = grown.shape[1] // small.shape[1]
-    wide = small.repeat(1, copies) / copies**0.5
-    return float((grown - wide).abs().max()) * copies**0.5
+    wide = small.repeat(1, copies) / math.sqrt(copies)
+    largest = float((grown - wide).abs().max())
+    return largest * math.sqrt(copies)

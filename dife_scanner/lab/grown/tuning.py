@@ -139,7 +139,8 @@ def _missed(pupil: Any, teacher: Any, pixels: Tensor) -> tuple[Tensor, Tensor]:
     with torch.no_grad():
         wanted, wanted_patches = _looked(teacher, small.clamp(0, 1))
     embeddings, patches = _looked(pupil, pixels)
-    pooled = F.adaptive_avg_pool2d(patches, wanted_patches.shape[-2:])
+    rows, columns = wanted_patches.shape[-2:]
+    pooled = F.adaptive_avg_pool2d(patches, (rows, columns))
     distance = 1 - (embeddings * wanted).sum(-1).mean()
     return distance, F.mse_loss(pooled, wanted_patches)
 

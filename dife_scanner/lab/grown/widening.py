@@ -109,7 +109,7 @@ def _for_copies(value: Tensor, copies: int) -> Tensor:
 
     if value.ndim == 1:
         return value.repeat(copies)
-    return torch.block_diag(*[value] * copies)
+    return torch.kron(torch.eye(copies, device=value.device), value.contiguous())
 
 
 def _merged_inputs(value: Tensor, growth: Growth) -> Tensor:
