@@ -196,7 +196,11 @@ class AlreadyWatching(DifeError):
 
 
 class NotFound(DifeError):
-    """No audit, finding or job of that id."""
+    """No audit, finding or job of that id, or no deployment of that name."""
+
+
+class NotTrusted(DifeError):
+    """A file from elsewhere that is not what its digest or signature says, or is no file of that kind."""
 
 
 class NoWindow(DifeError):

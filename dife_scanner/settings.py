@@ -200,6 +200,8 @@ class Settings(BaseSettings):
     """Replaces the built-in union of hub filters, e.g. `filter=open_clip`, `search=clip`."""
     signatures: tuple[Path, ...] = ()
     """Further trigger files besides the bundled library."""
+    desk: Annotated[str, Field(pattern=r"^([A-Za-z0-9][A-Za-z0-9 ._-]{0,63})?$")] = ""
+    """What other desks call this one in what was decided here; empty for the machine's name."""
     watch: Watch = Watch()
     limits: Limits = Limits()
     opinions: Opinions = Opinions()
@@ -384,6 +386,8 @@ _TEMPLATE = """\
 #filters = []
 # Further trigger files or folders besides the bundled signatures.
 #signatures = []
+# What other desks call this one in exported decisions (docs/decisions.md); the machine's name where it is empty.
+#desk = ""
 
 # Bounds on everything a hub can send. A checkpoint that hits one ends as limit-exceeded, never with a verdict.
 [limits]

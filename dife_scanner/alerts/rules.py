@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from dife_scanner.records import Alert, AlertEvent, Confidence, Finding, FindingKind, TriageState
 
-_DECIDED = frozenset(
+SILENCED = frozenset(
     {TriageState.FALSE_POSITIVE, TriageState.ACCEPTED_RISK, TriageState.OUT_OF_SCOPE}
 )
 """A person has decided; the same fingerprint does not ask again."""
@@ -61,6 +61,6 @@ def _event(finding: Finding, previous: Finding | None) -> AlertEvent | None:
         and previous.ref.revision != finding.ref.revision
     ):
         return AlertEvent.REGRESSED
-    if previous.triage in _DECIDED or qualifies(previous):
+    if previous.triage in SILENCED or qualifies(previous):
         return None
     return AlertEvent.NEW

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -38,9 +39,9 @@ FIRST_BYTES = 128 * 1024
 
 def is_local(target: str) -> bool:
     """Tell whether `target` is a path: it exists, or is written like one."""
-    return (
-        target.startswith(("/", "./", "../", "~")) or target in (".", "..") or Path(target).exists()
-    )
+    written_so = target.startswith(("/", "./", "../", "~")) or target in (".", "..")
+    # `Path.exists` raises for names that are longer than a path may be
+    return written_so or os.path.exists(target)  # noqa: PTH110
 
 
 def first_look(model: HubModel, token: bool) -> Manifest:

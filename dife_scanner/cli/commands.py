@@ -13,6 +13,7 @@ import typer
 from dife_scanner.cli import (
     again,
     calibration,
+    decisions,
     framework,
     lab,
     manage,
@@ -35,7 +36,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 takes_common_options(app)
-for room in (scan, watch, review, again, framework, manage, reference, calibration, lab):
+for room in (scan, watch, review, decisions, again, framework, manage, reference, calibration, lab):
     room.register(app)
 
 

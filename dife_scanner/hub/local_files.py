@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
 
@@ -19,11 +19,19 @@ _REVISION_DIGITS = 34
 def listed(folder: Path) -> tuple[HubFile, ...]:
     """The files in a folder and in the folders in it, relative to it, with sizes; no layout is deeper."""
     found: list[HubFile] = []
-    inside = chain(folder.glob("*"), folder.glob("*/*"))
-    for path in islice(inside, MOST_LOOKED_AT):
+    for path in islice(_inside(folder), MOST_LOOKED_AT):
         if is_file(path):
             found.append(HubFile(path.relative_to(folder).as_posix(), path.stat().st_size))
     return tuple(sorted(found, key=lambda file: file.path))
+
+
+def is_listed_whole(folder: Path) -> bool:
+    """Whether `listed` looks at every name that is so near."""
+    return next(islice(_inside(folder), MOST_LOOKED_AT, None), None) is None
+
+
+def _inside(folder: Path) -> Iterator[Path]:
+    return chain(folder.glob("*"), folder.glob("*/*"))
 
 
 def small(folder: Path, names: Iterable[str], limit: int) -> dict[str, bytes]:

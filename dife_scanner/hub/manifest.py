@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from dife_scanner.core.plain import plain
 from dife_scanner.errors import Unsupported, UsageError
 from dife_scanner.hub import local_files
 from dife_scanner.hub.architecture import described
@@ -229,9 +230,19 @@ def local_manifest(
 
     The same rules hold as for a repository; the folder's own name says nothing. The revision is `local-`
     and 34 hex digits of a hash over names and contents of the files that would be read. Raises `UsageError` where
-    there is nothing to look at, or several files may be meant, and `Unsupported` for what is no checkpoint of a kind
-    that is read.
+    there is nothing to look at, it cannot be read, or several files may be meant, and `Unsupported` for what is no
+    checkpoint of a kind that is read.
     """
+    try:
+        return _looked_at(path, checkpoint_bytes, small_file_bytes)
+    except OSError as error:
+        raise UsageError(
+            f"{plain(str(path), 200)} cannot be read: {error.strerror}",
+            "check the path and its permissions",
+        ) from error
+
+
+def _looked_at(path: Path, checkpoint_bytes: int, small_file_bytes: int) -> Manifest:
     folder, named = _folder_and_file(path.absolute())
     model = HubModel("", "", "", files=local_files.listed(folder))
     files = _by_path(model.files)

@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING
 from dife_scanner import __version__, checkpoints
 from dife_scanner.audit.plan import identity
 from dife_scanner.baselines import references
-from dife_scanner.core import canonical
+from dife_scanner.core import artefacts, canonical
 from dife_scanner.core.verdict import is_complete
 from dife_scanner.queue.work import Work
-from dife_scanner.records import Audit, HubFile, Job, Manifest, Reference
+from dife_scanner.records import Artefact, Audit, HubFile, Job, Manifest, Reference
 from dife_scanner.store import Store, announced, audits
 from dife_scanner.store import references as kept_references
 
@@ -52,6 +52,12 @@ def key_of(store: Store, work: Work, manifest: Manifest, hub: Callable[[], Hub])
         *_references(store),
     )
     return sha256("\x1f".join(parts).encode()).hexdigest()
+
+
+def artefact_of(work: Work, manifest: Manifest, hub: Callable[[], Hub]) -> Artefact | None:
+    """The identity of the files that an audit of this manifest reads. Raises what `key_of` does."""
+    files = [_hashed(work, manifest, file, hub) for file in manifest.files]
+    return artefacts.artefact(manifest, {path: digest for path, _, digest in files})
 
 
 def _may_fetch_base(work: Work) -> bool:

@@ -42,7 +42,7 @@ from dife_scanner.records import (
     Reference,
     Trigger,
 )
-from dife_scanner.store import Store, audits, findings, jobs, leases
+from dife_scanner.store import Store, artefacts, audits, findings, jobs, leases
 from dife_scanner.store import references as kept_references
 from dife_scanner.store.announced import Led
 
@@ -92,6 +92,7 @@ class JobRun:
         manifest = self._look_afresh()
         if manifest.state.is_final:
             return self._finish(manifest.state, manifest.reason)
+        self._keep_artefact(manifest)
         before = self._audited_before(manifest)
         if before:
             return self._reuse_unfetched(before, manifest)
@@ -198,6 +199,12 @@ class JobRun:
             return None  # they lie here, and are compared with what they were when the audit was requested
         key = announced.key_of(self._store, self._work, manifest, self._hub)
         return announced.audited_before(self._store, key)
+
+    def _keep_artefact(self, manifest: Manifest) -> None:
+        """Say which files the job is about, so that what is decided about them can be found again."""
+        found = announced.artefact_of(self._work, manifest, self._hub)
+        if found is not None:
+            artefacts.keep(self._store, self._job.id, found)
 
     def _fetch(self, manifest: Manifest, *, ahead: bool = False) -> checkpoints.Files:
         """What an audit reads, on the disk and verified. Raises `NoRoom`."""

@@ -38,6 +38,21 @@ from dife_scanner.records.checkpoints import (
     TrustRecord,
 )
 from dife_scanner.records.checks import Basis, CheckKind, CheckOutcome, CheckResult, Decision
+from dife_scanner.records.decisions import (
+    Alike,
+    Artefact,
+    ArtefactFile,
+    DecisionState,
+    Deployment,
+    DeploymentDecision,
+    DeploymentProfile,
+    GateAnswer,
+    Grounds,
+    OwnData,
+    Precedent,
+    Standing,
+    Why,
+)
 from dife_scanner.records.diagnosis import BranchSwap, ComponentRepair, Diagnosis, decided
 from dife_scanner.records.findings import Alert, Finding, ModelRow, Tally
 from dife_scanner.records.jobs import DiskUse, Job
@@ -100,6 +115,9 @@ __all__ = [
     "Alert",
     "AlertEvent",
     "AlertState",
+    "Alike",
+    "Artefact",
+    "ArtefactFile",
     "ArtefactMissing",
     "AttackResult",
     "Audit",
@@ -123,6 +141,10 @@ __all__ = [
     "Contents",
     "Counted",
     "Decision",
+    "DecisionState",
+    "Deployment",
+    "DeploymentDecision",
+    "DeploymentProfile",
     "Deviation",
     "Diagnosis",
     "DiskUse",
@@ -136,6 +158,8 @@ __all__ = [
     "Finding",
     "FindingKind",
     "Gap",
+    "GateAnswer",
+    "Grounds",
     "HubCommit",
     "HubFile",
     "HubModel",
@@ -163,6 +187,7 @@ __all__ = [
     "Opinion",
     "OpinionVerdict",
     "Origin",
+    "OwnData",
     "PartCost",
     "PictureSpace",
     "Planted",
@@ -170,6 +195,7 @@ __all__ = [
     "PoolManifest",
     "Position",
     "Power",
+    "Precedent",
     "Qualification",
     "Reach",
     "Recognition",
@@ -182,6 +208,7 @@ __all__ = [
     "SelectorControl",
     "SettingsOf",
     "Severity",
+    "Standing",
     "StoredPlan",
     "Stratum",
     "Tally",
@@ -198,6 +225,7 @@ __all__ = [
     "UnderOtherSettings",
     "Verdict",
     "WatchedModel",
+    "Why",
     "ZooResult",
     "decided",
 ]

@@ -16,18 +16,23 @@ from dife_scanner.core.cards import Card
 from dife_scanner.records import (
     Alert,
     Audit,
+    Deployment,
+    DeploymentDecision,
     DiskUse,
     Finding,
+    GateAnswer,
     HubScan,
     Job,
     JobState,
     ModelRef,
     Movement,
     Opinion,
+    Precedent,
     Qualification,
     Reach,
     Reference,
     ReferenceCheck,
+    Standing,
     Tally,
     TrustRecord,
     Verdict,
@@ -348,6 +353,75 @@ class ZoosDocument:
 
 
 @dataclass(frozen=True)
+class DeploymentsDocument:
+    deployments: tuple[Deployment, ...]
+    format: str = "dife/deployments-1"
+
+
+@dataclass(frozen=True)
+class DecisionsDocument:
+    """What counts now; the log itself where that was requested."""
+
+    filter: str
+    standings: tuple[Standing, ...] = ()
+    log: tuple[DeploymentDecision, ...] = ()
+    format: str = "dife/decisions-1"
+
+
+@dataclass(frozen=True)
+class AboutDocument:
+    """`dife decisions show`: one checkpoint, for every deployment."""
+
+    target: str
+    artefact: str
+    standings: tuple[Standing, ...]
+    precedents: tuple[Precedent, ...]
+    """Earlier decisions about other files that have something in common with these."""
+    log: tuple[DeploymentDecision, ...]
+    """About these files, in the order in which they came here."""
+    format: str = "dife/about-1"
+
+
+@dataclass(frozen=True)
+class ImportDocument:
+    """`dife decisions import`."""
+
+    desk: str
+    """As it is called here."""
+    events: int
+    new: int
+    standings: tuple[Standing, ...]
+    """What counts now about everything that is new."""
+    format: str = "dife/import-1"
+
+
+@dataclass(frozen=True)
+class HandoverDocument:
+    """`dife handover`: at most so many of each kind, with how many there are in all."""
+
+    at: str
+    days: float
+    """Within which a decision expires that is named."""
+    counts: dict[str, int]
+    open: tuple[Finding, ...]
+    """New, in work, come back, or their acceptance ran out."""
+    disputed: tuple[Finding, ...]
+    pending: tuple[Standing, ...]
+    """What somebody has to decide, and what another desk says otherwise of."""
+    expiring: tuple[Standing, ...]
+    quarantined: tuple[Job, ...]
+    silenced: tuple[Finding, ...]
+    """Those that send no alert because somebody decided so."""
+    format: str = "dife/handover-1"
+
+
+@dataclass(frozen=True)
+class GateDocument:
+    answers: tuple[GateAnswer, ...]
+    format: str = "dife/gate-1"
+
+
+@dataclass(frozen=True)
 class DoneDocument:
     """A command whose result is that it was done."""
 
@@ -384,6 +458,12 @@ DOCUMENTS: tuple[type, ...] = (
     CardsDocument,
     InfoDocument,
     ZoosDocument,
+    DeploymentsDocument,
+    DecisionsDocument,
+    AboutDocument,
+    ImportDocument,
+    HandoverDocument,
+    GateDocument,
     DoneDocument,
     EventDocument,
 )

@@ -11,6 +11,8 @@ from pydantic import TypeAdapter
 
 from dife_scanner.records import (
     Audit,
+    DeploymentDecision,
+    DeploymentProfile,
     Finding,
     Hypothesis,
     MissingSearch,
@@ -48,10 +50,11 @@ A stored audit is named by the hash of its JSON, so its JSON must stay what it w
 with a default adds the field here. `tests/store/test_codec.py` fails where an old audit would be written differently.
 """
 
-WITHOUT_DEFAULTS: tuple[type, ...] = (StoredPlan,)
+WITHOUT_DEFAULTS: tuple[type, ...] = (StoredPlan, DeploymentProfile, DeploymentDecision)
 """Records of which nothing at its default is stored, and nothing at its default in what they hold.
 
-An audit holds the triggers of its plan in full already, as hypotheses.
+An audit holds the triggers of its plan in full already, as hypotheses. Profiles and decisions are known by the hash of
+their JSON, so a field that they get later with a default changes no hash.
 """
 
 

@@ -220,6 +220,13 @@ def findings(store: Store, *, filter: str = "", limit: int | None = None) -> lis
     return [_to_finding(row) for row in rows]
 
 
+def count(store: Store, *, filter: str = "") -> int:
+    """Count what `findings` would list without a limit. Raises `QueryError`."""
+    where, parameters = condition(store, filter, FINDING_COLUMNS)
+    rows = store.read(f"SELECT count(*) AS n FROM findings AS f WHERE {where}", parameters)
+    return int(rows[0]["n"])
+
+
 def why_matched(store: Store, fingerprint: str, filter: str) -> tuple[str, ...]:
     """The terms of a filter by which it lets this finding through; none where it does not, or there is no such finding.
 

@@ -397,6 +397,86 @@ def m016_index_of_texts(db: Database) -> None:
     """
 
 
+_ARTEFACTS = """
+CREATE TABLE artefacts (
+  id TEXT PRIMARY KEY,
+  record TEXT NOT NULL,
+  first_at TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE artefact_jobs (
+  job_id INTEGER PRIMARY KEY REFERENCES jobs (id),
+  artefact TEXT NOT NULL REFERENCES artefacts (id)
+) STRICT;
+CREATE INDEX artefact_jobs_artefact ON artefact_jobs (artefact);
+"""
+
+
+@MIGRATIONS()  # type: ignore[untyped-decorator]
+def m017_artefacts(db: Database) -> None:
+    """The files of which each audited checkpoint is made; of jobs that stand here they are not recorded."""
+    for statement in _statements(_ARTEFACTS):
+        db.execute(statement)
+
+
+_DEPLOYMENTS = """
+CREATE TABLE deployments (
+  name TEXT NOT NULL,
+  version INTEGER NOT NULL,
+  digest TEXT NOT NULL,
+  profile TEXT NOT NULL,
+  actor TEXT NOT NULL,
+  at TEXT NOT NULL,
+  removed INTEGER NOT NULL,
+  PRIMARY KEY (name, version)
+) STRICT;
+CREATE TRIGGER deployments_no_update BEFORE UPDATE ON deployments
+  BEGIN SELECT RAISE(ABORT, 'deployments is append-only'); END;
+CREATE TRIGGER deployments_no_delete BEFORE DELETE ON deployments
+  BEGIN SELECT RAISE(ABORT, 'deployments is append-only'); END;
+"""
+
+
+@MIGRATIONS()  # type: ignore[untyped-decorator]
+def m018_deployments(db: Database) -> None:
+    """What checkpoints are used for: every version of every profile."""
+    for statement in _statements(_DEPLOYMENTS):
+        db.execute(statement)
+
+
+_DECISIONS = """
+CREATE TABLE decisions (
+  id INTEGER PRIMARY KEY,
+  event TEXT NOT NULL,
+  desk TEXT NOT NULL,
+  artefact TEXT NOT NULL,
+  deployment TEXT NOT NULL,
+  state TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  owner TEXT NOT NULL,
+  actor TEXT NOT NULL,
+  model TEXT NOT NULL,
+  at TEXT NOT NULL,
+  expires TEXT NOT NULL,
+  record TEXT NOT NULL,
+  stored_at TEXT NOT NULL,
+  UNIQUE (event, desk)
+) STRICT;
+CREATE INDEX decisions_of ON decisions (artefact, deployment);
+CREATE TRIGGER decisions_no_update BEFORE UPDATE ON decisions
+  BEGIN SELECT RAISE(ABORT, 'decisions is append-only'); END;
+CREATE TRIGGER decisions_no_delete BEFORE DELETE ON decisions
+  BEGIN SELECT RAISE(ABORT, 'decisions is append-only'); END;
+"""
+
+
+@MIGRATIONS()  # type: ignore[untyped-decorator]
+def m019_decisions(db: Database) -> None:
+    """What was decided about an artefact for a deployment, here and at other desks."""
+    for statement in _statements(_DECISIONS):
+        db.execute(statement)
+
+
 def _statements(script: str) -> list[str]:
     """One statement each: `executescript` would commit the migration's own transaction."""
     found, current = [], ""

@@ -43,12 +43,14 @@ def read(path: Path) -> tuple[Trigger, ...]:
 
 def _toml(path: Path) -> dict[str, Any]:
     try:
-        if path.stat().st_size > MAX_BYTES:
+        with path.open("rb") as stream:
+            content = stream.read(MAX_BYTES + 1)  # what is no file may have no end
+        if len(content) > MAX_BYTES:
             raise TriggerFileError(
                 f"{path} is larger than {MAX_BYTES} bytes",
                 "split it into several files",
             )
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(content.decode("utf-8"))
     except OSError as error:
         raise TriggerFileError(
             f"{path} cannot be read: {error.strerror}", "check the path"

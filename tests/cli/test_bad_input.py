@@ -66,6 +66,17 @@ def test_no_such_repository(scan):
     assert "lab/none" in done.stderr and "try:" in done.stderr
 
 
+def test_what_can_be_neither_path_nor_repository(scan):
+    """Longer than a path may be, and no name of a repository either."""
+    for target, words in (
+        ("x" * 5000, "is not the name of a repository"),
+        ("/" + "x" * 5000, "too long"),
+    ):
+        done = scan(target)
+        assert done.returncode in (3, 64) and words in done.stderr, done.stderr[-400:]
+        assert "unforeseen" not in done.stderr
+
+
 def test_no_such_revision(scan):
     done = scan("lab/good@" + "0" * 40)
     assert done.returncode == 3

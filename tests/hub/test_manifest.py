@@ -337,6 +337,8 @@ def test_what_is_no_checkpoint_is_said(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(Unsupported, match="no weights") as caught:
         local_manifest(folder)
     assert caught.value.advice
+    with pytest.raises(UsageError, match="cannot be read: File name too long"):
+        local_manifest(tmp_path / ("x" * 300))
 
 
 def test_a_folder_of_any_layout(folder: Path) -> None:

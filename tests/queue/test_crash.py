@@ -35,6 +35,9 @@ from dife_scanner.queue.poller import poll_pass, serve_requests
 from dife_scanner.queue.work import Work
 from dife_scanner.queue.worker import process, work_loop
 from dife_scanner.records import (
+    DecisionState,
+    DeploymentDecision,
+    DeploymentProfile,
     JobState,
     Qualification,
     Recognition,
@@ -46,6 +49,8 @@ from dife_scanner.settings import Opinions
 from dife_scanner.store import (
     Store,
     audits,
+    decisions,
+    deployments,
     evidence,
     findings,
     jobs,
@@ -64,6 +69,10 @@ ONE_CERTIFICATE = Path(__file__).parents[1] / "assets" / "certificate-one.pem"
 """Each process would load all those of the system, for a hub that has none."""
 prepare(Path("unused"))
 OPEN = [state for state in JobState if not state.is_final]
+APPROVED = DeploymentDecision(
+    *("0" * 64, "art1:" + "0" * 64, "shop", "0" * 64),
+    *(DecisionState.APPROVED, "looked at", "ada", "ada", now(), "org/clip"),
+)
 
 
 class FileChannel:
@@ -158,6 +167,10 @@ def _by_hand(work: Work) -> None:
         references.add(store, Reference("base", "/r", "i", "t", "w", "V", now()))
         references.remove(store, "base")
         trust.keep(store, TrustRecord("org/base", "a" * 40, (), ""))
+        deployments.add(
+            store, DeploymentProfile("shop", ("text reranking",), queries=("x",)), "ada"
+        )
+        decisions.append(store, [APPROVED])
         known = Recognition({"cat": 1.0})
         qualifications.keep(store, Qualification("i", "t", "p", "v", known, 1, 1, 0.0))
         asked.take(store, asked.request_scan(store, "org/none"))
@@ -217,6 +230,8 @@ SCENARIOS: dict[str, Callable[[Work], None]] = {
     "references.add": _by_hand,
     "references.remove": _by_hand,
     "trust.keep": _by_hand,
+    "deployments.keep": _by_hand,
+    "decisions.keep": _by_hand,
     "qualifications.keep": _by_hand,
     "requests.add": _by_hand,
     "requests.take": _by_hand,

@@ -9,13 +9,19 @@ import pytest
 
 from dife_scanner.store.audits import AUDIT_COLUMNS
 from dife_scanner.store.conditions import to_sql
+from dife_scanner.store.decisions import DECISION_COLUMNS
 from dife_scanner.store.fields import Columns
 from dife_scanner.store.findings import FINDING_COLUMNS
 from dife_scanner.store.models import MODEL_COLUMNS
 from dife_scanner.store.query import PAGE, parse
 
 TEXT = (Path(__file__).parents[2] / PAGE).read_text()
-LISTS = {"findings": FINDING_COLUMNS, "audits": AUDIT_COLUMNS, "models": MODEL_COLUMNS}
+LISTS = {
+    "findings": FINDING_COLUMNS,
+    "audits": AUDIT_COLUMNS,
+    "models": MODEL_COLUMNS,
+    "decisions": DECISION_COLUMNS,
+}
 
 
 def table(columns: Columns) -> str:

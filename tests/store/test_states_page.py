@@ -15,6 +15,7 @@ from dife_scanner.records import (
     Absent,
     Carrier,
     Category,
+    DecisionState,
     EntryType,
     Hypothesis,
     Interval,
@@ -26,6 +27,7 @@ from dife_scanner.records import (
     Trigger,
     TriggerKind,
     Verdict,
+    Why,
 )
 from dife_scanner.sentences.checks import LABELS
 from dife_scanner.store import leases
@@ -54,6 +56,7 @@ def table(heading: str) -> dict[str, tuple[str, str]]:
         ("carrier", Carrier),
         ("agreement", agreement.Outcome),
         ("triage", TriageState),
+        ("decision", DecisionState),
         ("opinion", OpinionVerdict),
     ],
 )
@@ -61,6 +64,15 @@ def test_every_word_is_explained_and_none_is_invented(heading: str, words: type[
     rows = table(heading)
     assert set(rows) == {word.value for word in words}
     assert all(meaning and following for meaning, following in rows.values())
+
+
+def test_the_page_about_decisions_names_every_reason_for_a_standing() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "decisions.md").read_text(encoding="utf-8")
+    rows = re.search(
+        r"\| why \| what happened \| what it takes \|\n\|---\|---\|---\|\n((?:\|.*\n)+)", page
+    )
+    assert rows
+    assert set(re.findall(r"^\| `([^`]+)`", rows[1], re.MULTILINE)) == set(Why) - {Why.DECIDED}
 
 
 def test_every_line_without_an_exposure_is_explained() -> None:

@@ -1,6 +1,7 @@
 """Trigger files: the bundled library holds what it promises, and a bad file says which entry and key."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -149,3 +150,8 @@ def test_a_text_may_act_together_with_an_image_trigger(entry):
 def test_halves_that_do_not_make_a_whole_are_refused(entry, lines):
     with pytest.raises(TriggerFileError):
         entry("text", lines)
+
+
+def test_a_file_without_an_end_is_too_large():
+    with pytest.raises(TriggerFileError, match="larger than"):
+        known.read(Path("/dev/zero"))

@@ -1,0 +1,497 @@
+"""Commands about what a checkpoint may be used for: deployments, decide, decisions, gate, handover."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dife_scanner.cli.session import Session, add_group, command
+from dife_scanner.errors import UsageError
+
+if TYPE_CHECKING:
+    from dife_scanner.app.gate import Terms
+    from dife_scanner.records import Deployment, DeploymentProfile, GateAnswer
+    from dife_scanner.settings import Settings
+
+
+def register(app: typer.Typer) -> None:
+    group = add_group(app, "deployments", "What checkpoints are used for (docs/decisions.md).")
+    command(group, "add")(deployments_add)
+    command(group, "list")(deployments_list)
+    command(group, "show")(deployments_show)
+    command(group, "edit")(deployments_edit)
+    command(group, "remove")(deployments_remove)
+    command(app, "decide")(decide)
+    log = add_group(app, "decisions", "What was decided about checkpoints, and what counts now.")
+    command(log, "list")(decisions_list)
+    command(log, "show")(decisions_show)
+    command(log, "take-over")(decisions_take_over)
+    command(log, "export")(decisions_export)
+    command(log, "import")(decisions_import)
+    command(log, "policy")(decisions_policy)
+    command(app, "gate")(gate)
+    command(app, "handover")(handover)
+
+
+ActorOption = Annotated[str, typer.Option(help="Who does so; the login name by default.")]
+IdArgument = Annotated[
+    str,
+    typer.Argument(
+        help="A folder, whose files are hashed; org/name[@revision]; an audit, a finding or a job."
+    ),
+]
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The deployment's name.")]
+DeploymentOption = Annotated[str, typer.Option(help="What it is to be used for.")]
+ProfileOption = Annotated[
+    Path | None, typer.Option("--file", help="A profile in TOML; replaces all it said before.")
+]
+InterfaceOption = Annotated[
+    list[str] | None, typer.Option("--interface", help="From `dife cards`; repeatable.")
+]
+TemplateOption = Annotated[
+    list[str] | None, typer.Option("--template", help="A prompt with one `{}`; repeatable.")
+]
+ClassOption = Annotated[list[str] | None, typer.Option("--class", help="A class name; repeatable.")]
+QueryOption = Annotated[
+    list[str] | None, typer.Option("--query", help="A text to look for pictures with; repeatable.")
+]
+KOption = Annotated[
+    int | None, typer.Option("--k", help="How many results of a retrieval are looked at.")
+]
+PicturesOption = Annotated[
+    str | None, typer.Option(help="Labelled pictures of your own; empty for none.")
+]
+PoolOption = Annotated[
+    str | None, typer.Option(help="Captioned pictures of your own; empty for none.")
+]
+SignOption = Annotated[
+    Path | None, typer.Option("--sign", help="Private key in PEM; signs into FILE.sig.")
+]
+
+
+# --- deployments ------------------------------------------------------------------------------------------------
+
+
+def deployments_add(
+    session: Session,
+    name: NameArgument,
+    file: ProfileOption = None,
+    interface: InterfaceOption = None,
+    template: TemplateOption = None,
+    class_: ClassOption = None,
+    query: QueryOption = None,
+    k: KOption = None,
+    pictures: PicturesOption = None,
+    pool: PoolOption = None,
+    actor: ActorOption = "",
+) -> None:
+    """Say what checkpoints are used for: interfaces, class names or queries, K, pictures of your own."""
+    from dife_scanner.records import DeploymentProfile
+    from dife_scanner.store import deployments
+
+    settings = session.settings()
+    given = _given(interface, template, class_, query, k, pictures, pool)
+    profile = _profile(DeploymentProfile(name, ()), file, given, settings)
+    with session.store(settings) as store:
+        added = deployments.add(store, profile, actor or getpass.getuser())
+    _show(session, added)
+
+
+def deployments_edit(
+    session: Session,
+    name: NameArgument,
+    file: ProfileOption = None,
+    interface: InterfaceOption = None,
+    template: TemplateOption = None,
+    class_: ClassOption = None,
+    query: QueryOption = None,
+    k: KOption = None,
+    pictures: PicturesOption = None,
+    pool: PoolOption = None,
+    actor: ActorOption = "",
+) -> None:
+    """Change what is given, and keep the rest. Own pictures are read anew. Decisions about it become pending."""
+    from dife_scanner.store import deployments
+
+    settings = session.settings()
+    given = _given(interface, template, class_, query, k, pictures, pool)
+    with session.store(settings) as store:
+        before = deployments.deployment(store, name)
+        profile = _profile(before.profile, file, given, settings)
+        after = deployments.edit(store, profile, actor or getpass.getuser())
+    if after.version == before.version:
+        session.say("it says so already: no new version")
+    _show(session, after)
+
+
+def _given(
+    interface: list[str] | None,
+    template: list[str] | None,
+    class_: list[str] | None,
+    query: list[str] | None,
+    k: int | None,
+    pictures: str | None,
+    pool: str | None,
+) -> dict[str, Any]:
+    """The options that were typed, as the fields of a profile."""
+    fields = {
+        "interfaces": interface,
+        "templates": template,
+        "classes": class_,
+        "queries": query,
+        "k": k,
+        "pictures": pictures,
+        "pool": pool,
+    }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _profile(
+    before: DeploymentProfile, file: Path | None, given: dict[str, Any], settings: Settings
+) -> DeploymentProfile:
+    from dife_scanner.app import deployments
+
+    if file is None:
+        return deployments.changed(before, given, settings)
+    if given:
+        raise UsageError(
+            "a profile is described by --file or by options", "leave one of the two out"
+        )
+    return deployments.from_file(before.name, file, settings)
+
+
+def deployments_list(session: Session) -> None:
+    """List the deployments that there are."""
+    from dife_scanner.reports import as_json, decisions
+    from dife_scanner.store import deployments
+
+    with session.reading(session.settings()) as store:
+        rows = deployments.deployments(store)
+    session.show(as_json.DeploymentsDocument(tuple(rows)), lambda: decisions.deployments(rows))
+
+
+def deployments_show(session: Session, name: NameArgument) -> None:
+    """Show everything that a deployment's profile says; with --json every version of it."""
+    from dife_scanner.reports import as_json, decisions
+    from dife_scanner.store import deployments
+
+    with session.reading(session.settings()) as store:
+        versions = deployments.history(store, name)
+        newest = versions[-1] if versions else deployments.deployment(store, name)
+    session.show(as_json.DeploymentsDocument(tuple(versions)), lambda: decisions.deployment(newest))
+
+
+def deployments_remove(session: Session, name: NameArgument, actor: ActorOption = "") -> None:
+    """Say that a deployment is used no longer. Its versions and the decisions about it stay in the log."""
+    from dife_scanner.store import deployments
+
+    with session.store(session.settings()) as store:
+        removed = deployments.remove(store, name, actor or getpass.getuser())
+    _show(session, removed)
+
+
+def _show(session: Session, deployment: Deployment) -> None:
+    from dife_scanner.reports import as_json, decisions
+
+    document = as_json.DeploymentsDocument((deployment,))
+    session.show(document, lambda: decisions.deployment(deployment))
+
+
+# --- decisions --------------------------------------------------------------------------------------------------
+
+
+def decide(
+    session: Session,
+    id: IdArgument,
+    state: Annotated[str, typer.Argument(help="approved, conditions, refused or pending")],
+    deployment: DeploymentOption,
+    reason: Annotated[str, typer.Option(help="Why; kept with the decision.")],
+    conditions: Annotated[
+        str, typer.Option(help="What has to be kept; with the decision `conditions`.")
+    ] = "",
+    owner: Annotated[
+        str, typer.Option(help="Who answers for it; whoever decides by default.")
+    ] = "",
+    expires: Annotated[
+        str, typer.Option(help="The last day on which it counts, like 2027-01-31, or 90d.")
+    ] = "",
+    actor: ActorOption = "",
+    despite_refusal: Annotated[
+        bool, typer.Option("--despite-refusal", help="Approve what was refused before.")
+    ] = False,
+) -> None:
+    """Decide whether a checkpoint may be used for a deployment. Nothing decided before is changed."""
+    from dife_scanner.app import deciding
+    from dife_scanner.records import DecisionState
+    from dife_scanner.reports import as_json, decisions
+
+    try:
+        wanted = DecisionState(state)
+    except ValueError:
+        choices = ", ".join(DecisionState)
+        raise UsageError(f"`{state}` is no decision", f"one of: {choices}") from None
+    asked = deciding.Asked(
+        wanted,
+        reason,
+        actor or getpass.getuser(),
+        conditions=conditions,
+        owner=owner,
+        expires=expires,
+        despite_refusal=despite_refusal,
+    )
+    settings = session.settings()
+    with session.store(settings) as store:
+        now = deciding.decide(store, id, deployment, asked, settings.limits)
+    session.show(as_json.DecisionsDocument(id, (now,)), lambda: decisions.standings([now]))
+
+
+def decisions_list(
+    session: Session,
+    filter: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="What to list, e.g. `'deployment:shop decision:refused age<30d'`; see docs/filters.md."
+        ),
+    ] = None,
+    log: Annotated[
+        bool, typer.Option("--log", help="Every decision as it was made, not what counts now.")
+    ] = False,
+) -> None:
+    """List what counts now about everything that was decided, newest decision first."""
+    from dife_scanner.reports import as_json
+    from dife_scanner.reports import decisions as shown
+    from dife_scanner.store import decisions
+
+    text = " ".join(filter or [])
+    with session.reading(session.settings()) as store:
+        if log:
+            events = decisions.log(store, filter=text)
+            document = as_json.DecisionsDocument(text, log=tuple(events))
+            session.show(document, lambda: shown.log(events))
+            return
+        rows = decisions.standings(store, filter=text)
+    session.show(as_json.DecisionsDocument(text, tuple(rows)), lambda: shown.standings(rows))
+
+
+def decisions_show(session: Session, id: IdArgument) -> None:
+    """Show one checkpoint: what counts for every deployment, earlier decisions on what is like it, and its log."""
+    from dife_scanner.app import precedents
+    from dife_scanner.reports import decisions
+
+    settings = session.settings()
+    with session.reading(settings) as store:
+        document = precedents.about(store, id, settings.limits)
+    session.show(document, lambda: decisions.about(document))
+
+
+def decisions_take_over(
+    session: Session,
+    ids: Annotated[
+        list[str], typer.Argument(metavar="ID…", help="Checkpoints, as `dife decide` takes them.")
+    ],
+    deployment: DeploymentOption,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    actor: ActorOption = "",
+) -> None:
+    """Decide about checkpoints as was decided before, where the tower that carries it is equal and does the same.
+
+    What somebody has decided about is left alone. It is asked once, with the count.
+    """
+    from dife_scanner.app import precedents
+    from dife_scanner.reports import as_json, decisions
+
+    settings = session.settings()
+    with session.store(settings) as store:
+        made, passed = precedents.proposals(store, ids, deployment, settings.limits)
+        for one in passed:
+            session.say(f"{one.target}: {one.why}")
+        done = precedents.take_over(
+            store, made, deployment, actor or getpass.getuser(), _agreed(session, yes)
+        )
+    document = as_json.DecisionsDocument(" ".join(ids), tuple(done))
+    session.show(document, lambda: decisions.standings(done))
+
+
+def _agreed(session: Session, yes: bool) -> Callable[[int], bool]:
+    """Whether whoever sits at the terminal agrees; nobody who is not asked does."""
+    ask = session.confirm()
+
+    def agreed(count: int) -> bool:
+        return yes or (ask is not None and ask(f"take over {count} decisions?"))
+
+    return agreed
+
+
+def decisions_export(
+    session: Session,
+    file: Annotated[Path, typer.Argument(help="Where to write the log, as JSON Lines.")],
+    sign: SignOption = None,
+) -> None:
+    """Write everything that was decided at this desk, for other desks."""
+    from dife_scanner.app import desk_log
+
+    settings = session.settings()
+    with session.reading(settings) as store:
+        desk = desk_log.desk_name(settings)
+        count = desk_log.write(store, desk, file, sign)
+    _done(session, "written", file=str(file), desk=desk, decisions=str(count))
+
+
+def decisions_import(
+    session: Session,
+    file: Annotated[Path, typer.Argument(help="What another desk exported.")],
+    key: Annotated[
+        Path | None,
+        typer.Option(help="That desk's public key in PEM: only with its signature in FILE.sig."),
+    ] = None,
+) -> None:
+    """Append what another desk decided. It can close the gate and never opens it; conflicts are shown."""
+    from rich.console import Group
+
+    from dife_scanner.app import desk_log
+    from dife_scanner.reports import as_json, decisions
+    from dife_scanner.reports.layout import safe
+
+    settings = session.settings()
+    with session.store(settings) as store:
+        found = desk_log.take(store, file, desk_log.desk_name(settings), key)
+    document = as_json.ImportDocument(found.desk, found.events, found.new, found.standings)
+    line = f"desk {found.desk}: {found.events} decisions, {found.new} of them new"
+    session.show(document, lambda: Group(safe(line, 200), decisions.standings(found.standings)))
+
+
+def decisions_policy(
+    session: Session,
+    file: Annotated[Path, typer.Argument(help="Where to write the policy.")],
+    deployment: Annotated[
+        list[str] | None, typer.Option(help="Only these; all by default; repeatable.")
+    ] = None,
+    sign: SignOption = None,
+) -> None:
+    """Write what counts now into one file, for `dife gate --policy` on a machine without this home."""
+    from dife_scanner.app import desk_log, policy
+
+    settings = session.settings()
+    with session.reading(settings) as store:
+        made = policy.made(store, desk_log.desk_name(settings), tuple(deployment or ()))
+    digest = policy.write(made, file, sign)
+    _done(session, "written", file=str(file), entries=str(len(made.entries)), digest=digest)
+
+
+def _done(session: Session, what: str, **details: str) -> None:
+    from dife_scanner.reports import as_json
+    from dife_scanner.reports.layout import safe
+
+    text = ", ".join(f"{key} {value}" for key, value in details.items())
+    session.show(as_json.DoneDocument(what, details), lambda: safe(f"{what}: {text}", 400))
+
+
+# --- gate -------------------------------------------------------------------------------------------------------
+
+
+def gate(
+    session: Session,
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="TARGET",
+            help="A folder or a file of weights, which is hashed, or `org/name[@revision]`, which is looked up.",
+        ),
+    ],
+    deployment: DeploymentOption,
+    policy: Annotated[
+        Path | None,
+        typer.Option(help="Ask this file in the place of the home; needs --digest or --key."),
+    ] = None,
+    digest: Annotated[str, typer.Option(help="sha256:… that the policy has.")] = "",
+    key: Annotated[
+        Path | None, typer.Option(help="Public key in PEM that signed the policy.")
+    ] = None,
+    max_age: Annotated[
+        float, typer.Option(min=0, help="Days after which a policy is stale.")
+    ] = 30.0,
+    max_audit_age: Annotated[
+        float | None,
+        typer.Option(min=0, help="Days after which an audit is stale; never by default."),
+    ] = None,
+    accept_conditions: Annotated[
+        bool, typer.Option("--accept-conditions", help="The conditions of an approval are kept.")
+    ] = False,
+    ignore: Annotated[
+        list[str] | None,
+        typer.Option(help="Weights beside those that were audited that may be there; repeatable."),
+    ] = None,
+) -> int:
+    """Say whether a checkpoint may be used for a deployment.
+
+    Exit code: 0 approved, 1 refused, 2 anything else (pending, expired, stale, not audited, conditions that nobody
+    accepted, other weights beside), 3 the command failed, 64 wrong usage.
+    """
+    from dife_scanner.app.gate import Terms, exit_code
+    from dife_scanner.reports import as_json, decisions
+
+    terms = Terms(accept_conditions, frozenset(ignore or ()), max_audit_age, max_age)
+    if policy is None:
+        if digest or key:
+            raise UsageError("--digest and --key are of a policy", "give it with --policy")
+        answer = _from_store(session, target, deployment, terms)
+    else:
+        answer = _from_policy(session, target, deployment, policy, digest, key, terms)
+    session.show(as_json.GateDocument((answer,)), lambda: decisions.gate([answer]))
+    return exit_code(answer)
+
+
+def _from_store(session: Session, target: str, deployment: str, terms: Terms) -> GateAnswer:
+    from dife_scanner.app import files, gate
+    from dife_scanner.checkpoints import is_local
+
+    settings = session.settings()
+    found = files.lying_here(target, settings.limits) if is_local(target) else None
+    with session.reading(settings) as store:
+        known = found or files.of_repository(store, target)
+        return gate.ask_store(store, known, deployment, terms)
+
+
+def _from_policy(
+    session: Session,
+    target: str,
+    deployment: str,
+    file: Path,
+    digest: str,
+    key: Path | None,
+    terms: Terms,
+) -> GateAnswer:
+    from dife_scanner.app import files, gate
+    from dife_scanner.app import policy as policies
+    from dife_scanner.checkpoints import is_local
+
+    read, proven = policies.read(file, digest, key)
+    if not is_local(target):
+        raise UsageError(
+            "a policy knows files, and no repositories",
+            "give the folder or file that is to be used",
+        )
+    found = files.lying_here(target, session.settings().limits)
+    return gate.ask_policy(read, proven, found, deployment, terms)
+
+
+# --- handover ---------------------------------------------------------------------------------------------------
+
+
+def handover(
+    session: Session,
+    days: Annotated[
+        float, typer.Option(min=0, max=3650, help="Name decisions that expire within so many days.")
+    ] = 14.0,
+) -> None:
+    """Say what the next shift has to know: open, disputed, to be decided, about to expire, quarantined, silenced."""
+    from dife_scanner.app import handover as shifts
+    from dife_scanner.reports import decisions
+
+    with session.reading(session.settings()) as store:
+        document = shifts.handover(store, days)
+    session.show(document, lambda: decisions.handover(document))

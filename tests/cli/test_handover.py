@@ -1,0 +1,45 @@
+"""`dife handover` names everything that waits for somebody, and nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import calling
+from desk_kit import SHOP, audited, decide, folder_of, said
+from store_records import make_finding, put_finding
+
+from dife_scanner.records import ModelRef, TriageState
+from dife_scanner.store import findings, open_store
+
+
+def test_every_kind_of_what_waits_has_its_place(home: Path, tmp_path: Path) -> None:
+    states = ("new", "triaging", "disputed", "accepted-risk", "false-positive", "confirmed")
+    with open_store(home) as store:
+        for number, state in enumerate(states):
+            found = make_finding(f"fp1:{number:016}", repo=f"org/{state}")
+            put_finding(store, found)
+            if state != "new":
+                findings.triage(store, found.fingerprint, TriageState(state), actor="ada")
+    said(home, "deployments", "add", "shop", *SHOP)
+    for name, state, expires in (
+        ("soon", "approved", "10d"),
+        ("later", "approved", "30d"),
+        ("never", "approved", ""),
+        ("waits", "pending", "5d"),
+    ):
+        folder = folder_of(tmp_path / name, name.encode())
+        audited(home, folder)
+        decide(home, folder, state, expires=expires)
+    document = said(home, "handover")
+    named = {
+        part: {ModelRef(**one["ref"]).repo_id for one in document[part]}
+        for part in ("open", "disputed", "silenced")
+    }
+    assert named["open"] == {"org/new", "org/triaging"}
+    assert named["disputed"] == {"org/disputed"}
+    assert named["silenced"] == {"org/accepted-risk", "org/false-positive"}
+    assert [one["model"] for one in document["expiring"]] == ["soon"]
+    assert [one["model"] for one in document["pending"]] == ["waits"]
+    assert document["counts"] == {"open": 2, "disputed": 1, "silenced": 2, "quarantined": 0}
+    text = calling.dife("handover", "--home", home, "--days", "40").stdout
+    assert "expire within 40 days: 2" in text and "quarantined: none" in text
