@@ -183,6 +183,10 @@ class StoreBusy(DifeError):
     """Another program holds the database: nothing can be written, or even read, until it lets go."""
 
 
+class Interrupted(DifeError):
+    """A reading that nobody waits for any more was broken off."""
+
+
 class StoreCorrupt(DifeError):
     """The database fails its own integrity check."""
 

@@ -89,3 +89,16 @@ class ModelRow:
     finding: str | None
     """Fingerprint, where there is one."""
     last_modified: str = ""
+    severity: str = ""
+    """A `Severity`, `Confidence` and `TriageState` of its finding; empty without one."""
+    confidence: str = ""
+    triage: str = ""
+    author: str = ""
+    downloads: int | None = None
+    """As its hub counts them; `None` where nobody said."""
+    exposure: float | None = None
+    """Largest measured difference over the reference; `None` where nothing was measured or kept."""
+    tags: tuple[str, ...] = ()
+    """The first 20 that its hub shows."""
+    comment: str = ""
+    """The latest note of a decision about its finding."""

@@ -93,6 +93,7 @@ AUDIT_COLUMNS = {
     "version": Column("a.audit_version", "version of the audit"),
     "pack": Column("a.pack", "calibration pack of its p-value"),
     "reason": Column("a.reason", "the reason in words"),
+    "exposure": Column("a.exposure", "largest measured difference over the reference", Kind.NUMBER),
     "score": Column("a.score", "its score", Kind.NUMBER),
     "p_value": Column("a.p_value", "p-value of the score", Kind.NUMBER),
     "alarm_bound": Column("a.alarm_bound", "bound of the share of false alarms", Kind.NUMBER),
@@ -160,6 +161,7 @@ def _audit_values(audit: Audit, record_sha256: str) -> dict[str, Any]:
         "seconds": audit.seconds,
         "stored_at": now(),
         "score": audit.score,
+        "exposure": _largest_exposure(audit),
     }
     return row | _trigger_values(audit) | _calibration_values(audit)
 
@@ -206,6 +208,15 @@ def _exposed_interfaces(audit: Audit) -> list[str]:
         if is_exposed and entry.interface not in found:
             found.append(entry.interface)
     return found
+
+
+def _largest_exposure(audit: Audit) -> float | None:
+    """The largest difference over the reference of any interface with enough drawings; `None` without one."""
+    found = []
+    for entry in audit.profile:
+        if isinstance(entry, Cell) and entry.entry is not EntryType.N_TOO_SMALL:
+            found.append(entry.delta)
+    return max(found, default=None)
 
 
 # --- one audit ------------------------------------------------------------------------------------------------

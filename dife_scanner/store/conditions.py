@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 
 from dife_scanner.store import fields, trigrams
 from dife_scanner.store.db import Store
-from dife_scanner.store.fields import Column, Columns, Kind, column_of
+from dife_scanner.store.fields import FOLD, Column, Columns, Kind, column_of
 from dife_scanner.store.query import Part, Query, Term, Value, parse
 
 Sql = tuple[str, list[str | float]]
@@ -93,6 +93,8 @@ class _Maker:
         if column.kind is Kind.LIST:
             listed = f"json_each(coalesce({column.sql}, '[]'))"
             return f"EXISTS (SELECT 1 FROM {listed} WHERE {matches})", [value.text]
+        if not value.part and value.text and column.choices:
+            return f"{column.sql} IS ?", [_folded(value.text)]  # as it is stored: an index finds it
         if not value.part:
             return f"lower(coalesce({column.sql}, '')) = lower(?)", [value.text]
         return self.narrowed([column.sql], value.text, (_contains(column.sql), [value.text]))
@@ -138,6 +140,11 @@ def _joined(made: Sequence[Sql], between: str) -> Sql:
     for _, parameters in made:
         values.extend(parameters)
     return between.join(sql for sql, _ in made), values
+
+
+def _folded(text: str) -> str:
+    """As SQLite's `lower`: the letters of ASCII only."""
+    return text.translate(FOLD)
 
 
 def _contains(place: str) -> str:

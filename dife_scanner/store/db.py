@@ -6,6 +6,7 @@ and send has a name in `durable.crash.CRASH_POINTS`; the crash tests kill the pr
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import os
@@ -23,7 +24,14 @@ from filelock import FileLock, Timeout
 
 from dife_scanner.durable.crash import crash_point
 from dife_scanner.durable.disk import disk_errors, disk_full, free_bytes, home_unwritable
-from dife_scanner.errors import DifeError, HomeUnwritable, NewerSchema, StoreBusy, StoreCorrupt
+from dife_scanner.errors import (
+    DifeError,
+    HomeUnwritable,
+    Interrupted,
+    NewerSchema,
+    StoreBusy,
+    StoreCorrupt,
+)
 from dife_scanner.store import copies, trigrams
 from dife_scanner.store.migrations import MIGRATIONS
 
@@ -97,6 +105,8 @@ def _translated(error: sqlite3.Error, home: Path) -> DifeError | sqlite3.Error:
         return home_unwritable(home, str(error))
     if primary in _BUSY:
         return _busy(home)
+    if primary == sqlite3.SQLITE_INTERRUPT:
+        return Interrupted("the reading was broken off", "read again")
     if primary in _CORRUPT:
         return StoreCorrupt(
             f"{home / DATABASE} is damaged: {error}",
@@ -205,6 +215,11 @@ class Store:
             raise RuntimeError("a write outside Store.atomic")
         with _store_errors(self.home):
             return self._db.execute(sql, _clean(parameters))
+
+    def interrupt(self) -> None:
+        """Break off what this handle reads now, which then raises `Interrupted`; the one call for another thread."""
+        with contextlib.suppress(sqlite3.ProgrammingError):  # closed meanwhile
+            self._connection.interrupt()
 
     def data_version(self) -> int:
         """Changes whenever another connection has committed; cheap enough to ask several times a second."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -56,6 +57,8 @@ _NUMBER = re.compile(
 _DURATION = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,3})?)(min|[shdw])")
 _SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _BEGINS_MOMENT = re.compile(r"[0-9]{4}(?:-[0-9]{2}(?:-[0-9]{2}(?:T[0-9:.]{1,12})?)?)?")
+FOLD = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
+"""Upper and lower case are the same for these letters and for no others, as in SQLite's `lower`."""
 MOMENT_CHARACTERS = 23
 """Of a time that are compared: up to its milliseconds. The clock writes more of them than a hub does."""
 

@@ -69,7 +69,11 @@ FINDING_COLUMNS = {
     "target": Column("f.target", "where the trigger leads"),
     "interface": Column("f.interfaces", "exposed interfaces", Kind.LIST),
     "triage": Column("f.triage", "what people decided", choices=choices(TriageState)),
+    "comment": Column("f.comment", "the latest note of a decision"),
     "reason": Column("f.reason", "the reason in words"),
+    "exposure": Column(
+        _of_audit("exposure"), "largest measured difference over the reference", Kind.NUMBER
+    ),
     "score": Column(_of_audit("score"), "the audit's score", Kind.NUMBER),
     "p_value": Column(_of_audit("p_value"), "p-value of the score", Kind.NUMBER),
     "alarm_bound": Column(
@@ -340,4 +344,7 @@ def _add_event(store: Store, fingerprint: str, state: TriageState, actor: str, n
         " SELECT ?, ?, ?, ?, ?, repo_id FROM findings WHERE fingerprint = ?",
         (fingerprint, state.value, actor, note, now(), fingerprint),
     )
-    store.write("UPDATE findings SET triage = ? WHERE fingerprint = ?", (state.value, fingerprint))
+    store.write(
+        "UPDATE findings SET triage = ?, comment = coalesce(nullif(?, ''), comment) WHERE fingerprint = ?",
+        (state.value, note, fingerprint),
+    )

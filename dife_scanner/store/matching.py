@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import operator
-import string
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -19,7 +18,6 @@ from dife_scanner.store.query import Part, Query, Term, Value
 Row = Mapping[str, Any]
 """What each field's column holds, as SQLite gives it."""
 
-_FOLD = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     ">": operator.gt,
     ">=": operator.ge,
@@ -134,7 +132,7 @@ def _is_text(column: Column, value: Value, held: Any) -> bool:
 
 def _fold(text: str) -> str:
     """As SQLite's `lower`: the letters of ASCII only."""
-    return text.translate(_FOLD)
+    return text.translate(fields.FOLD)
 
 
 def _text(held: Any) -> str:

@@ -1,12 +1,24 @@
-"""The models table: one line per discovered revision, with its result."""
+"""The models list: one line per discovered revision, with its result.
+
+The table `model_lines` holds what is filtered, ordered and listed; triggers keep it (`migrations`). A list of 100,000
+is never read whole: `order` gives the numbers of its jobs, and `rows_of` the lines of those that are in sight.
+"""
+
+# ruff: noqa: S608 - what is formatted into SQL are names from these files; values are always parameters
 
 from __future__ import annotations
 
 import json
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from dife_scanner.errors import NotFound
 from dife_scanner.records import (
+    Carrier,
+    Channel,
+    Confidence,
     JobState,
     ModelRow,
     Severity,
@@ -14,60 +26,142 @@ from dife_scanner.records import (
     Verdict,
 )
 from dife_scanner.store import matching, query
-from dife_scanner.store.audits import TRIGGER_COLUMNS
 from dife_scanner.store.conditions import condition
 from dife_scanner.store.db import Store
 from dife_scanner.store.fields import Column, Kind, choices
-from dife_scanner.store.rows import sql_limit, to_job
+from dife_scanner.store.rows import placeholders, sql_limit, to_job
 
 MODEL_COLUMNS = {
-    "job": Column("j.id", "number of its job"),
-    "repo": Column("j.repo_id", "repository, or the path of a local checkpoint"),
-    "revision": Column("j.revision", "commit"),
-    "endpoint": Column("j.endpoint", "address of its hub"),
-    "state": Column("j.state", "where it stands", choices=choices(JobState)),
-    "layout": Column("j.layout", "how the checkpoint is stored"),
-    "verdict": Column("a.verdict", "what its audit says", choices=choices(Verdict)),
-    **TRIGGER_COLUMNS,
-    "finding": Column("j.fingerprint", "fingerprint of its finding"),
-    "triage": Column("f.triage", "what people decided", choices=choices(TriageState)),
-    "severity": Column("f.severity", "worst entry over its interfaces", choices=choices(Severity)),
-    "reason": Column("j.reason", "the reason of its state in words"),
-    "score": Column("a.score", "its audit's score", Kind.NUMBER),
-    "p_value": Column("a.p_value", "p-value of the score", Kind.NUMBER),
-    "alarm_bound": Column("a.alarm_bound", "bound of the share of false alarms", Kind.NUMBER),
-    "attempts": Column("j.attempts", "how often it was tried", Kind.NUMBER),
-    "audited": Column("a.stored_at", "when its audit was stored", Kind.TIME),
-    "discovered": Column("j.created_at", "when it was discovered", Kind.TIME),
-    "updated": Column("j.updated_at", "when its state last changed", Kind.TIME),
-    "modified": Column("j.last_modified", "when the hub says it was changed", Kind.TIME),
-    "age": Column("j.created_at", "since it was discovered", Kind.AGE),
+    "job": Column("m.job_id", "number of its job"),
+    "repo": Column("m.repo_id", "repository, or the path of a local checkpoint"),
+    "revision": Column("m.revision", "commit"),
+    "endpoint": Column("m.endpoint", "address of its hub"),
+    "author": Column("m.author", "who published it, as its hub says"),
+    "state": Column("m.state", "where it stands", choices=choices(JobState)),
+    "layout": Column("m.layout", "how the checkpoint is stored"),
+    "verdict": Column("m.verdict", "what its audit says", choices=choices(Verdict)),
+    "severity": Column("m.severity", "worst entry over its interfaces", choices=choices(Severity)),
+    "confidence": Column(
+        "m.confidence", "how much is known of its trigger", choices=choices(Confidence)
+    ),
+    "triage": Column("m.triage", "what people decided", choices=choices(TriageState)),
+    "footprint": Column(
+        "m.carrier", "component that carries the exposure", choices=choices(Carrier)
+    ),
+    "channel": Column("m.channel", "where the trigger enters", choices=choices(Channel)),
+    "trigger": Column("m.trigger", "name of the trigger"),
+    "source": Column("m.source", "what the trigger works on"),
+    "target": Column("m.target", "where the trigger leads"),
+    "interface": Column("m.interfaces", "exposed interfaces", Kind.LIST),
+    "reference": Column("m.reference", "the clean base it was compared with"),
+    "base": Column("m.reference", "the same as `reference`"),
+    "finding": Column("m.fingerprint", "fingerprint of its finding"),
+    "tag": Column("m.tags", "the first 20 tags that its hub shows", Kind.LIST),
+    "comment": Column("m.comment", "the latest note of a decision about its finding"),
+    "reason": Column("m.reason", "the reason of its state in words"),
+    "exposure": Column("m.exposure", "largest measured difference over the reference", Kind.NUMBER),
+    "score": Column("m.score", "its audit's score", Kind.NUMBER),
+    "p_value": Column("m.p_value", "p-value of the score", Kind.NUMBER),
+    "alarm_bound": Column("m.alarm_bound", "bound of the share of false alarms", Kind.NUMBER),
+    "downloads": Column("m.downloads", "downloads that its hub counts", Kind.NUMBER),
+    "attempts": Column("m.attempts", "how often it was tried", Kind.NUMBER),
+    "audited": Column("m.stored_at", "when its audit was stored", Kind.TIME),
+    "discovered": Column("m.created_at", "when it was discovered", Kind.TIME),
+    "updated": Column("m.updated_at", "when its state last changed", Kind.TIME),
+    "modified": Column("m.last_modified", "when the hub says it was changed", Kind.TIME),
+    "age": Column("m.created_at", "since it was discovered", Kind.AGE),
 }
 """Fields that a filter over discovered revisions knows."""
 
-TABLES = (
-    "FROM jobs AS j LEFT JOIN audits AS a ON a.id = j.audit_id "
-    "LEFT JOIN findings AS f ON f.fingerprint = j.fingerprint"
-)
+TABLES = "FROM model_lines AS m"
 """What `MODEL_COLUMNS` are columns of."""
+_LINES = (
+    "SELECT m.*, j.id, j.local, j.next_check_at, j.deaths, j.lost_leases, j.worker, j.audit_id, j.in_use"
+    f" {TABLES} JOIN jobs AS j ON j.id = m.job_id"
+)
+
+URGENCY = "urgency"
+"""The order of the list as it opens: what needs somebody first (`migrations.m020_lines_of_models`)."""
+_SORTED_BY = {
+    URGENCY: "m.urgency",
+    "repo": "m.repo_id COLLATE NOCASE",
+    "interface": "-json_array_length(m.interfaces)",
+    "trigger": "m.trigger COLLATE NOCASE",
+    "target": "m.target COLLATE NOCASE",
+    "reason": "m.reason COLLATE NOCASE",
+    "comment": "m.comment COLLATE NOCASE",
+    "age": "-m.job_id",
+    "discovered": "m.job_id",
+}
+"""Where an order is another than that of the field's own column. A job discovered later has a higher number."""
 
 
-def model_rows(
-    store: Store, *, filter: str = "", limit: int | None = None, offset: int = 0
-) -> list[ModelRow]:
+@dataclass(frozen=True)
+class Sort:
+    """In which order a list is: by a field of `MODEL_COLUMNS`, or by `URGENCY`."""
+
+    field: str = URGENCY
+    descending: bool = False
+
+
+AT_FIRST = Sort()
+"""As a list is before anybody chose."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """Which lines a list has, as the numbers of their jobs."""
+
+    keys: array[int]
+    whole: bool
+    """Whether these are all of them."""
+
+
+def order(
+    store: Store, *, filter: str = "", sort: Sort = AT_FIRST, limit: int | None = None
+) -> Order:
+    """Give the lines that a filter lets through, in order; of equal ones the latest change first.
+
+    With a `limit`, the first so many. Raises `QueryError`, and `Interrupted` where nobody waits for it any more.
+    """
+    where, parameters = condition(store, filter, MODEL_COLUMNS)
+    most = sql_limit(limit if limit is None else limit + 1)
+    # as one text: 100,000 rows that are handed over one by one would keep the other threads of Python waiting
+    rows = store.read(
+        "SELECT group_concat(job_id, ' ') AS keys FROM"
+        f" (SELECT m.job_id {TABLES} WHERE {where} ORDER BY {_ordering(sort)} LIMIT ?)",
+        (*parameters, most),
+    )
+    keys = array("q", map(int, (rows[0]["keys"] or "").split()))
+    if limit is not None and len(keys) > limit:
+        return Order(keys[:limit], False)
+    return Order(keys, True)
+
+
+def _ordering(sort: Sort) -> str:
+    expression = _SORTED_BY.get(sort.field) or MODEL_COLUMNS[sort.field].sql
+    direction = "DESC" if sort.descending else "ASC"
+    return f"{expression} {direction}, m.updated_at DESC, m.job_id DESC"
+
+
+def rows_of(store: Store, keys: Sequence[int]) -> list[ModelRow]:
+    """Read the lines of these jobs, in no order; those that are gone are left out."""
+    rows = store.read(f"{_LINES} WHERE m.job_id IN ({placeholders(keys)})", tuple(keys))
+    return [_to_model_row(row) for row in rows]
+
+
+def model_rows(store: Store, *, filter: str = "", limit: int | None = None) -> list[ModelRow]:
     """List one line per discovered revision, newest discovery first. Raises `QueryError`."""
     where, parameters = condition(store, filter, MODEL_COLUMNS)
     rows = store.read(
-        "SELECT j.*, a.verdict, a.carrier, a.channel, a.trigger, a.target, a.interfaces, a.reference"
-        f" {TABLES} WHERE {where} ORDER BY j.id DESC LIMIT ? OFFSET ?",
-        (*parameters, sql_limit(limit), offset),
+        f"{_LINES} WHERE {where} ORDER BY m.job_id DESC LIMIT ?", (*parameters, sql_limit(limit))
     )
     return [_to_model_row(row) for row in rows]
 
 
 def model_row(store: Store, job_id: int) -> ModelRow:
     """Read the line of one job. Raises `NotFound`."""
-    rows = model_rows(store, filter=f"job:{job_id}")
+    rows = rows_of(store, (job_id,))
     if not rows:
         raise NotFound(f"there is no job {job_id}", "`dife queue` lists them")
     return rows[0]
@@ -79,7 +173,7 @@ def why_matched(store: Store, job_id: int, filter: str) -> tuple[str, ...]:
     Raises `QueryError`.
     """
     rows = store.read(
-        f"SELECT {matching.selected(MODEL_COLUMNS)} {TABLES} WHERE j.id = ?", (job_id,)
+        f"SELECT {matching.selected(MODEL_COLUMNS)} {TABLES} WHERE m.job_id = ?", (job_id,)
     )
     if not rows:
         return ()
@@ -95,20 +189,28 @@ def count_models(store: Store, *, filter: str = "") -> int:
 
 
 def _to_model_row(row: dict[str, Any]) -> ModelRow:
-    """A line; what belongs to an audit is NULL where the job has none."""
+    """A line; what belongs to an audit or a finding is empty where the job has none."""
     verdict = None
     if row["verdict"]:
         verdict = Verdict(row["verdict"])
     return ModelRow(
         job=to_job(row),
         verdict=verdict,
-        carrier=row["carrier"] or "",
-        channel=row["channel"] or "",
-        trigger=row["trigger"] or "",
-        target=row["target"] or "",
-        interfaces=tuple(json.loads(row["interfaces"] or "[]")),
-        reference=row["reference"] or "",
+        carrier=row["carrier"],
+        channel=row["channel"],
+        trigger=row["trigger"],
+        target=row["target"],
+        interfaces=tuple(json.loads(row["interfaces"])),
+        reference=row["reference"],
         layout=row["layout"],
-        finding=row["fingerprint"],
+        finding=row["fingerprint"] or None,
         last_modified=row["last_modified"],
+        severity=row["severity"],
+        confidence=row["confidence"],
+        triage=row["triage"],
+        author=row["author"],
+        downloads=row["downloads"],
+        exposure=row["exposure"],
+        tags=tuple(json.loads(row["tags"])),
+        comment=row["comment"],
     )

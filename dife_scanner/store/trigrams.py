@@ -58,7 +58,7 @@ _ALL = (
         ("fingerprint", "revision"),
         (
             *("repo_id", "kind", "severity", "confidence", "carrier", "channel"),
-            *("trigger", "source", "target", "interfaces", "triage", "reason"),
+            *("trigger", "source", "target", "interfaces", "triage", "comment", "reason"),
         ),
     ),
     _Texts(
@@ -73,11 +73,15 @@ _ALL = (
         ),
     ),
     _Texts(
-        "jobs",
-        "j",
-        "id",
-        ("id", "revision", "fingerprint"),
-        ("repo_id", "endpoint", "state", "layout", "reason"),
+        "model_lines",
+        "m",
+        "job_id",
+        ("job_id", "revision", "fingerprint"),
+        (
+            *("repo_id", "endpoint", "author", "state", "layout", "verdict", "severity"),
+            *("confidence", "triage", "carrier", "channel", "trigger", "source", "target"),
+            *("interfaces", "reference", "tags", "comment", "reason"),
+        ),
     ),
 )
 

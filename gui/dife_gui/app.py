@@ -9,6 +9,7 @@ from pathlib import Path
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtWidgets import QApplication
 
+from dife_gui.collecting import Collector
 from dife_gui.views import theme
 from dife_gui.views.window import Window
 
@@ -49,11 +50,15 @@ def main(
         window.filter.set_text(filter)
     window.show()
     window.start()
-    if screenshot is None:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: window.close())
-        return app.exec()
-    return _take_screenshot(app, window, screenshot, full=full)
+    collector = Collector()
+    try:
+        if screenshot is None:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, lambda *_: window.close())
+            return app.exec()
+        return _take_screenshot(app, window, screenshot, full=full)
+    finally:
+        collector.close()
 
 
 def _choose_scheme(app: QApplication, scheme: str) -> None:

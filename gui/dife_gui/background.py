@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any, TypeVar
 
 from PySide6.QtCore import QObject, Qt, Signal
 
-from dife_scanner.errors import DifeError
+from dife_scanner.errors import DifeError, Interrupted
 from dife_scanner.store.db import Store, open_store
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 Success = Callable[[T], None]
 Failure = Callable[[DifeError], None]
+_CLOSING_SECONDS = 0.02
+"""Between two attempts to break off what is read while closing."""
 
 
 class Background(QObject):
@@ -66,11 +68,20 @@ class Background(QObject):
         """Forget the open handle, because the file it belongs to was replaced."""
         self._submit(self._drop, lambda _: None, lambda _: None)
 
+    def interrupt(self) -> None:
+        """Break off the reading that runs, if one does: its `failure` gets an `Interrupted`."""
+        store = self._store
+        if store is not None:
+            store.interrupt()
+
     def close(self) -> None:
-        """Wait for what runs, drop what waits, deliver nothing more."""
+        """Break off what is being read, wait for what is being written, deliver nothing more."""
         if not self._closed:
             self._closed = True
-            self._pool.submit(self._drop)
+            dropped = self._pool.submit(self._drop)
+            while not dropped.done():
+                self.interrupt()  # again and again: what waits in the pool has not begun to read
+                wait([dropped], timeout=_CLOSING_SECONDS)
             self._pool.shutdown(wait=True)
 
     def _submit(
@@ -101,6 +112,8 @@ class Background(QObject):
             return
         try:
             result = future.result()
+        except Interrupted as error:
+            failure(error)
         except DifeError as error:
             log.warning("%s", error.what)
             failure(error)

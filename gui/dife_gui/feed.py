@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -36,6 +36,7 @@ from dife_scanner.store import (
     polls,
     query,
 )
+from dife_scanner.store.completion import Completion, complete
 from dife_scanner.store.db import Patience, Store, open_store
 from dife_scanner.store.findings import TriageEvent
 from dife_scanner.store.polls import Beat
@@ -130,17 +131,15 @@ class Feed(QObject):
             self._store = None
 
 
-# --- the models table and the status line ---------------------------------------------------------------------
+# --- what stands around the list ---------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Overview:
-    """One consistent reading of everything around the table."""
+    """One reading of everything around the list."""
 
-    rows: tuple[ModelRow, ...]
-    """Those the filter lets through."""
     total: int
-    """Models without the filter."""
+    """Models that were discovered."""
     counts: dict[str, int]
     """Jobs per state; absent states have none."""
     watcher: Beat | None
@@ -160,16 +159,11 @@ class Overview:
 _CHANGED = f"kind:{FindingKind.CHANGED.value} triage:{TriageState.NEW.value}"
 
 
-def overview(store: Store, filter: str) -> Overview:
-    """Read everything around the table. Raises `QueryError` for a filter outside the grammar."""
-    rows = tuple(models.model_rows(store, filter=filter))
-    total = len(rows)
-    if filter.strip():
-        total = models.count_models(store)
+def overview(store: Store) -> Overview:
+    """Read everything around the list."""
     beats = polls.beats(store)
     return Overview(
-        rows=rows,
-        total=total,
+        total=models.count_models(store),
         counts=jobs.counts(store),
         watcher=_newest(beats, WATCHER),
         poller=_newest(beats, POLLER),
@@ -240,10 +234,12 @@ class Detail:
     """Why the audit record could not be shown, where that is so."""
     hub_scan: HubScan | None = None
     """What the hub's own scanners said of it."""
+    why: tuple[str, ...] = field(default=(), compare=False)
+    """The terms of the filter by which it is in the list."""
 
 
-def detail(store: Store, job_id: int) -> Detail:
-    """Read everything about one revision.
+def detail(store: Store, job_id: int, filter: str = "") -> Detail:
+    """Read everything about one revision, and why `filter` lets it through.
 
     Raises `NotFound` when the job is gone; a damaged record or picture becomes part of the answer instead.
     """
@@ -259,6 +255,7 @@ def detail(store: Store, job_id: int) -> Detail:
         pictures=_pictures(store, audit) if audit else (),
         problem=problem,
         hub_scan=jobs.scan_of(store, row.job.ref),
+        why=models.why_matched(store, job_id, filter) if filter else (),
     )
 
 
@@ -317,6 +314,8 @@ class FilterCheck:
 
     valid: bool
     message: str = ""
+    column: int = 0
+    """Where it is wrong, from 1; 0 where that is not said."""
 
 
 def check_filter(text: str) -> FilterCheck:
@@ -324,8 +323,13 @@ def check_filter(text: str) -> FilterCheck:
     try:
         conditions.to_sql(query.parse(text), models.MODEL_COLUMNS)
     except DifeError as error:
-        return FilterCheck(False, explained(error))
+        return FilterCheck(False, explained(error), getattr(error, "column", 0))
     return FilterCheck(True)
+
+
+def completions(text: str, cursor: int) -> Completion:
+    """What could stand at the cursor."""
+    return complete(text, cursor, models.MODEL_COLUMNS)
 
 
 QUICK_FILTERS: tuple[tuple[str, str], ...] = (

@@ -17,14 +17,21 @@ from pytestqt.qtbot import QtBot
 from dife_scanner.store import polls
 from dife_scanner.store.db import Store, open_store
 
+SOON = 20_000
+"""Milliseconds that something may take which is a matter of moments on a machine that does nothing else."""
+_OF_THE_SCREENLESS_PLATFORM = (
+    "This plugin does not support propagateSizeHints",
+    "This plugin does not support raise",
+    "This plugin does not support grabbing the keyboard",
+)
+"""What it says of a window, and of the list of candidates that opens below the filter."""
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Qt's warnings fail the test, but for one that only tells of the screenless platform."""
+    """Qt's warnings fail the test, but for those that only tell of the screenless platform."""
     for item in items:
         if item.path.parent == Path(__file__).parent:
-            item.add_marker(
-                pytest.mark.qt_log_ignore("This plugin does not support propagateSizeHints")
-            )
+            item.add_marker(pytest.mark.qt_log_ignore(*_OF_THE_SCREENLESS_PLATFORM))
 
 
 @pytest.fixture
@@ -68,7 +75,7 @@ def open_window(qtbot: QtBot, home: Path) -> Iterator[Callable[[], Window]]:
         qtbot.addWidget(window)
         window.resize(1280, 800)
         window.show()
-        with qtbot.waitSignal(window.settled):
+        with qtbot.waitSignal(window.settled, timeout=SOON):
             window.start()
         return window
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import gui_factories as factories
 import pytest
@@ -11,11 +14,12 @@ from dife_gui.views import marks, theme
 from dife_gui.views.checks import checks
 from dife_gui.views.detail import DetailPane
 from dife_gui.views.evidence import MarkedPrompt, Thumbnail, trigger_view
-from dife_gui.views.filter_box import FilterBox
 from dife_gui.views.keys import KEYS, Help
 from dife_gui.views.profile import HeatCell, Section, Whisker, exposure_profile
 from dife_gui.views.status import (
+    Status,
     changed_bases_text,
+    coverage_text,
     dead_letters_text,
     overview_text,
     queue_text,
@@ -53,6 +57,7 @@ from dife_scanner.records import (
     Gap,
     InCleanReference,
     Interval,
+    JobState,
     ModelRef,
     NotEvaluable,
     NotRun,
@@ -62,7 +67,9 @@ from dife_scanner.records import (
     TriageState,
     Verdict,
 )
+from dife_scanner.sentences.times import time_text
 from dife_scanner.sentences.triggers import Segment
+from dife_scanner.store.polls import Beat
 
 
 def texts(widget: QWidget) -> str:
@@ -543,43 +550,6 @@ def test_an_unfinished_note_waits_for_its_own_finding(triage: Triage) -> None:
 # --- filter, status, help -------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def box(qtbot: QtBot) -> FilterBox:
-    made = FilterBox()
-    qtbot.addWidget(made)
-    made.show()
-    return made
-
-
-def test_typing_is_applied_after_a_rest(box: FilterBox, qtbot: QtBot) -> None:
-    with qtbot.waitSignal(box.applied) as caught:
-        qtbot.keyClicks(box.line, "verdict:flagged")
-        assert box.state == "busy"
-    assert caught.args == ["verdict:flagged"]
-    assert box.state == "valid"
-
-
-def test_an_invalid_filter_says_where_and_changes_nothing(box: FilterBox, qtbot: QtBot) -> None:
-    box.set_text("verdict:flagged")
-    with qtbot.assertNotEmitted(box.applied, wait=260):
-        box.line.setText("verdict:flagged colour:red")
-    assert box.state == "invalid"
-    assert box.text == "verdict:flagged"
-    assert "column 17" in texts(box)
-    box.line.setText("")
-    assert box.state == "empty"
-    assert not any(
-        label.isVisible() and "column" in label.text() for label in box.findChildren(QLabel)
-    )
-
-
-def test_counts_name_what_is_hidden(box: FilterBox) -> None:
-    box.show_count(12, 1204)
-    assert "12 of 1,204 models" in texts(box)
-    box.show_count(1, 1)
-    assert "1 model" in texts(box)
-
-
 def test_the_queue_line_names_states_that_are_present() -> None:
     assert (
         queue_text({"auditing": 1, "done": 1200, "failed": 2})
@@ -590,13 +560,57 @@ def test_the_queue_line_names_states_that_are_present() -> None:
 
 def test_the_status_line_says_what_the_audits_come_to_and_what_chance_may_have_made() -> None:
     def told(tally: Tally) -> str:
-        return overview_text(Overview((), 0, {"done": 12}, None, None, None, (), tally, ()))
+        return overview_text(Overview(0, {"done": 12}, None, None, None, (), tally, ()))
 
     shown = told(Tally(12, 1, 2, 12, 0.36))
     assert shown.startswith(
         "12 done · 12 audited, 1 flagged, 2 anomalous; by chance alone at most 0.36 flags"
     )
     assert told(Tally(0, 0, 0, 0, 0.0)) == "12 done"
+
+
+def test_the_status_line_says_since_when_nothing_new_is_known() -> None:
+    """A watcher that is gone, and one whose last pass failed, are blind since the last complete one."""
+    now = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+    alive, gone = (
+        Beat("watcher", 1, "", now.isoformat()),
+        Beat("watcher", 1, "", "2026-11-23T09:00"),
+    )
+    failed = Beat("poller", 1, "failed: the hub did not answer", now.isoformat())
+
+    def told(watcher: Beat, poller: Beat | None, last: str | None) -> str:
+        tally = Tally(0, 0, 0, 0, 0.0)
+        return coverage_text(Overview(0, {}, watcher, poller, last, (), tally, ()), now)
+
+    earlier = (now - timedelta(minutes=3)).isoformat()
+    clock = time_text(earlier)[11:]
+    assert told(alive, None, earlier) == "Last complete poll 3 min ago"
+    assert told(gone, None, earlier) == f"Blind since {clock}: no watcher runs"
+    assert told(gone, None, "2026-11-20T09:00:00+00:00").startswith("Blind since 2026-11-20")
+    assert told(alive, None, None) == "No complete poll yet"
+    assert "no watcher runs" in told(gone, None, None)
+    assert told(alive, failed, earlier).endswith(": no watcher runs") is False
+
+
+def test_a_line_that_has_no_room_is_cut_and_told_in_full(qtbot: QtBot) -> None:
+    """At any width the status line lies beside its neighbours and never over them."""
+    status = Status(Path("/home"))
+    qtbot.addWidget(status)
+    beat = Beat("watcher", 1, "", "2026-11-23T09:00")
+    counts = {state.value: 1000 for state in JobState}
+    status.show_overview(
+        Overview(0, counts, beat, None, "2026-11-20T09:00", (), Tally(9, 1, 1, 9, 0.3), ())
+    )
+    for width in (700, 1600):
+        status.resize(width, status.sizeHint().height())
+        status.show()
+        qtbot.wait(1)
+        shown = [one for one in status.findChildren(QWidget) if one.isVisible()]
+        places = sorted((one.geometry() for one in shown), key=lambda place: place.left())
+        assert all(a.right() < b.left() for a, b in itertools.pairwise(places))
+        assert places[-1].right() <= width
+    (queue,) = (one for one in shown if one.accessibleName() == "Queue")
+    assert "1,000 auditing" in queue.toolTip()
 
 
 def test_dead_letters_say_which_channel_and_why() -> None:

@@ -27,7 +27,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def names(window: Window) -> list[str]:
-    return [window.table.row(at).job.ref.repo_id for at in range(window.table.rowCount())]
+    rows = [window.table.row(at) for at in range(window.table.rowCount())]
+    return [row.job.ref.repo_id if row else "" for row in rows]
 
 
 def press(qtbot: QtBot, window: Window, key: Qt.Key) -> None:
@@ -36,7 +37,7 @@ def press(qtbot: QtBot, window: Window, key: Qt.Key) -> None:
 
 def choose(qtbot: QtBot, window: Window, name: str) -> None:
     """Select a model by name and wait until it is shown in full."""
-    job_id = window.table.row(names(window).index(name)).job.id
+    job_id = window.table.key(names(window).index(name))
     window.models.choose(job_id)
     qtbot.waitUntil(
         lambda: window.detail.detail is not None and window.detail.detail.row.job.id == job_id
@@ -69,9 +70,16 @@ def test_a_watcher_at_work_is_followed_without_losing_the_place(
         factories.discover(store, f"org/model-{number:02d}")
     qtbot.waitUntil(lambda: window.table.rowCount() == 75)
     index = window.models.currentIndex()
-    assert window.table.row(index.row()).job.ref.repo_id == "org/model-20"
+    assert names(window)[index.row()] == "org/model-20"
     assert window.models.rowViewportPosition(index.row()) == before
-    assert any(window.table.row(at).job.state is JobState.DOWNLOADING for at in range(75))
+    window.models.choose(working.id)
+    place = window.models.currentIndex().row()
+
+    def is_downloading() -> bool:
+        row = window.table.row(place)
+        return row is not None and row.job.state is JobState.DOWNLOADING
+
+    qtbot.waitUntil(is_downloading)
 
 
 def test_a_finding_appears_while_its_model_is_selected(
@@ -89,7 +97,7 @@ def test_a_finding_appears_while_its_model_is_selected(
     qtbot.waitUntil(
         lambda: window.detail.detail is not None and window.detail.detail.audit == audit
     )
-    assert window.table.row(0).verdict is Verdict.FLAGGED
+    qtbot.waitUntil(lambda: window.table.row(0).verdict is Verdict.FLAGGED)  # type: ignore[union-attr]
 
 
 def test_a_filter_narrows_and_clears(qtbot: QtBot, open_window: Open, filled: Store) -> None:

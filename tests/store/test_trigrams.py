@@ -67,7 +67,7 @@ def test_a_row_that_goes_leaves_the_index(store: Store, at_once: None) -> None:
     with store.atomic("test"):
         store.write(
             "INSERT INTO findings VALUES ('k', 'org/gone', '', 0, '', '', '', '', '', '', '', '', '[]', '', NULL,"
-            " 'new', '', '')"
+            " 'new', '', '', '')"
         )
     store.index_texts()
     assert indexed_words(store, "gone") == {"k"}
@@ -106,7 +106,7 @@ def test_an_old_home_gets_its_index_when_it_is_opened_even_for_reading(
     put_finding(store, make_finding("fp1:a", repo="org/clip-one"))
     store.close()
     with sqlite3.connect(home / "dife.db") as old:
-        for table in ("findings", "audits", "jobs"):
+        for table in ("findings", "audits", "model_lines"):
             for event in ("insert", "update", "delete"):
                 old.execute(f"DROP TRIGGER {table}_texts_{event}")
             old.execute(f"DROP TABLE {table}_texts")

@@ -1,127 +1,272 @@
-"""Qt's view of the models table: rows come, go and change by key, and the table is never reset while shown."""
+"""Qt's view of the models list: it knows the key of every row, and the lines of those that were asked for.
+
+Rows come, go and change place by key, and the table is never reset while shown. A line that is not there yet is shown
+as three dots and asked for with `wanted`.
+"""
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from PySide6.QtCore import (
     QModelIndex,
     QObject,
     Qt,
+    QTimer,
+    Signal,
 )
 
 from dife_gui.escape import tooltip
-from dife_gui.models.rows import COLUMNS, Changes, SortedRows, changes
-from dife_gui.models.table import NOWHERE, ColumnsTable, Index
+from dife_gui.models.columns import COLUMNS
+from dife_gui.models.keys import Steps, runs, steps
+from dife_gui.models.table import NOWHERE, ColumnsTable, Index, alignment
 from dife_scanner.records import ModelRow
 from dife_scanner.sentences import plain
+from dife_scanner.store.models import Sort
 
 ROW = int(Qt.ItemDataRole.UserRole)
-"""The `ModelRow` behind an index."""
+"""The `ModelRow` behind an index; `None` while it is not there."""
+CELLS = ROW + 1
+"""Texts that are drawn as small cells; `None` in other columns."""
+PAGE = 100
+"""Lines that are asked for together."""
+MOST_KEPT = 3000
+"""Lines that are kept; those asked for first go first."""
+LOADING = "…"
+_CELL_CHARACTERS = 24
 _Role = Qt.ItemDataRole
+_TEXT, _SPOKEN = int(_Role.DisplayRole), int(_Role.AccessibleTextRole)
+_ALIGNED = int(_Role.TextAlignmentRole)
+_ANSWERED = frozenset((_TEXT, _SPOKEN, _ALIGNED, int(_Role.ToolTipRole), ROW, CELLS))
+"""As numbers, as which they are asked for: comparing members of an enum costs more than all else."""
+
+
+class _Line:
+    """One row as it is shown."""
+
+    __slots__ = ("cells", "reading", "row", "texts")
+
+    def __init__(self, row: ModelRow, reading: int) -> None:
+        self.row = row
+        self.reading = reading
+        """Which reading of the list it belongs to: an older one is shown, and asked for anew."""
+        self.texts: dict[int, str] = {}
+        self.cells: dict[int, tuple[str, ...]] = {}
+
+    def text(self, column: int) -> str:
+        """What a cell says, made safe once: that costs more than all else about a cell."""
+        if COLUMNS[column].ages:
+            return COLUMNS[column].text(self.row)
+        if column not in self.texts:
+            self.texts[column] = plain(COLUMNS[column].text(self.row))
+        return self.texts[column]
+
+    def small(self, column: int) -> tuple[str, ...] | None:
+        """The small cells of a column; `None` where it has a text instead."""
+        make = COLUMNS[column].cells
+        if make is None:
+            return None
+        if column not in self.cells:
+            self.cells[column] = tuple(plain(one, limit=_CELL_CHARACTERS) for one in make(self.row))
+        return self.cells[column]
 
 
 class ModelsTable(ColumnsTable):
-    """One line per discovered revision."""
+    """One line per discovered revision that the filter lets through."""
+
+    wanted = Signal(object)
+    """Keys whose lines are in sight and not there; whoever reads them calls `fill`."""
+    sorted_by = Signal(object)
+    """Somebody chose another `Sort`; the order comes with the next `show`."""
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(COLUMNS, parent)
-        self._rows = SortedRows()
+        self._keys = array("q")
+        self._lines: dict[int, _Line] = {}
+        self._reading = 0
+        self._pages: set[int] = set()
+        """Of which a line was looked for in vain since the last `wanted`."""
+        self._asked: set[int] = set()
+        """Keys that are being read."""
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(0)
+        self._soon.timeout.connect(self._ask)
+        self.order = Sort()
 
     # --- questions Qt asks ---
 
     def rowCount(self, parent: Index = NOWHERE) -> int:
         if parent.isValid():  # a table's rows have no rows of their own
             return 0
-        return len(self._rows)
+        return len(self._keys)
 
     def data(self, index: Index, role: int = _Role.DisplayRole) -> Any:
-        if not index.isValid() or index.row() >= len(self._rows):
+        if role not in _ANSWERED:
+            return None  # before anything else: Qt asks for a dozen roles of each cell it draws
+        row, column = index.row(), index.column()
+        if not 0 <= row < len(self._keys):
             return None
-        row = self._rows[index.row()]
+        if role == _ALIGNED:
+            return alignment(numeric=True) if COLUMNS[column].numeric else None
+        line = self._line(row)
+        if line is None:
+            return _of_absent(column, role)
+        if role == _TEXT:
+            return line.text(column)
         if role == ROW:
-            return row
-        if role not in (_Role.DisplayRole, _Role.ToolTipRole, _Role.AccessibleTextRole):
-            return None  # before any text is made: Qt asks for a dozen roles of each cell it draws
-        column = COLUMNS[index.column()]
-        text = column.text(row)
-        if role == _Role.DisplayRole:
-            return plain(text)
-        if role == _Role.AccessibleTextRole:
-            return plain(f"{column.title}: {text or 'none'}")
+            return line.row
+        if role == CELLS:
+            return line.small(column)
+        if role == _SPOKEN:
+            return f"{COLUMNS[column].title}: {line.text(column) or 'none'}"
+        text = COLUMNS[column].text(line.row)
         return tooltip(text) if text else None
 
     def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
+        """Ask for another order; what is shown stays until it is read."""
         if not 0 <= column < len(COLUMNS):
             return
-        self.layoutAboutToBeChanged.emit()
-        before = self.persistentIndexList()  # the selection and what else a view holds on to
-        new_place = self._rows.sort(column, descending=order is Qt.SortOrder.DescendingOrder)
-        after: list[QModelIndex] = []
-        for old in before:
-            after.append(self.index(new_place[old.row()], old.column()))
-        self.changePersistentIndexList(before, after)
-        self.layoutChanged.emit()
+        wanted = Sort(COLUMNS[column].field, order == Qt.SortOrder.DescendingOrder)
+        if wanted != self.order:
+            self.order = wanted
+            self.sorted_by.emit(wanted)
 
-    # --- what the window sets ---
+    # --- what the window asks and sets ---
 
-    def row(self, index: int) -> ModelRow:
-        """The record shown in a row."""
-        return self._rows[index]
+    @property
+    def keys(self) -> array[int]:
+        """The job of each row; never changed in place."""
+        return self._keys
+
+    def key(self, row: int) -> int:
+        """The job of a row."""
+        return self._keys[row]
+
+    def row(self, row: int) -> ModelRow | None:
+        """The line of a row; `None` while it is not there."""
+        line = self._lines.get(self._keys[row])
+        return line.row if line else None
 
     def place_of(self, key: int) -> QModelIndex:
         """Index of a job's first column; invalid where it is not shown."""
-        at = self._rows.index(key)
-        if at is None:
-            return QModelIndex()
-        return self.index(at, 0)
+        at = self._place(key, 0)
+        return QModelIndex() if at is None else self.index(at, 0)
 
-    def show(self, rows: tuple[ModelRow, ...]) -> Changes:
-        """Become `rows`, by the smallest set of removals, moves and insertions."""
-        found = changes(self._rows.by_key, rows)
-        self._remove(found.removed)
-        for row in found.updated:
-            self._update(row)
-        self._add(found.added)
-        return found
+    def show(self, found: array[int] | Steps, rows: Iterable[ModelRow] = ()) -> None:
+        """Become another list, by the smallest steps; `rows` are lines as of the same reading."""
+        made = found if isinstance(found, Steps) else steps(self._keys, found)
+        self._reading += 1
+        self._asked.clear()
+        if made.at_once:
+            self._lay_out(made.new)
+        elif made:
+            self._remove(made)
+            self._add(made)
+        self.fill(rows)
 
-    def _remove(self, keys: tuple[int, ...]) -> None:
-        """Remove rows in runs of neighbours, from the last one, so that the places of the others stay true."""
-        found = [self._rows.index(key) for key in keys]
-        places = sorted((at for at in found if at is not None), reverse=True)
-        while places:
-            last = places.pop(0)
-            first = last
-            while places and places[0] == first - 1:
-                first = places.pop(0)
+    def fill(self, rows: Iterable[ModelRow]) -> None:
+        """Show lines that were read."""
+        came = []
+        for row in rows:
+            key = row.job.id
+            self._asked.discard(key)
+            before = self._lines.pop(key, None)
+            same = before is not None and before.row == row
+            if before is not None and same:
+                before.reading = self._reading
+            self._lines[key] = before if before is not None and same else _Line(row, self._reading)
+            if not same:
+                came.append(key)
+        self._tell(came)
+        while len(self._lines) > MOST_KEPT:
+            del self._lines[next(iter(self._lines))]
+
+    def _tell(self, keys: Sequence[int]) -> None:
+        """Tell views which lines look otherwise now, neighbours together."""
+        places: list[int] = []
+        near = 0
+        for key in keys:
+            at = self._place(key, near)
+            if at is not None:
+                places.append(at)
+                near = at
+        for first, last in runs(sorted(places)):
+            self.dataChanged.emit(self.index(first, 0), self.index(last, len(COLUMNS) - 1))
+
+    def _place(self, key: int, near: int) -> int | None:
+        """Where a key stands; looked for around `near` first, because the whole list takes a millisecond."""
+        for begin, end in ((max(near - 2 * PAGE, 0), near + 2 * PAGE), (0, len(self._keys))):
+            try:
+                return self._keys.index(key, begin, end)
+            except ValueError:
+                continue
+        return None
+
+    def _remove(self, made: Steps) -> None:
+        for first, last in made.gone:
             self.beginRemoveRows(NOWHERE, first, last)
-            for at in range(last, first - 1, -1):
-                self._rows.remove(at)
+            self._keys = self._keys[:first] + self._keys[last + 1 :]
             self.endRemoveRows()
 
-    def _update(self, row: ModelRow) -> None:
-        """Show a changed row, at another place where its sort key has changed."""
-        old = self._rows.index(row.job.id)
-        if old is None:
-            return
-        new = self._rows.place(row)
-        if new in (old, old + 1):  # before or behind itself: it stays, and Qt forbids such a move
-            self._rows.remove(old)
-            self._rows.insert(old, [row])
-            at = old
-        else:
-            at = new if new < old else new - 1
-            self.beginMoveRows(NOWHERE, old, old, NOWHERE, new)
-            self._rows.remove(old)
-            self._rows.insert(at, [row])
-            self.endMoveRows()
-        first = self.index(at, 0)
-        last = self.index(at, len(COLUMNS) - 1)
-        self.dataChanged.emit(first, last)
-
-    def _add(self, rows: tuple[ModelRow, ...]) -> None:
-        """Insert rows, those that come to the same place at once."""
-        for at, run in self._rows.runs(rows):
-            self.beginInsertRows(NOWHERE, at, at + len(run) - 1)
-            self._rows.insert(at, run)
+    def _add(self, made: Steps) -> None:
+        for first, last in made.come:
+            self.beginInsertRows(NOWHERE, first, last)
+            self._keys = self._keys[:first] + made.new[first : last + 1] + self._keys[first:]
             self.endInsertRows()
+
+    def _lay_out(self, new: array[int]) -> None:
+        """Take on a whole list; what views hold on to goes with its key, or becomes invalid."""
+        self.layoutAboutToBeChanged.emit()
+        held = self.persistentIndexList()
+        keys = [self._keys[index.row()] for index in held]
+        wanted = set(keys)
+        places = {key: at for at, key in enumerate(new) if key in wanted} if wanted else {}
+        self._keys = new
+        moved = []
+        for index, key in zip(held, keys, strict=True):
+            at = places.get(key)
+            moved.append(QModelIndex() if at is None else self.index(at, index.column()))
+        self.changePersistentIndexList(held, moved)
+        self.layoutChanged.emit()
+
+    # --- lines that are not there ---
+
+    def _line(self, row: int) -> _Line | None:
+        line = self._lines.get(self._keys[row])
+        if line is None or line.reading != self._reading:
+            self._pages.add(row // PAGE)
+            if not self._soon.isActive():
+                self._soon.start()
+        return line
+
+    def _ask(self) -> None:
+        """Ask for the pages that were looked at, and for their neighbours while nothing of those is there."""
+        keys: list[int] = []
+        for page in sorted(self._pages):
+            for near in (page, page + 1, page - 1):
+                keys.extend(self._missing(near, stale=near == page))
+        self._pages.clear()
+        if keys:
+            self._asked.update(keys)
+            self.wanted.emit(keys)
+
+    def _missing(self, page: int, *, stale: bool) -> list[int]:
+        found = []
+        for key in self._keys[max(page, 0) * PAGE : (page + 1) * PAGE]:
+            line = self._lines.get(key)
+            absent = line is None or (stale and line.reading != self._reading)
+            if absent and key not in self._asked:
+                found.append(key)
+        return found
+
+
+def _of_absent(column: int, role: int) -> str | None:
+    """What is said of a line that is being read."""
+    if role == _TEXT and column == 0:
+        return LOADING
+    if role == _SPOKEN:
+        return f"{COLUMNS[column].title}: being read"
+    return None

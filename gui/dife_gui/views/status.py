@@ -12,16 +12,15 @@ from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
     QPushButton,
-    QSizePolicy,
     QStatusBar,
     QVBoxLayout,
     QWidget,
 )
 
 from dife_gui.escape import tooltip
-from dife_gui.feed import Overview, is_alive
+from dife_gui.feed import Overview, is_alive, poll_failure
 from dife_gui.views import theme
-from dife_gui.views.text import Label
+from dife_gui.views.text import Elided, Label
 from dife_scanner.records import Alert, Finding, JobState
 from dife_scanner.sentences.calibration import tally_text
 from dife_scanner.sentences.findings import finding_sentence, finding_title
@@ -41,6 +40,9 @@ _COUNTED = (
     JobState.DONE,
 )
 """What is in work, then what ended without a verdict and needs somebody; then what is done."""
+
+
+_DATE = len("2026-11-23")
 
 
 def watcher_text(overview: Overview, now: datetime) -> str:
@@ -70,6 +72,22 @@ def overview_text(overview: Overview) -> str:
     if not overview.tally.audited:
         return queue
     return f"{queue} · {tally_text(overview.tally)}"
+
+
+def coverage_text(overview: Overview, now: datetime) -> str:
+    """Up to when new models are known: `Last complete poll 3 min ago`, `Blind since 02:14: no watcher runs`."""
+    why = ""
+    if not is_alive(overview.watcher, now):
+        why = "no watcher runs"
+    elif poll_failure(overview):
+        why = "the last poll failed"
+    if not overview.last_poll:
+        return f"No complete poll yet: {why}" if why else "No complete poll yet"
+    if not why:
+        return f"Last complete poll {age_text(overview.last_poll, now)}"
+    since = time_text(overview.last_poll)
+    today = time_text(now.isoformat())[:_DATE]
+    return f"Blind since {since.removeprefix(today).strip()}: {why}"
 
 
 class _Dot(QWidget):
@@ -112,10 +130,8 @@ class Status(QStatusBar):
         self._watcher = Label(wrap=False, font=small)
         self._watcher.setAccessibleName("Watcher")
         self._watcher.setToolTip(tooltip(f"State directory {home}"))
-        self._queue = Label(wrap=False, font=small, tone="muted")
+        self._queue = Elided(font=small, tone="muted")
         self._queue.setAccessibleName("Queue")
-        # It may be cut: its width is not what keeps the window from getting narrow.
-        self._queue.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self._poll = Label(wrap=False, font=small, tone="muted")
         self._poll.setAccessibleName("Last poll")
         self.start = QPushButton("Start watcher")
@@ -134,9 +150,7 @@ class Status(QStatusBar):
         """Show a reading, with ages as of now."""
         now = datetime.now(UTC)
         self._show_watcher(overview, now)
-        queue = overview_text(overview)
-        self._queue.show_text(queue)
-        self._queue.setToolTip(tooltip(queue))
+        self._queue.show_text(overview_text(overview))
         self._show_poll(overview, now)
 
     def _show_watcher(self, overview: Overview, now: datetime) -> None:
@@ -148,10 +162,7 @@ class Status(QStatusBar):
         self.start.setVisible(not alive)
 
     def _show_poll(self, overview: Overview, now: datetime) -> None:
-        age = "never"
-        if overview.last_poll:
-            age = age_text(overview.last_poll, now)
-        self._poll.show_text(f"Last complete poll {age}")
+        self._poll.show_text(coverage_text(overview, now))
         if overview.poller is not None:
             self._poll.setToolTip(
                 tooltip(f"{time_text(overview.poller.at)}: {overview.poller.note}")

@@ -1,4 +1,4 @@
-"""The models table on screen: keys to move, a shape per verdict, and rows that hold still while others come."""
+"""The models list on screen: keys to move, columns as somebody wants them, rows that hold still while others come."""
 
 from __future__ import annotations
 
@@ -8,63 +8,30 @@ from contextlib import contextmanager
 from PySide6.QtCore import (
     QItemSelection,
     QModelIndex,
-    QPersistentModelIndex,
-    QSize,
+    QPoint,
+    QSignalBlocker,
     Qt,
     Signal,
 )
-from PySide6.QtGui import QColor, QKeyEvent, QPalette
+from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QHeaderView,
-    QStyle,
-    QStyledItemDelegate,
-    QStyleOptionViewItem,
+    QMenu,
     QTableView,
     QWidget,
 )
 
-from dife_gui.models.models_table import ROW, ModelsTable
-from dife_gui.models.rows import COLUMNS, REASON, STATE, VERDICT
-from dife_gui.views import marks, theme
-from dife_scanner.records import ModelRow, Verdict
+from dife_gui.memory import Layout, Shown
+from dife_gui.models.columns import COLUMNS, PLACE
+from dife_gui.models.models_table import ModelsTable
+from dife_gui.views import theme
+from dife_gui.views.cells import DRAWN, CellStyle
+from dife_scanner.store.models import Sort
 
 _MOVES = {Qt.Key.Key_J: 1, Qt.Key.Key_K: -1}
-_MARK = 0.85
-"""Side of a verdict's shape, in lines of text."""
-
-
-class _CellStyle(QStyledItemDelegate):
-    """Shape and colour of the verdict, colour of the state; the text says the same."""
-
-    def initStyleOption(
-        self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
-    ) -> None:
-        super().initStyleOption(option, index)
-        row: ModelRow = index.data(ROW)
-        option.textElideMode = Qt.TextElideMode.ElideRight
-        if index.column() == 0:  # of a name, organisation and end tell most
-            option.textElideMode = Qt.TextElideMode.ElideMiddle
-        if index.column() == VERDICT and row.verdict is not None:
-            color = theme.verdict_color(row.verdict, option.palette)
-            _add_mark(option, row.verdict, color)
-        elif index.column() == STATE:
-            color = theme.state_color(row.job.state, option.palette)
-        else:
-            return
-        palette = option.palette
-        palette.setColor(QPalette.ColorRole.Text, color)
-        option.palette = palette
-
-
-def _add_mark(option: QStyleOptionViewItem, verdict: Verdict, color: QColor) -> None:
-    """Put the verdict's shape before the text; on a selected row in the colour of its text."""
-    if option.state & QStyle.StateFlag.State_Selected:
-        color = option.palette.color(QPalette.ColorRole.HighlightedText)
-    side = round(option.fontMetrics.height() * _MARK)
-    option.icon = marks.icon(verdict, color, side, option.widget.devicePixelRatioF())
-    option.decorationSize = QSize(side, side)
-    option.features |= QStyleOptionViewItem.ViewItemFeature.HasDecoration
+_LEAST_WIDTH = 2.0
+"""Of a column, in lines of text."""
 
 
 class ModelsView(QTableView):
@@ -72,12 +39,16 @@ class ModelsView(QTableView):
 
     chosen = Signal(object)
     opened = Signal()
+    laid_out = Signal()
+    """Somebody changed columns or order."""
 
     def __init__(self, table: ModelsTable, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._table = table
         self.setModel(table)
-        self.setItemDelegate(_CellStyle(self))
+        style = CellStyle(self)
+        for at in DRAWN:
+            self.setItemDelegateForColumn(at, style)
         self.setAccessibleName("Models")
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
@@ -88,10 +59,10 @@ class ModelsView(QTableView):
         self.setShowGrid(False)
         self.setTabKeyNavigation(False)
         self.setFrameShape(QTableView.Shape.NoFrame)
-        self._lay_out()
+        self._set_up_headers()
         self.doubleClicked.connect(lambda _: self.opened.emit())
 
-    def _lay_out(self) -> None:
+    def _set_up_headers(self) -> None:
         unit = theme.em(self)
         self.verticalHeader().hide()
         self.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
@@ -100,12 +71,82 @@ class ModelsView(QTableView):
         header.setHighlightSections(False)
         header.setAccessibleName("Columns of the models table")
         header.setSectionsMovable(True)
-        header.setMinimumSectionSize(round(unit * 2))
-        for at, column in enumerate(COLUMNS):
-            self.setColumnWidth(at, round(column.width * unit))
-        header.setSectionResizeMode(REASON, QHeaderView.ResizeMode.Stretch)
-        header.setSortIndicator(VERDICT, Qt.SortOrder.AscendingOrder)
+        header.setMinimumSectionSize(round(unit * _LEAST_WIDTH))
+        self.set_layout(Layout())
         self.setSortingEnabled(True)
+        header.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        header.customContextMenuRequested.connect(self._show_columns)
+        for changed in (header.sectionMoved, header.sectionResized, header.sortIndicatorChanged):
+            changed.connect(self.laid_out)
+
+    # --- columns ---
+
+    def layout_now(self) -> Layout:
+        """Which columns are shown, as they stand, and the order of the rows."""
+        header = self.horizontalHeader()
+        shown: list[Shown] = []
+        for place in range(header.count()):
+            at = header.logicalIndex(place)
+            if not header.isSectionHidden(at):
+                shown.append(Shown(COLUMNS[at].name, header.sectionSize(at)))
+        return Layout(tuple(shown), self._table.order)
+
+    def set_layout(self, layout: Layout) -> None:
+        """Show these columns, and ask for this order."""
+        header = self.horizontalHeader()
+        with QSignalBlocker(self):
+            for at in range(header.count()):
+                header.setSectionHidden(at, True)
+            for place, shown in enumerate(layout.columns):
+                self._show_column(place, shown)
+        self._set_sort(layout.sort)
+
+    def _show_column(self, place: int, shown: Shown) -> None:
+        header = self.horizontalHeader()
+        at = PLACE[shown.name]
+        header.setSectionHidden(at, False)
+        header.moveSection(header.visualIndex(at), place)
+        width = shown.width or round(COLUMNS[at].width * theme.em(self))
+        header.resizeSection(at, max(width, header.minimumSectionSize()))
+
+    def _set_sort(self, sort: Sort) -> None:
+        for at, column in enumerate(COLUMNS):
+            if column.field == sort.field:
+                order = (
+                    Qt.SortOrder.DescendingOrder if sort.descending else Qt.SortOrder.AscendingOrder
+                )
+                with QSignalBlocker(self.horizontalHeader()):
+                    self.horizontalHeader().setSortIndicator(at, order)
+                self._table.sort(at, order)
+                return
+
+    def columns_menu(self, parent: QWidget) -> QMenu:
+        """Every column to show or hide, and the way back to those at first."""
+        menu = QMenu(parent)
+        for at, column in enumerate(COLUMNS):
+            action = menu.addAction(column.title)
+            action.setCheckable(True)
+            action.setChecked(not self.isColumnHidden(at))
+            action.setEnabled(at != 0)
+            action.toggled.connect(lambda on, at=at: self._toggle(at, on))
+        menu.addSeparator()
+        menu.addAction("As at first").triggered.connect(self._reset_columns)
+        return menu
+
+    def _toggle(self, at: int, on: bool) -> None:
+        self.setColumnHidden(at, not on)
+        if on and self.columnWidth(at) <= self.horizontalHeader().minimumSectionSize():
+            self.setColumnWidth(at, round(COLUMNS[at].width * theme.em(self)))
+        self.laid_out.emit()
+
+    def _reset_columns(self) -> None:
+        self.set_layout(Layout())
+        self.laid_out.emit()
+
+    def _show_columns(self, at: QPoint) -> None:
+        menu = self.columns_menu(self)
+        menu.exec(self.horizontalHeader().mapToGlobal(at))
+        menu.deleteLater()
 
     # --- choosing ---
 
@@ -115,7 +156,7 @@ class ModelsView(QTableView):
         index = self.currentIndex()
         if not index.isValid() or not self.selectionModel().hasSelection():
             return None
-        return self._table.row(index.row()).job.id
+        return self._table.key(index.row())
 
     def choose(self, job_id: int) -> bool:
         """Select a job and bring it into sight; `False` where it is not in the table."""
@@ -159,6 +200,16 @@ class ModelsView(QTableView):
 
     # --- holding still ---
 
+    def in_sight(self) -> list[int]:
+        """Jobs of the rows that can be seen, the selected one too."""
+        count = self._table.rowCount()
+        first = max(self.rowAt(0), 0)
+        last = self.rowAt(self.viewport().height() - 1)
+        last = count - 1 if last < 0 else last
+        keys = list(self._table.keys[first : last + 1])
+        chosen = self.current_job
+        return keys if chosen is None or chosen in keys else [*keys, chosen]
+
     @contextmanager
     def held(self) -> Iterator[None]:
         """Whatever happens to the rows inside, the selected row (or else the topmost) stays where it was on screen."""
@@ -176,7 +227,7 @@ class ModelsView(QTableView):
             row = self.rowAt(0)
             if row < 0 or self.verticalScrollBar().value() == 0:
                 return None
-        return self._table.row(row).job.id, self.rowViewportPosition(row)
+        return self._table.key(row), self.rowViewportPosition(row)
 
     def _is_in_sight(self, index: QModelIndex) -> bool:
         if not index.isValid():

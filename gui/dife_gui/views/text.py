@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QEvent, Qt
-from PySide6.QtGui import QFont, QGuiApplication, QPalette
+from PySide6.QtCore import QEvent, QSize, Qt
+from PySide6.QtGui import QFont, QGuiApplication, QPainter, QPaintEvent, QPalette
 from PySide6.QtWidgets import QLabel, QSizePolicy, QWidget
 
+from dife_gui.escape import tooltip
 from dife_gui.views import theme
 from dife_scanner.sentences import plain
 
@@ -77,6 +78,37 @@ class Label(QLabel):
             for group in (QPalette.ColorGroup.Active, QPalette.ColorGroup.Inactive):
                 palette.setColor(group, QPalette.ColorRole.WindowText, color)
         self.setPalette(palette)
+
+
+class Elided(Label):
+    """One line that is cut with three dots where there is no room; in full in its tooltip."""
+
+    def __init__(
+        self,
+        text: str = "",
+        *,
+        tone: str = "normal",
+        font: QFont | None = None,
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(text, tone=tone, font=font, wrap=False, parent=parent)
+        self.setTextInteractionFlags(Qt.TextInteractionFlag.NoTextInteraction)
+        # It may be cut: its width is not what keeps the window from getting narrow.
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+
+    def minimumSizeHint(self) -> QSize:
+        return QSize(0, super().minimumSizeHint().height())
+
+    def show_text(self, text: str) -> None:
+        super().show_text(text)
+        self.setToolTip(tooltip(text) if text else "")
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        painter.setPen(self.palette().color(QPalette.ColorRole.WindowText))
+        area = self.contentsRect()
+        cut = self.fontMetrics().elidedText(self.text(), Qt.TextElideMode.ElideRight, area.width())
+        painter.drawText(area, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, cut)
 
 
 def small(text: str) -> Label:

@@ -1,13 +1,15 @@
-"""The window: a table above, one model in full below, and what runs around them."""
+"""The window: a list above, one model in full below, and what runs around them."""
 
 from __future__ import annotations
 
 import getpass
 import os
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
-from PySide6.QtCore import QProcess, QProcessEnvironment, Qt, Signal
+from PySide6.QtCore import QProcess, QProcessEnvironment, Qt, QTimer, Signal
 from PySide6.QtGui import QCloseEvent, QKeySequence, QShortcut
 from PySide6.QtWidgets import (
     QMainWindow,
@@ -30,25 +32,32 @@ from dife_gui.feed import (
     overview,
     poll_failure,
 )
+from dife_gui.listing import Asked, Lister, Listing
+from dife_gui.memory import Memory, View, load, save
 from dife_gui.models.models_table import ModelsTable
 from dife_gui.views import theme
 from dife_gui.views.detail import DetailPane
 from dife_gui.views.filter_box import FilterBox
 from dife_gui.views.keys import KEYS, Help
 from dife_gui.views.record import copy, identifiers
+from dife_gui.views.saved_views import ViewsButton, columns_button
 from dife_gui.views.status import Banner, Empty, Status, changed_bases_text, dead_letters_text
 from dife_gui.views.table import ModelsView
 from dife_scanner.errors import DifeError, UsageError
 from dife_scanner.records import TriageState
-from dife_scanner.store import findings, outbox
+from dife_scanner.store import findings, models, outbox
 from dife_scanner.store.db import Store
 
-_TABLE_LINES = 13
+_TABLE_LINES = 16
 _DETAIL_LINES = 30
 """Heights in lines of text that table and details begin with; the details take what is left."""
 _LEAST_LINES = 5
 _MESSAGE_MILLISECONDS = 5000
 """How long a message stays in the status line."""
+_SAVE_MILLISECONDS = 1000
+"""After the last change of the columns, until they are remembered."""
+_AROUND_MILLISECONDS = 1000
+"""Between two readings of what stands around the list: it counts over all audits."""
 
 
 def _actor() -> str:
@@ -71,19 +80,36 @@ class Window(QMainWindow):
         self._wanted: int | None = None
         """The job whose details are to be shown."""
         self._reading = False
-        self._again = False
-        """Something changed during the reading that runs: read once more after it."""
         self._overview: Overview | None = None
+        self._listing: Listing | None = None
+        """What the list shows."""
+        self._kept: int | None = None
+        """The job that was selected before something else was asked for: selected again where it is in the list."""
+        self._memory = load(home)
+        self._save_soon = self._timer(_SAVE_MILLISECONDS, self._remember)
+        self._around_soon = self._timer(_AROUND_MILLISECONDS, self._read_around)
         self._background = Background(home, self)
         self.feed = Feed(home, self, milliseconds=milliseconds)
         self._build()
         self._connect()
+        self._use_memory()
+
+    def _timer(self, milliseconds: int, then: Callable[[], None]) -> QTimer:
+        timer = QTimer(self)
+        timer.setSingleShot(True)
+        timer.setInterval(milliseconds)
+        timer.timeout.connect(then)
+        return timer
 
     def _build(self) -> None:
         self.setWindowTitle("DIFE Scanner")
         self.filter = FilterBox()
         self.table = ModelsTable(self)
         self.models = ModelsView(self.table)
+        self.lister = Lister(self._home, self.table, self.models.in_sight, self.models.held, self)
+        self.views = ViewsButton()
+        self.filter.tools.addWidget(self.views)
+        self.filter.tools.addWidget(columns_button(self.models.columns_menu))
         self.empty = Empty()
         self.empty.show_reason("Reading…", "")
         self.detail = DetailPane()
@@ -127,11 +153,22 @@ class Window(QMainWindow):
         return centre
 
     def _connect(self) -> None:
-        self.feed.changed.connect(self._read)
+        self.feed.changed.connect(self._changed)
         self.feed.looked.connect(self._time_passed)
         self.feed.replaced.connect(self._background.reopen)
+        self.feed.replaced.connect(self.lister.reopen)
         self.feed.failed.connect(self._show_failure)
-        self.filter.applied.connect(lambda _: self._read())
+        self.filter.applied.connect(lambda _: self._ask())
+        self.filter.used.connect(self._note_filter)
+        self.table.sorted_by.connect(lambda _: self._ask())
+        self.table.wanted.connect(self._read_lines)
+        self.lister.found.connect(self._show_listing)
+        self.lister.failed.connect(self._listing_failed)
+        self.lister.busy.connect(self.filter.show_busy)
+        self.models.laid_out.connect(self._save_soon.start)
+        self.views.chosen.connect(self._show_view)
+        self.views.named.connect(self._save_view)
+        self.views.forgotten.connect(self._forget_view)
         self.filter.left.connect(self._to_table)
         self.models.chosen.connect(self._choose)
         self.models.opened.connect(self.open_detail)
@@ -151,40 +188,122 @@ class Window(QMainWindow):
         self.models.setFocus()
 
     def closeEvent(self, event: QCloseEvent) -> None:
+        if self._save_soon.isActive():
+            self._remember()
         self.feed.close()
+        self.lister.close()
         self._background.close()
         super().closeEvent(event)
 
-    # --- reading ---
+    # --- the list ---
 
-    def _read(self) -> None:
-        """Read what stands around the table, now or after the reading that runs."""
-        if self._reading:
-            self._again = True
-            return
-        self._reading = True
-        text = self.filter.text
+    def _ask(self) -> None:
+        """Show another filter or order; the selected model stays selected where it is in the list."""
+        if self._kept is None:
+            self._kept = self.models.current_job
+        self.lister.ask(Asked(self.filter.text, self.table.order))
+
+    def _changed(self) -> None:
+        """Something was written: look at the list again, and at what stands around it."""
+        if self._listing is None:
+            self._ask()
+        else:
+            self.lister.look_again()
+            if not self._around_soon.isActive():
+                self._around_soon.start()
+
+    def _show_listing(self, found: Listing) -> None:
+        self._listing = found
+        self.trouble.show_text("")
+        self.filter.show_count(found.found, found.total, whole=found.whole)
+        self._choose_kept(found)
+        self._show_empty()
+        if found.whole:
+            self._read_detail()
+        if found.whole and self._overview is None:
+            self._read_around()  # the list and the selected model come first
+
+    def _choose_kept(self, found: Listing) -> None:
+        """Select what was selected before something else was asked for, or else the first."""
+        if self._kept is not None and self.models.choose(self._kept):
+            self._kept = None
+        elif found.whole and (self._kept is not None or self.models.current_job is None):
+            self._kept = None
+            if found.found:
+                self.models.choose(self.table.key(0))
+
+    def _listing_failed(self, error: DifeError) -> None:
+        if isinstance(error, UsageError):
+            self.filter.show_problem(explained(error))
+        else:
+            self._show_failure(error)
+
+    def _read_lines(self, keys: list[int]) -> None:
+        """Read lines that came into sight."""
         self._background.read(
-            lambda store: overview(store, text),
-            self._show_overview,
-            self._reading_failed,
+            lambda store: models.rows_of(store, keys), self.table.fill, self._show_failure
         )
 
+    # --- how it is looked at ---
+
+    def _use_memory(self) -> None:
+        self.models.set_layout(self._memory.layout)
+        self.views.show_views(self._memory.views)
+        self.filter.line.set_before(self._memory.filters)
+
+    def _change_memory(self, memory: Memory) -> None:
+        self._memory = memory
+        self.views.show_views(memory.views)
+        self.filter.line.set_before(memory.filters)
+        self._save_soon.start()
+
+    def _remember(self) -> None:
+        self._save_soon.stop()
+        self._memory = replace(self._memory, layout=self.models.layout_now())
+        save(self._home, self._memory)
+
+    def _note_filter(self, text: str) -> None:
+        self._change_memory(self._memory.with_filter(text))
+
+    def _show_view(self, view: View) -> None:
+        self.models.set_layout(view.layout)
+        self.filter.set_text(view.filter)
+        self._save_soon.start()
+
+    def _save_view(self, name: str) -> None:
+        view = View(name, self.filter.written, self.models.layout_now())
+        self._change_memory(self._memory.with_view(view))
+        self.status.showMessage(f"View saved: {name}", _MESSAGE_MILLISECONDS)
+
+    def _forget_view(self, name: str) -> None:
+        self._change_memory(self._memory.without_view(name))
+
+    # --- what stands around it ---
+
+    def _read_around(self) -> None:
+        """Read what stands around the list; one reading at a time."""
+        if self._reading:
+            self._around_soon.start()
+            return
+        self._reading = True
+        self._background.read(overview, self._show_overview, self._reading_failed)
+
     def _show_overview(self, found: Overview) -> None:
+        self._reading = False
         self._overview = found
-        self.trouble.show_text("")
-        with self.models.held():
-            self.table.show(found.rows)
-        self.filter.show_count(len(found.rows), found.total)
         self.status.show_overview(found)
         self.hub.show_text(_poll_notice(found))
         self.changed_bases.show_text(changed_bases_text(found.changed))
         self.dead_letters.show_text(dead_letters_text(found.dead))
-        self._show_empty(found)
-        if found.rows and self.models.current_job is None:
-            self.models.choose(self.table.row(0).job.id)
-        self._read_detail()
-        self._done_reading()
+        self._show_empty()
+        self._settle()
+
+    def _settle(self) -> None:
+        """Say so where list, selected model and what stands around them are on screen."""
+        shown = self.detail.detail
+        is_shown = self._wanted is None or (shown is not None and shown.row.job.id == self._wanted)
+        if is_shown and self._overview is not None and self.lister.is_idle:
+            self.settled.emit()
 
     def _time_passed(self) -> None:
         """A watcher that falls silent changes nothing in the store; only the clock shows it."""
@@ -192,27 +311,22 @@ class Window(QMainWindow):
             self.status.show_overview(self._overview)
 
     def _reading_failed(self, error: DifeError) -> None:
-        if isinstance(error, UsageError):
-            self.filter.show_problem(explained(error))
-        else:
-            self._show_failure(error)
-        self._done_reading()
-
-    def _done_reading(self) -> None:
         self._reading = False
-        if self._again:
-            self._again = False
-            self._read()
+        self._show_failure(error)
 
     def _show_failure(self, error: DifeError) -> None:
         self.trouble.show_text(explained(error))
         if self.table.rowCount() == 0:
             self.empty.show_reason("The store cannot be read", error.what)
 
-    def _show_empty(self, found: Overview) -> None:
-        self._stack.setCurrentWidget(self.models if found.rows else self.empty)
-        self.detail.setVisible(bool(found.rows))
-        if found.rows:
+    def _show_empty(self) -> None:
+        """In place of a list without lines: why it has none. Only a whole reading says that there is none."""
+        found, around = self._listing, self._overview
+        if found is None:
+            return
+        self._stack.setCurrentWidget(self.models if found.found else self.empty)
+        self.detail.setVisible(bool(found.found))
+        if found.found:
             return
         self.back.hide()
         self._stack.show()
@@ -221,7 +335,7 @@ class Window(QMainWindow):
             if found.total > 1:
                 hidden = f"The filter hides all {found.total:,}."
             self.empty.show_reason("No model matches", hidden, "Clear the filter")
-        elif is_alive(found.watcher):
+        elif around is not None and is_alive(around.watcher):
             self.empty.show_reason(
                 "No models yet", "A watcher is running; what its first poll finds appears here."
             )
@@ -239,19 +353,23 @@ class Window(QMainWindow):
     # --- one model ---
 
     def _choose(self, job_id: int | None) -> None:
+        if job_id is None and self._kept is not None:
+            return  # it is being looked for, and may be selected again
         self._wanted = job_id
         if job_id is None:
             self.detail.show_detail(None)
+            self.filter.show_why(())
         else:
             self._read_detail()
 
     def _read_detail(self) -> None:
         job_id = self._wanted
         if job_id is None:
-            self.settled.emit()
+            self._settle()
             return
+        filter = self.filter.text
         self._background.read(
-            lambda store: detail(store, job_id),
+            lambda store: detail(store, job_id, filter),
             self._show_detail,
             self._detail_failed,
         )
@@ -260,7 +378,8 @@ class Window(QMainWindow):
         # Somebody may have gone on to the next model while it was read.
         if found.row.job.id == self._wanted:
             self.detail.show_detail(found)
-            self.settled.emit()
+            self.filter.show_why(found.why)
+            self._settle()
 
     def _detail_failed(self, error: DifeError) -> None:
         self.trouble.show_text(explained(error))
@@ -305,12 +424,44 @@ class Window(QMainWindow):
         self.filter.line.setFocus(Qt.FocusReason.ShortcutFocusReason)
         self.filter.line.selectAll()
 
+    def switch_filter(self) -> None:
+        """The filter off, or on again."""
+        self.filter.switch()
+
     def focus_note(self) -> None:
         """Go to the note of a decision, where there is a finding."""
         note = self.detail.triage.note
         if note.isVisible():
             self.detail.ensureWidgetVisible(note)
             note.setFocus(Qt.FocusReason.ShortcutFocusReason)
+
+    def confirm(self) -> None:
+        """Confirm the selected finding."""
+        self._decide(TriageState.CONFIRMED)
+
+    def false_positive(self) -> None:
+        """Call the selected finding a false positive."""
+        self._decide(TriageState.FALSE_POSITIVE)
+
+    def accept_risk(self) -> None:
+        """Accept the risk of the selected finding."""
+        self._decide(TriageState.ACCEPTED_RISK)
+
+    def take_on(self) -> None:
+        """Note that somebody is looking at the selected finding."""
+        self._decide(TriageState.TRIAGING)
+
+    def _decide(self, state: TriageState) -> None:
+        """Decide about the selected finding, once it is the one that is shown: keys may be faster than the page."""
+        shown = self.detail.detail
+        if shown is None or shown.row.job.id != self.models.current_job:
+            return
+        if shown.finding is None:
+            self.status.showMessage("The selected model has no finding", _MESSAGE_MILLISECONDS)
+            return
+        self.detail.triage.decide(state)
+        if self.detail.triage.note.hasFocus():
+            self.detail.ensureWidgetVisible(self.detail.triage.note)
 
     def copy_model(self) -> None:
         """Put the selected model's id and revision on the clipboard."""
