@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 ONE_THREAD := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
 FOR_MINUTES = $(if $(MINUTES),--minutes $(MINUTES))
 
-.PHONY: demo test lint types contracts check peers scanners soak hostile fuzz bench bench-speed bench-zoo bench-open bench-real same-audits settings layouts bases reproduce wheel clean
+.PHONY: demo test lint types contracts check peers scanners soak hostile fuzz bench bench-speed bench-zoo bench-open bench-real real-size same-audits settings layouts bases reproduce wheel clean
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -79,6 +79,10 @@ bench-open: $(VENV)/.installed  ## the same with any concept as source or target
 	$(ONE_THREAD) $(BIN)/dife lab bench rows --any-concept $(FOR_MINUTES)
 	$(ONE_THREAD) $(BIN)/dife lab bench rows --any-concept --budget default --only open-dual-key $(FOR_MINUTES)
 	$(BIN)/dife lab bench zoos --unseal
+
+real-size: $(VENV)/.installed  ## models of a ViT-B/32's size, audited at quick (docs/grown.md); hours on two cores, resumes
+	$(BIN)/dife lab grow vit --out .lab/grown
+	$(BIN)/python benchmarks/real_size.py .lab/grown .lab/real-size.jsonl
 
 same-audits: $(VENV)/.installed  ## what a change moved: the fixed subset audited into AFTER=dir, compared with BEFORE=dir; resumes
 	$(BIN)/python benchmarks/same_audits.py build

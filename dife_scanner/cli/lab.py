@@ -1,4 +1,4 @@
-"""Commands for trying the scanner out: demo, lab build, lab reproduce, gui; those of lab bench are in `bench`."""
+"""Commands for trying the scanner out: demo, lab build, lab reproduce, gui; more of `lab` in `bench` and `grow`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dife_scanner.cli import bench
+from dife_scanner.cli import grow as growing
 from dife_scanner.cli.session import Session, add_group, command
 from dife_scanner.errors import UsageError
 
@@ -24,6 +25,7 @@ def register(app: typer.Typer) -> None:
     lab = add_group(app, "lab", "Small specimens that test the detector.")
     command(lab, "build")(build)
     command(lab, "reproduce")(reproduce)
+    growing.register(lab)
     bench.register(lab)
 
 

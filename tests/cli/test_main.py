@@ -85,6 +85,7 @@ def test_help_costs_little_more_than_the_interpreter_itself():
         (["retry", "7"], 3, "there is no job"),
         (["findings", "colour:red"], 64, "colour"),
         (["lab", "build", "dragon"], 64, "dragon"),
+        (["lab", "grow", "vit", "--out", "/no/such", "--only", "dragon"], 64, "dragon"),
         (["alerts", "test"], 64, "no alert channel"),
         (["reference", "add", "/no/such/folder"], 64, "does not exist"),
         (["scan", "x/y", "--triggers", "/no/such.toml"], 64, "cannot be read"),

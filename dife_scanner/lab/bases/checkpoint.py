@@ -159,31 +159,42 @@ def write_folder(
     state: dict[str, Tensor],
     model_cfg: dict[str, Any],
     out: Path,
+    *,
+    half: bool = True,
 ) -> None:
-    """Write `open_clip_config.json` and `open_clip_model.safetensors` (floats as fp16) into `out`.
+    """Write `open_clip_config.json` and `open_clip_model.safetensors` (floats as fp16, or as they are) into `out`.
 
-    Raises `FloatingPointError` where a weight is not finite in fp16.
+    Raises `FloatingPointError` where a weight is not finite in what is written.
     """
     from safetensors.torch import save_file
 
     out.mkdir(parents=True, exist_ok=True)
-    config = {"model_cfg": model_cfg, "preprocess_cfg": PREPROCESS_CFG}
+    side = picture_side(model_cfg)
+    preprocess_cfg = {**PREPROCESS_CFG, "size": [side, side]}
+    config = {"model_cfg": model_cfg, "preprocess_cfg": preprocess_cfg}
     (out / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n")
     tensors = {}
     for name, value in sorted(state.items()):
-        tensors[name] = _stored(value)
+        tensors[name] = _stored(value, half=half)
     path = out / WEIGHTS_FILE
     save_file(tensors, path, metadata={"format": "pt"})
     # safetensors makes files that only their owner can read
     path.chmod(0o644)
 
 
-def _stored(value: Tensor) -> Tensor:
-    """Return a copy of a tensor as the file has it: fp16 where it is a float."""
+def picture_side(config: dict[str, Any]) -> int:
+    """Return the pixels per side that a model of this architecture sees."""
+    vision = config["vision_cfg"]
+    side: int = vision.get("timm_trunk", vision)["image_size"]
+    return side
+
+
+def _stored(value: Tensor, *, half: bool) -> Tensor:
+    """Return a copy of a tensor as the file has it: a float is fp16 where that is asked."""
     import torch
 
-    if value.is_floating_point():
+    if half and value.is_floating_point():
         value = value.half()
     if not bool(torch.isfinite(value.float()).all()):
-        raise FloatingPointError("a weight does not fit fp16")
+        raise FloatingPointError("a weight does not fit what it is stored as")
     return value.contiguous().clone()
