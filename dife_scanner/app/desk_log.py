@@ -16,9 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from dife_scanner.app import signing
 from dife_scanner.app.deciding import LONGEST_NAME, LONGEST_TEXT
 from dife_scanner.core.plain import plain
-from dife_scanner.durable.atomic import atomic_write
 from dife_scanner.durable.clock import later, now
-from dife_scanner.errors import NotTrusted, UsageError
+from dife_scanner.errors import NotTrusted
 from dife_scanner.models import strict_json
 from dife_scanner.records import DecisionState, DeploymentDecision, Standing
 from dife_scanner.settings import Settings
@@ -27,7 +26,6 @@ from dife_scanner.store.standings import decision_id
 
 MOST_EVENTS = 100_000
 MOST_LINE_BYTES = 64 * 1024
-MOST_BYTES = 64 * 1024**2
 _IMPORTED = "imported "
 """Before the name of a desk that calls itself as this one does."""
 _NO_NAME = re.compile(r"[^A-Za-z0-9 ._-]+")
@@ -97,21 +95,11 @@ def write(store: Store, desk: str, path: Path, key: Path | None) -> int:
 
     Raises `UsageError` where that is no key or no place to write.
     """
-    secret = signing.private_key(key) if key else None
     own = decisions.own(store)
     head = _Head(desk=desk, made_at=now(), events=len(own))
     lines = [_line(head.model_dump()), *(_line(_plain(one)) for one in own)]
     content = "".join(lines).encode("ascii")
-    try:
-        with atomic_write(path) as stream:
-            stream.write(content)
-        if secret is not None:
-            with atomic_write(signing.signature_file(path)) as stream:
-                stream.write(secret.sign(content))
-    except OSError as error:
-        raise UsageError(
-            f"{path} cannot be written: {error.strerror}", "give a place you can write"
-        ) from error
+    signing.write(content, path, key)
     return len(own)
 
 
@@ -134,7 +122,7 @@ def take(store: Store, path: Path, here: str, key: Path | None) -> Imported:
     `key`: the public key of that desk, if its file has to be signed. Raises `NotTrusted` for anything wrong with the
     file, and `UsageError` where it cannot be read.
     """
-    content = _content(path)
+    content = signing.read(path)
     if key is not None:
         signing.check(content, signing.signature_file(path), key)
     desk, made = _parsed(content, path, here)
@@ -147,17 +135,6 @@ def take(store: Store, path: Path, here: str, key: Path | None) -> Imported:
         if name in known
     ]
     return Imported(desk, len(made), len(new), tuple(standings))
-
-
-def _content(path: Path) -> bytes:
-    try:
-        with path.open("rb") as stream:
-            content = stream.read(MOST_BYTES + 1)
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}", "check the path") from error
-    if len(content) > MOST_BYTES:
-        raise NotTrusted(f"{path} is larger than {MOST_BYTES} bytes", "no log of decisions is")
-    return content
 
 
 def _parsed(content: bytes, path: Path, here: str) -> tuple[str, list[DeploymentDecision]]:

@@ -13,7 +13,6 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from dife_scanner.app import signing
 from dife_scanner.core.plain import plain
-from dife_scanner.durable.atomic import atomic_write
 from dife_scanner.durable.clock import now
 from dife_scanner.errors import NotTrusted, UsageError
 from dife_scanner.models import strict_json
@@ -21,7 +20,6 @@ from dife_scanner.records import DecisionState, Standing
 from dife_scanner.sentences.decisions import why_text
 from dife_scanner.store import Store, decisions, deployments, standings
 
-MOST_BYTES = 64 * 1024**2
 MOST_ENTRIES = 100_000
 LONGEST_TEXT = 8_000
 """Characters of a reason in words; it may hold that of a decision and its conditions."""
@@ -115,22 +113,9 @@ def _entry(standing: Standing) -> PolicyEntry:
 
 def write(policy: Policy, path: Path, key: Path | None) -> str:
     """Write a policy, and with a private key its signature beside it; gives the digest. Raises `UsageError`."""
-    secret = signing.private_key(key) if key else None
     text = json.dumps(policy.model_dump(mode="json"), indent=1, sort_keys=True)
     content = (text + "\n").encode("ascii")
-    signature = signing.signature_file(path)
-    try:
-        if secret is None:
-            signature.unlink(missing_ok=True)  # of what stood there before
-        else:
-            with atomic_write(signature) as stream:
-                stream.write(secret.sign(content))
-        with atomic_write(path) as stream:
-            stream.write(content)
-    except OSError as error:
-        raise UsageError(
-            f"{path} cannot be written: {error.strerror}", "give a place you can write"
-        ) from error
+    signing.write(content, path, key)
     return _digest(content)
 
 
@@ -151,26 +136,13 @@ def read(path: Path, digest: str, key: Path | None) -> tuple[Policy, str]:
             "a policy needs a proof of where it is from",
             "give --digest sha256:…, as it was printed when the policy was written, or --key with the public key",
         )
-    content = _content(path)
+    content = signing.read(path)
     found = _digest(content)
     if digest:
         _compare(found, digest, path)
     if key:
         signing.check(content, signing.signature_file(path), key)
     return _parsed(content, path), found
-
-
-def _content(path: Path) -> bytes:
-    try:
-        with path.open("rb") as stream:
-            content = stream.read(MOST_BYTES + 1)
-    except OSError as error:
-        raise UsageError(
-            f"the policy {path} cannot be read: {error.strerror}", "check the path"
-        ) from error
-    if len(content) > MOST_BYTES:
-        raise NotTrusted(f"{path} is larger than {MOST_BYTES} bytes", "no policy is")
-    return content
 
 
 def _compare(found: str, digest: str, path: Path) -> None:

@@ -14,6 +14,7 @@ from dife_scanner.cli import (
     again,
     calibration,
     decisions,
+    deployments,
     framework,
     lab,
     manage,
@@ -36,7 +37,19 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 takes_common_options(app)
-for room in (scan, watch, review, decisions, again, framework, manage, reference, calibration, lab):
+for room in (
+    scan,
+    watch,
+    review,
+    deployments,
+    decisions,
+    again,
+    framework,
+    manage,
+    reference,
+    calibration,
+    lab,
+):
     room.register(app)
 
 

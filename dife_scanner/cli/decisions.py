@@ -1,30 +1,24 @@
-"""Commands about what a checkpoint may be used for: deployments, decide, decisions, gate, handover."""
+"""Commands about what a checkpoint may be used for: decide, decisions, gate, handover."""
 
 from __future__ import annotations
 
 import getpass
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dife_scanner.cli.options import ActorOption
 from dife_scanner.cli.session import Session, add_group, command
 from dife_scanner.errors import UsageError
 
 if TYPE_CHECKING:
     from dife_scanner.app.gate import Terms
-    from dife_scanner.records import Deployment, DeploymentProfile, GateAnswer
-    from dife_scanner.settings import Settings
+    from dife_scanner.records import GateAnswer
 
 
 def register(app: typer.Typer) -> None:
-    group = add_group(app, "deployments", "What checkpoints are used for (docs/decisions.md).")
-    command(group, "add")(deployments_add)
-    command(group, "list")(deployments_list)
-    command(group, "show")(deployments_show)
-    command(group, "edit")(deployments_edit)
-    command(group, "remove")(deployments_remove)
     command(app, "decide")(decide)
     log = add_group(app, "decisions", "What was decided about checkpoints, and what counts now.")
     command(log, "list")(decisions_list)
@@ -37,168 +31,16 @@ def register(app: typer.Typer) -> None:
     command(app, "handover")(handover)
 
 
-ActorOption = Annotated[str, typer.Option(help="Who does so; the login name by default.")]
 IdArgument = Annotated[
     str,
     typer.Argument(
         help="A folder, whose files are hashed; org/name[@revision]; an audit, a finding or a job."
     ),
 ]
-NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The deployment's name.")]
 DeploymentOption = Annotated[str, typer.Option(help="What it is to be used for.")]
-ProfileOption = Annotated[
-    Path | None, typer.Option("--file", help="A profile in TOML; replaces all it said before.")
-]
-InterfaceOption = Annotated[
-    list[str] | None, typer.Option("--interface", help="From `dife cards`; repeatable.")
-]
-TemplateOption = Annotated[
-    list[str] | None, typer.Option("--template", help="A prompt with one `{}`; repeatable.")
-]
-ClassOption = Annotated[list[str] | None, typer.Option("--class", help="A class name; repeatable.")]
-QueryOption = Annotated[
-    list[str] | None, typer.Option("--query", help="A text to look for pictures with; repeatable.")
-]
-KOption = Annotated[
-    int | None, typer.Option("--k", help="How many results of a retrieval are looked at.")
-]
-PicturesOption = Annotated[
-    str | None, typer.Option(help="Labelled pictures of your own; empty for none.")
-]
-PoolOption = Annotated[
-    str | None, typer.Option(help="Captioned pictures of your own; empty for none.")
-]
 SignOption = Annotated[
     Path | None, typer.Option("--sign", help="Private key in PEM; signs into FILE.sig.")
 ]
-
-
-# --- deployments ------------------------------------------------------------------------------------------------
-
-
-def deployments_add(
-    session: Session,
-    name: NameArgument,
-    file: ProfileOption = None,
-    interface: InterfaceOption = None,
-    template: TemplateOption = None,
-    class_: ClassOption = None,
-    query: QueryOption = None,
-    k: KOption = None,
-    pictures: PicturesOption = None,
-    pool: PoolOption = None,
-    actor: ActorOption = "",
-) -> None:
-    """Say what checkpoints are used for: interfaces, class names or queries, K, pictures of your own."""
-    from dife_scanner.records import DeploymentProfile
-    from dife_scanner.store import deployments
-
-    settings = session.settings()
-    given = _given(interface, template, class_, query, k, pictures, pool)
-    profile = _profile(DeploymentProfile(name, ()), file, given, settings)
-    with session.store(settings) as store:
-        added = deployments.add(store, profile, actor or getpass.getuser())
-    _show(session, added)
-
-
-def deployments_edit(
-    session: Session,
-    name: NameArgument,
-    file: ProfileOption = None,
-    interface: InterfaceOption = None,
-    template: TemplateOption = None,
-    class_: ClassOption = None,
-    query: QueryOption = None,
-    k: KOption = None,
-    pictures: PicturesOption = None,
-    pool: PoolOption = None,
-    actor: ActorOption = "",
-) -> None:
-    """Change what is given, and keep the rest. Own pictures are read anew. Decisions about it become pending."""
-    from dife_scanner.store import deployments
-
-    settings = session.settings()
-    given = _given(interface, template, class_, query, k, pictures, pool)
-    with session.store(settings) as store:
-        before = deployments.deployment(store, name)
-        profile = _profile(before.profile, file, given, settings)
-        after = deployments.edit(store, profile, actor or getpass.getuser())
-    if after.version == before.version:
-        session.say("it says so already: no new version")
-    _show(session, after)
-
-
-def _given(
-    interface: list[str] | None,
-    template: list[str] | None,
-    class_: list[str] | None,
-    query: list[str] | None,
-    k: int | None,
-    pictures: str | None,
-    pool: str | None,
-) -> dict[str, Any]:
-    """The options that were typed, as the fields of a profile."""
-    fields = {
-        "interfaces": interface,
-        "templates": template,
-        "classes": class_,
-        "queries": query,
-        "k": k,
-        "pictures": pictures,
-        "pool": pool,
-    }
-    return {name: value for name, value in fields.items() if value is not None}
-
-
-def _profile(
-    before: DeploymentProfile, file: Path | None, given: dict[str, Any], settings: Settings
-) -> DeploymentProfile:
-    from dife_scanner.app import deployments
-
-    if file is None:
-        return deployments.changed(before, given, settings)
-    if given:
-        raise UsageError(
-            "a profile is described by --file or by options", "leave one of the two out"
-        )
-    return deployments.from_file(before.name, file, settings)
-
-
-def deployments_list(session: Session) -> None:
-    """List the deployments that there are."""
-    from dife_scanner.reports import as_json, decisions
-    from dife_scanner.store import deployments
-
-    with session.reading(session.settings()) as store:
-        rows = deployments.deployments(store)
-    session.show(as_json.DeploymentsDocument(tuple(rows)), lambda: decisions.deployments(rows))
-
-
-def deployments_show(session: Session, name: NameArgument) -> None:
-    """Show everything that a deployment's profile says; with --json every version of it."""
-    from dife_scanner.reports import as_json, decisions
-    from dife_scanner.store import deployments
-
-    with session.reading(session.settings()) as store:
-        versions = deployments.history(store, name)
-        newest = versions[-1] if versions else deployments.deployment(store, name)
-    session.show(as_json.DeploymentsDocument(tuple(versions)), lambda: decisions.deployment(newest))
-
-
-def deployments_remove(session: Session, name: NameArgument, actor: ActorOption = "") -> None:
-    """Say that a deployment is used no longer. Its versions and the decisions about it stay in the log."""
-    from dife_scanner.store import deployments
-
-    with session.store(session.settings()) as store:
-        removed = deployments.remove(store, name, actor or getpass.getuser())
-    _show(session, removed)
-
-
-def _show(session: Session, deployment: Deployment) -> None:
-    from dife_scanner.reports import as_json, decisions
-
-    document = as_json.DeploymentsDocument((deployment,))
-    session.show(document, lambda: decisions.deployment(deployment))
 
 
 # --- decisions --------------------------------------------------------------------------------------------------

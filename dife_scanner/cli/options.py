@@ -29,6 +29,7 @@ BudgetOption = Annotated[
     Budget | None,
     typer.Option(help="How much to search and to measure; what the settings say otherwise."),
 ]
+ActorOption = Annotated[str, typer.Option(help="Who does so; the login name by default.")]
 EndpointOption = Annotated[
     str | None, typer.Option(help="The hub's address; huggingface.co by default.")
 ]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dife_scanner.cli.options import ActorOption
 from dife_scanner.cli.session import Session, command
 from dife_scanner.errors import NotFound, UsageError
 
@@ -292,7 +293,7 @@ def triage(
         str, typer.Argument(help="triaging, confirmed, false-positive, accepted-risk, …")
     ],
     note: Annotated[str, typer.Option(help="Why you decided so; kept with the decision.")] = "",
-    actor: Annotated[str, typer.Option(help="Who decides; the login name by default.")] = "",
+    actor: ActorOption = "",
 ) -> None:
     """Record a decision about a finding. Nothing decided before is changed."""
     from dife_scanner.records import TriageState

@@ -380,3 +380,6 @@ def test_a_signed_log_is_taken_with_its_key_only(
         file.write_bytes(file.read_bytes() + b"\n")
         with pytest.raises(NotTrusted):
             desk_log.take(store, file, "main", keys[1])
+    with open_store(harbour) as store:
+        desk_log.write(store, "harbour", file, None)
+    assert not signing.signature_file(file).exists(), "the old one is of another file"

@@ -242,7 +242,8 @@ def adapter(folder: Path) -> None:
         if "lora_" in name:
             values.data.add_(torch.randn_like(values) * 0.01)
     adapted.peft_config["default"].base_model_name_or_path = BASE
-    adapted.save_pretrained(folder)
+    # whether the vocabulary grew would be asked of the hub
+    adapted.save_pretrained(folder, save_embedding_layers=False)
 
 
 # --- open_clip and timm ---------------------------------------------------------------------------------------
