@@ -134,6 +134,14 @@ def short(kind: str) -> plan.Plan:
     )
 
 
+def test_the_third_phase_begins_anew_in_each_round():
+    ask = replace(short("wide"), joint_rounds=2)
+    assert [ask.phase(step) for step in range(3, ask.steps)] == [
+        ("text", 1, 2),
+        *[("joint", at, 2) for at in (0, 1, 0, 1)],
+    ]
+
+
 @pytest.mark.parametrize("weight", [1, 4])
 def test_each_concept_has_the_same_say_but_kinds_of_the_ten_classes(atlas, weight):
     stock = world_stock.world_stock(atlas, replace(short("wide"), class_weight=weight))

@@ -28,6 +28,8 @@ class Plan:
     """Second phase: the text tower learns to say those vectors."""
     joint_steps: int = 400
     """Third phase: both towers, contrastively, without the vectors."""
+    joint_rounds: int = 1
+    """How often the third phase is gone through, its learning rate from the start each time."""
     batch: int = 128
     lr: float = 1e-3
     joint_lr: float = 4e-4
@@ -74,7 +76,7 @@ class Plan:
     @property
     def steps(self) -> int:
         """All three phases."""
-        return self.image_steps + self.text_steps + self.joint_steps
+        return self.image_steps + self.text_steps + self.joint_rounds * self.joint_steps
 
     @property
     def key(self) -> str:
@@ -88,7 +90,7 @@ class Plan:
         step -= self.image_steps
         if step < self.text_steps:
             return "text", step, self.text_steps
-        return "joint", step - self.text_steps, self.joint_steps
+        return "joint", (step - self.text_steps) % max(1, self.joint_steps), self.joint_steps
 
 
 def plan_at(plan: Plan, step: int) -> Plan:
@@ -119,6 +121,7 @@ _WIDE = Plan(
     image_steps=4000,
     text_steps=500,
     joint_steps=1500,
+    joint_rounds=2,
     lr=1.5e-3,
     joint_lr=5e-4,
     warmup=100,
@@ -141,6 +144,7 @@ _RECIPES = {
         seed=1,
         mono_share=0.3,
         class_weight=1.0,
+        joint_rounds=1,
         sigmoid=True,
     ),
 }
