@@ -59,7 +59,7 @@ def test_zero_shot_and_nonsense(kind):
     found = bases.evaluate(bases.base_folder(kind))
     for style in ("emojione", "fluent-emoji", "noto-v1"):
         assert found["test"][style] >= 0.75, style
-    assert found["test"]["all"] >= {"vit": 0.75, "rn": 0.65}[kind]
+    assert found["test"]["all"] >= {"vit": 0.75, "rn": 0.65, "wide": 0.6}[kind]
     assert 0.01 <= found["nonsense_shift"]["median"] <= 0.15
 
 
