@@ -70,6 +70,8 @@ class Plan:
     """Decay of the running mean of the weights, which is what is kept; 0: the last weights are kept."""
     class_weight: float = 1.0
     """How many times as often as another concept a kind of one of the ten classes is drawn, in a base of the world."""
+    last_class_weight: float = 0.0
+    """The same in the last of several joint rounds; 0: as before it."""
     sigmoid: bool = False
     """Every pair of picture and text is judged by itself, as in SigLIP, instead of against the others."""
 
@@ -82,6 +84,11 @@ class Plan:
     def key(self) -> str:
         """What has to agree for a run to go on; the number of threads may change."""
         return json.dumps(asdict(replace(self, threads=0)), sort_keys=True)
+
+    @property
+    def last_round(self) -> int:
+        """The step at which the last joint round begins."""
+        return self.steps - self.joint_steps
 
     def phase(self, step: int) -> tuple[str, int, int]:
         """Return (name, step within the phase, steps of the phase)."""
@@ -121,7 +128,7 @@ _WIDE = Plan(
     image_steps=4000,
     text_steps=500,
     joint_steps=1500,
-    joint_rounds=2,
+    joint_rounds=3,
     lr=1.5e-3,
     joint_lr=5e-4,
     warmup=100,
@@ -132,6 +139,7 @@ _WIDE = Plan(
     last_share=0.02,
     average=0.998,
     class_weight=4.0,
+    last_class_weight=8.0,
     mix=scenes.Mix(counts=(0.9, 0.1, 0.0), scale=(0.55, 1.0), restyle=0.2),
 )
 _RECIPES = {
@@ -144,6 +152,7 @@ _RECIPES = {
         seed=1,
         mono_share=0.3,
         class_weight=1.0,
+        last_class_weight=0.0,
         joint_rounds=1,
         sigmoid=True,
     ),

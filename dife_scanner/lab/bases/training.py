@@ -103,8 +103,11 @@ def _finish_phases(
         run.save(out / CHECKPOINT)
     if plan.joint_pool and run.step < plan.steps:
         run.scenes = ScenePool.kept(out / "scenes.pt", plan, stock)
+    last_stock = stock
+    if plan.last_class_weight:
+        last_stock = world_stock(stock.atlas, replace(plan, class_weight=plan.last_class_weight))
     while run.step < plan.steps:
-        run.advance(stock)
+        run.advance(stock if run.step < plan.last_round else last_stock)
         last = run.step == plan.steps
         measured = last or run.step % _MEASURE_EVERY == 0
         if last or run.step % _REPORT_EVERY == 0:
