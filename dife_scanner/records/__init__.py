@@ -109,6 +109,7 @@ from dife_scanner.records.vocabulary import (
     Verdict,
 )
 from dife_scanner.records.watching import InUse, Reach, Scope, WatchedModel
+from dife_scanner.records.work_plan import PlannedSearch, WorkPlan
 
 __all__ = [
     "Absent",
@@ -190,6 +191,7 @@ __all__ = [
     "OwnData",
     "PartCost",
     "PictureSpace",
+    "PlannedSearch",
     "Planted",
     "PoolItem",
     "PoolManifest",
@@ -226,6 +228,7 @@ __all__ = [
     "Verdict",
     "WatchedModel",
     "Why",
+    "WorkPlan",
     "ZooResult",
     "decided",
 ]
