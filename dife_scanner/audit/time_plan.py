@@ -105,7 +105,7 @@ class _Choice:
 
     def _fitting(self, left: Sequence[Detector], allowed: float) -> list[Detector]:
         """Those that fit, in the order of what they find per second; one that does not leaves room for a later one."""
-        chosen = []
+        chosen: list[Detector] = []
         for one in self._in_order(left):
             if self._seconds([*chosen, one]) <= allowed:
                 chosen.append(one)
