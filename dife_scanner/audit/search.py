@@ -20,6 +20,7 @@ from dife_scanner.audit.search_progress import SearchProgress
 from dife_scanner.audit.sides import Pair, Side
 from dife_scanner.audit.stages import Splits
 from dife_scanner.discovery import Candidate, Detector, Load, PanelOf, Pictures, Task, cost
+from dife_scanner.discovery.inversion_states import InversionStates
 from dife_scanner.durable.atomic import atomic_write
 from dife_scanner.durable.crash import crash_point
 from dife_scanner.errors import TriggerFileError, UsageError
@@ -384,7 +385,8 @@ def _searched(detector: Detector, task: Task, options: Options, told: SearchProg
         return finished
 
     began = time.perf_counter()
-    found = detector.search(replace(task, progress=told.within))
+    inversions = InversionStates(path.with_suffix(""))
+    found = detector.search(replace(task, progress=told.within, inversions=inversions))
     seconds = round(time.perf_counter() - began, 3)
     finished = _Finished(
         candidates=found.candidates,
@@ -398,6 +400,7 @@ def _searched(detector: Detector, task: Task, options: Options, told: SearchProg
         _write(path, finished)
     except Exception as error:  # what was found counts all the same; only a full disk is raised on
         faults.reason(error, f"keeping {path}")
+    inversions.forget()
     crash_point("discovery.kept")
     return finished
 

@@ -44,7 +44,7 @@ def remove_finished_searches(store: Store) -> None:
     """Remove the results of searches of stored audits in which all of them ran; what is killed, or had too little time,
     is gone on with from them.
     """
-    for file in (store.home / "cache" / "discovery" / "searches").glob("*.json"):
+    for file in (store.home / "cache" / "discovery" / "searches").glob("*-*"):
         if audits.is_audited(store, file.name[:SAME_WORK]):
             file.unlink(missing_ok=True)
 
