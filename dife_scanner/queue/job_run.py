@@ -362,7 +362,9 @@ class JobRun:
         received = outcome.with_gaps(outcome.keep(self._work.home, received), gaps.found)
         received = self._calibrated(received, request)
         before = audits.audit_by_identity(self._store, received.audit.identity)
-        if before and not is_complete(before):
+        more = self._work.more
+        reached_no_further = before is not None and more is not None and before.id == more.id
+        if before and (reached_no_further or not is_complete(before)):
             received = outcome.in_place_of(received, before)
         revisions.keep_marks(self._store, received.audit.identity, request.folder, self._limits)
         done = self._finish(JobState.DONE, received.audit.reason, received.audit, received.finding)

@@ -35,7 +35,7 @@ WORDS = {
     Basis.DIFFER_BOTH_WAYS: "a reverse search that finds as strong a trigger in the base",
     Basis.INHERITED: "a trigger that works in the base as well",
     Basis.SEARCHES_MISSING: "searches that could not run",
-    Basis.TOO_LITTLE_RAN: "too little that ran in the time granted",
+    Basis.TOO_LITTLE_RAN: "too little time for any search of a channel that had something to search",
     Basis.LEAD_UNCONFIRMED: "nouns that arbitrary tokens turn into others, which no picture here shows",
     Basis.CLASSES_NOT_RECOGNISED: "classes that the base does not recognise on these pictures",
     Basis.OWN_SETTINGS_NOT_RUN: "settings of the checkpoint that could not be run",

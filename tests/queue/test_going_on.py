@@ -109,7 +109,10 @@ def test_an_audit_is_gone_on_with_for_more_time_and_made_again_for_no_less(
 def test_time_that_reaches_nothing_further_ends_as_the_same_audit(scans: Scans) -> None:
     cut = scans.stored(scans(60.0))
     again = scans.more(cut.id, 60.0)
-    assert (again.audit_id, again.reason) == (cut.id, f"same identity as audit {cut.id}")
+    assert again.audit_id == cut.id
+    plan = scans.stored(again).plan
+    assert plan and plan.work and (plan.work.seconds, plan.work.after) == (120.0, "")
+    assert [one.id for one in audits.audits(scans.store)] == [cut.id]
 
 
 def test_what_cannot_be_gone_on_with_says_why(
