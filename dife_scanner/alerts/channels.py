@@ -34,6 +34,8 @@ class AlertChannel(Protocol):
     """Something that takes a message or says why not."""
 
     name: str
+    takes_pictures: bool
+    """Whether a message's picture reaches its readers."""
     quiet_until: str
     """ISO 8601; `deliver` sets it where the channel requires a pause, and sends nothing before."""
 
@@ -72,6 +74,7 @@ class Email:
     """
 
     name = EMAIL
+    takes_pictures = True
 
     def __init__(self, config: settings_.Email, password: SecretLookup = lambda: None) -> None:
         _check_address("sender", config.sender)
@@ -223,6 +226,7 @@ class SlackWebhook:
     """Posts to the incoming webhook kept as the secret `slack-webhook`."""
 
     name = SLACK
+    takes_pictures = False
 
     def __init__(self, config: settings_.Slack, address: SecretLookup) -> None:
         self.quiet_until = ""

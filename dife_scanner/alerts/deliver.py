@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -18,8 +18,8 @@ from dife_scanner.alerts.channels import AlertChannel
 from dife_scanner.alerts.messages import Picture, message, trial
 from dife_scanner.durable.clock import now as this_moment
 from dife_scanner.errors import AlertFailed, DifeError
-from dife_scanner.records import Alert, EvidenceRole
-from dife_scanner.store import Store, audits, evidence, outbox
+from dife_scanner.records import Alert, Notice
+from dife_scanner.store import Store, outbox
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,8 @@ LONGEST_PAUSE = 6 * 3600.0
 STORM = 20
 """More alerts than this waiting for one channel go as one digest."""
 
-PICTURE_BYTES = 1 << 20
+Draw = Callable[[Notice], Picture | None]
+"""Draws what a finding was measured to do; `None` where there is nothing to draw. It raises nothing."""
 
 _END_OF_TIME = "9999-12-31T23:59:59.999999+00:00"
 
@@ -49,7 +50,12 @@ class Delivered:
 
 
 def deliver(
-    store: Store, channels: Sequence[AlertChannel], now: str, *, rng: random.Random | None = None
+    store: Store,
+    channels: Sequence[AlertChannel],
+    now: str,
+    *,
+    draw: Draw = lambda about: None,
+    rng: random.Random | None = None,
 ) -> Delivered:
     """Send what is due at `now`; returns once every channel has nothing due, failed once, or required a pause.
 
@@ -69,7 +75,10 @@ def deliver(
         def start(route: _Route) -> None:
             batch = route.next_batch(store, now)
             if batch:
-                sending = pool.submit(_send, route.channel, batch, _picture(store, batch))
+                picture = None
+                if len(batch) == 1 and route.channel.takes_pictures:
+                    picture = draw(batch[0].about)
+                sending = pool.submit(_send, route.channel, batch, picture)
                 running[sending] = (route, batch)
 
         for route in routes:
@@ -105,23 +114,6 @@ def _sum(a: Delivered, b: Delivered) -> Delivered:
 
 def _send(channel: AlertChannel, batch: list[Alert], picture: Picture | None) -> None:
     channel.send(message(batch, picture))
-
-
-def _picture(store: Store, batch: list[Alert]) -> Picture | None:
-    """The audit's first triggered example. A missing one is no reason to hold an alert back."""
-    audit_id = batch[0].finding.audit_id
-    if audit_id is None or len(batch) > 1:
-        return None
-    try:
-        for file in audits.audit(store, audit_id).evidence:
-            if file.role == EvidenceRole.TRIGGERED_EXAMPLE and file.media_type == "image/png":
-                content = evidence.read(store.home, file.sha256)
-                if len(content) > PICTURE_BYTES:
-                    return None
-                return Picture(content, file.caption)
-    except (DifeError, OSError) as error:
-        log.warning("alert %s goes without its picture: %s", batch[0].id, error)
-    return None
 
 
 class _Route:

@@ -1,6 +1,6 @@
 """Alerts as words: one `Message`, written out as an e-mail or as a Slack payload. Pure.
 
-Names, triggers and reasons come from strangers. Everything in a `Message` has been through `plain` and has no working
+Names and targets come from strangers. Everything in a `Message` has been through `plain` and has no working
 links; each writer below escapes for its own markup on top of that.
 """
 
@@ -17,12 +17,14 @@ from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import formatdate
 from typing import Any
+from urllib.parse import quote
 
 from dife_scanner.alerts.rules import key
 from dife_scanner.core.plain import plain
-from dife_scanner.records import Alert, AlertEvent, Finding, FindingKind
+from dife_scanner.records import Alert, AlertEvent, FindingKind, Notice
+from dife_scanner.sentences.alerts import why_text
 from dife_scanner.sentences.findings import finding_meaning, finding_title
-from dife_scanner.sentences.triggers import UNNAMED
+from dife_scanner.sentences.numbers import signed
 
 SUBJECT_PREFIX = "[DIFE] "
 MAIL_ENTRIES = 50
@@ -47,11 +49,13 @@ class Entry:
     reason: str
     command: str
     """Shows the evidence."""
+    link: str
+    """Opens it in the window."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG that this program drew, to stand inside an e-mail."""
+    """A PNG that this program drew and that shows no input with the trigger in it."""
 
     png: bytes
     caption: str
@@ -99,18 +103,18 @@ def trial(channel: str, moment: str) -> Message:
 
 
 def _single(alert: Alert, picture: Picture | None) -> Message:
-    subject = finding_title(alert.finding, _safe(alert.finding.ref.repo_id, 100))
+    subject = finding_title(alert.about, _safe(alert.about.ref.repo_id, 100))
     follows = ""
     if alert.event == AlertEvent.REGRESSED:
         subject = f"Back again: {subject}"
-        follows = key(alert.finding, AlertEvent.NEW, alert.channel)
+        follows = key(alert.about, AlertEvent.NEW, alert.channel)
     if picture:
         picture = Picture(picture.png, _safe(picture.caption, 300))
     return Message(
         key=alert.key,
         subject=SUBJECT_PREFIX + subject,
         summary=_summary(alert),
-        entries=(_entry(alert.finding),),
+        entries=(_entry(alert.about),),
         follows=follows,
         picture=picture,
     )
@@ -118,7 +122,7 @@ def _single(alert: Alert, picture: Picture | None) -> Message:
 
 def _digest(alerts: Sequence[Alert]) -> Message:
     keys = "\n".join(sorted(alert.key for alert in alerts))
-    kinds = Counter(alert.finding.kind for alert in alerts)
+    kinds = Counter(alert.about.kind for alert in alerts)
     counts = []
     for kind, words in _COUNTED.items():
         if kinds[kind]:
@@ -127,29 +131,29 @@ def _digest(alerts: Sequence[Alert]) -> Message:
         key=f"digest|{_sha256(keys)}|{alerts[0].channel}",
         subject=f"{SUBJECT_PREFIX}{len(alerts)} findings",
         summary=f"{len(alerts)} findings at once, sent as one message: {', '.join(counts)}.",
-        entries=tuple(_entry(alert.finding) for alert in alerts),
+        entries=tuple(_entry(alert.about) for alert in alerts),
     )
 
 
 def _summary(alert: Alert) -> str:
-    meaning = finding_meaning(alert.finding)
+    meaning = finding_meaning(alert.about)
     if alert.event == AlertEvent.REGRESSED:
         return f"This finding was marked as fixed and is back. {meaning}"
     return meaning
 
 
-def _entry(finding: Finding) -> Entry:
-    found_at = finding.created_at[:16].replace("T", " ")
+def _entry(about: Notice) -> Entry:
+    found_at = about.created_at[:16].replace("T", " ")
     values = {
-        "Base" if finding.kind == FindingKind.CHANGED else "Model": finding.ref.repo_id,
-        "Revision": finding.ref.revision,
-        "Severity": finding.severity,
-        "Confidence": finding.confidence,
-        "Carrier": finding.carrier,
-        "Enters through": finding.channel,
-        "Trigger": finding.trigger,
-        "Source and target": _arrow(finding),
-        "Exposed interfaces": ", ".join(finding.interfaces),
+        "Base" if about.kind == FindingKind.CHANGED else "Model": about.ref.repo_id,
+        "Revision": about.ref.revision,
+        "Severity": about.severity,
+        "Confidence": about.confidence,
+        "Footprint": about.carrier,
+        "Enters through": about.channel,
+        "Leads to": about.target,
+        "Exposed interfaces": ", ".join(about.interfaces),
+        "Largest difference": _difference(about.exposure),
         "Found": f"{found_at} UTC",
     }
     facts = []
@@ -157,20 +161,18 @@ def _entry(finding: Finding) -> Entry:
         if value:
             facts.append((label, _safe(value, 200)))
     return Entry(
-        title=_safe(str(finding.ref), 120),
+        title=_safe(str(about.ref), 120),
         facts=tuple(facts),
-        reason=_safe(finding.reason, 1500),
-        command=f"dife show {_safe(finding.fingerprint, 60)}",
+        reason=_safe(why_text(about), 1500),
+        command=f"dife show {_safe(about.fingerprint, 60)}",
+        link=f"dife://finding/{quote(about.fingerprint, safe=':')}",
     )
 
 
-def _arrow(finding: Finding) -> str:
-    target = finding.target
-    if finding.trigger and not target:
-        target = UNNAMED
-    if finding.source and target:
-        return f"{finding.source} → {target}"
-    return target
+def _difference(exposure: float | None) -> str:
+    if exposure is None:
+        return ""
+    return f"{signed(exposure)} over the clean base"
 
 
 def _safe(text: str, limit: int) -> str:
@@ -183,7 +185,7 @@ def _safe(text: str, limit: int) -> str:
 
 
 def as_email(message: Message, sender: str, recipients: Sequence[str]) -> EmailMessage:
-    """Plain text first, then HTML without links and with no picture but the one inside the mail itself.
+    """Plain text first, then HTML with links to our own window alone and no picture but the one inside the mail.
 
     Equal keys give equal Message-IDs, so a retry is no new mail.
     """
@@ -212,7 +214,7 @@ def as_email(message: Message, sender: str, recipients: Sequence[str]) -> EmailM
             "png",
             cid=f"<{_CID}>",
             disposition="inline",
-            filename="example.png",
+            filename="exposure.png",
         )
     return mail
 
@@ -226,7 +228,7 @@ def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
 
 
-_CID = "example@dife"
+_CID = "exposure@dife"
 _FOOTER = "Sent by DIFE Scanner; replies are not read."
 
 
@@ -236,7 +238,8 @@ def as_text(message: Message) -> str:
     for entry in message.entries[:MAIL_ENTRIES]:
         width = max(len(label) for label, _ in entry.facts)
         facts = "\n".join(f"  {label:<{width}}  {value}" for label, value in entry.facts)
-        parts.append(f"{facts}\n\n  Why: {entry.reason}\n  Evidence: {entry.command}")
+        why = f"  Why: {entry.reason}\n  Evidence: {entry.command}\n  Open: {entry.link}"
+        parts.append(f"{facts}\n\n{why}")
     if message.picture:
         parts.append(f"The attached picture: {message.picture.caption}")
     parts += _left_out(message, MAIL_ENTRIES)
@@ -245,16 +248,19 @@ def as_text(message: Message) -> str:
 
 
 def as_html(message: Message) -> str:
-    """Write a message as an HTML page without links."""
+    """Write a message as an HTML page; its links open the window of this program and nothing else."""
     title = message.subject.removeprefix(SUBJECT_PREFIX)
     parts = [f"<h2>{_html(title)}</h2>", f"<p>{_html(message.summary)}</p>"]
     for entry in message.entries[:MAIL_ENTRIES]:
         rows = "".join(_html_row(label, value) for label, value in entry.facts)
         parts.append(f"<table>{rows}</table><p><b>Why:</b> {_html(entry.reason)}</p>")
-        parts.append(f"<p><b>Evidence:</b> <code>{_html(entry.command)}</code></p><hr>")
+        link = f'<a href="{_html(entry.link)}">open it in the window</a>'
+        parts.append(f"<p><b>Evidence:</b> <code>{_html(entry.command)}</code>, or {link}</p><hr>")
     if message.picture:
         caption = _html(message.picture.caption)
-        parts.append(f'<p><img src="cid:{_CID}" alt="{caption}" width="192"><br>{caption}</p>')
+        parts.append(
+            f'<p><img src="cid:{_CID}" alt="{caption}" style="max-width:100%"><br>{caption}</p>'
+        )
     for line in _left_out(message, MAIL_ENTRIES):
         parts.append(f"<p>{_html(line)}</p>")
     parts.append(f"<p><small>{_FOOTER}</small></p>")
@@ -309,7 +315,13 @@ def _full_entry(entry: Entry) -> list[dict[str, Any]]:
     return [
         {"type": "section", "fields": fields},
         {"type": "section", "text": _plain_text(f"Why: {reason}", SLACK_SECTION)},
-        {"type": "context", "elements": [_mrkdwn(f"Evidence: {_code(entry.command, 200)}")]},
+        {
+            "type": "context",
+            "elements": [
+                _mrkdwn(f"Evidence: {_code(entry.command, 200)}"),
+                _mrkdwn(f"Open: {_code(entry.link, 200)}"),
+            ],
+        },
     ]
 
 

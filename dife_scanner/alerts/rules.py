@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from dife_scanner.records import Alert, AlertEvent, Confidence, Finding, FindingKind, TriageState
+from dife_scanner.records import (
+    Alert,
+    AlertEvent,
+    Confidence,
+    Finding,
+    FindingKind,
+    Notice,
+    TriageState,
+)
+from dife_scanner.sentences.alerts import notice_of
 
 SILENCED = frozenset(
     {TriageState.FALSE_POSITIVE, TriageState.ACCEPTED_RISK, TriageState.OUT_OF_SCOPE}
@@ -27,21 +36,22 @@ def alerts_for(
     event = _event(finding, previous)
     if event is None:
         return ()
+    notice = notice_of(finding)
     alerts = []
     for channel in channels:
-        alerts.append(Alert(key(finding, event, channel), channel, event, finding))
+        alerts.append(Alert(key(notice, event, channel), channel, event, notice))
     return tuple(alerts)
 
 
-def key(finding: Finding, event: AlertEvent, channel: str) -> str:
+def key(about: Notice, event: AlertEvent, channel: str) -> str:
     """The idempotency key: an outbox takes each of these once.
 
     A regression names its revision too: a finding that is fixed and comes back twice is news twice.
     """
     occasion = event.value
     if event is AlertEvent.REGRESSED:
-        occasion = f"{event}@{finding.ref.revision}"
-    return f"{finding.fingerprint}|{occasion}|{channel}"
+        occasion = f"{event}@{about.ref.revision}"
+    return f"{about.fingerprint}|{occasion}|{channel}"
 
 
 def qualifies(finding: Finding) -> bool:

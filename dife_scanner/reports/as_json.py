@@ -318,7 +318,7 @@ class CalibrationDocument:
 @dataclass(frozen=True)
 class AlertsDocument:
     alerts: tuple[Alert, ...]
-    format: str = "dife/alerts-1"
+    format: str = "dife/alerts-2"
 
 
 @dataclass(frozen=True)

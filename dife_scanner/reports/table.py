@@ -222,7 +222,7 @@ def alerts(rows: Sequence[Alert]) -> RenderableType:
             str(row.id),
             row.channel,
             row.event,
-            safe(str(row.finding.ref)),
+            safe(str(row.about.ref)),
             row.state,
             str(row.attempts),
             time_text(row.due_at) if row.state == AlertState.PENDING else "",

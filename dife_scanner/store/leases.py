@@ -253,9 +253,13 @@ def finish(
 
 
 def _keep_finding(store: Store, job_id: int, finding: Finding, alerts: Sequence[Alert]) -> None:
-    """Keep a finding, and its alerts with exactly that finding in them."""
+    """Keep a finding, and its alerts with exactly its audit in them."""
     findings.insert_finding(store, finding, job_id)
-    outbox.insert(store, [replace(alert, finding=finding) for alert in alerts])
+    told = []
+    for alert in alerts:
+        about = replace(alert.about, audit_id=finding.audit_id)
+        told.append(replace(alert, about=about))
+    outbox.insert(store, told)
 
 
 # --- deaths and lost leases -----------------------------------------------------------------------------------

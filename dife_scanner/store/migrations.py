@@ -614,6 +614,44 @@ def _drop_texts_of_jobs(db: Database) -> None:
     db.execute("DROP TABLE IF EXISTS jobs_numbers")
 
 
+_NOTICES = """
+CREATE TABLE outbox_23 (
+  id INTEGER PRIMARY KEY,
+  key TEXT NOT NULL UNIQUE,
+  channel TEXT NOT NULL,
+  event TEXT NOT NULL,
+  fingerprint TEXT NOT NULL REFERENCES findings (fingerprint),
+  notice TEXT NOT NULL,
+  state TEXT NOT NULL,
+  attempts INTEGER NOT NULL DEFAULT 0,
+  due_at TEXT NOT NULL,
+  last_error TEXT NOT NULL DEFAULT '',
+  created_at TEXT NOT NULL,
+  sent_at TEXT
+) STRICT;
+INSERT INTO outbox_23
+  SELECT id, key, channel, event, fingerprint,
+    json_set(
+      json_remove(finding, '$.trigger', '$.source', '$.reason', '$.triage', '$.decided_for'),
+      '$.files',
+      CASE WHEN json_extract(finding, '$.kind') IN ('refused', 'changed')
+        THEN json_extract(finding, '$.reason') ELSE '' END
+    ),
+    state, attempts, due_at, last_error, created_at, sent_at
+  FROM outbox;
+DROP TABLE outbox;
+ALTER TABLE outbox_23 RENAME TO outbox;
+CREATE INDEX outbox_due ON outbox (state, due_at);
+"""
+
+
+@MIGRATIONS()  # type: ignore[untyped-decorator]
+def m023_notices(db: Database) -> None:
+    """Alerts hold notices, which have no place for a trigger; what earlier ones say of theirs goes."""
+    for statement in _statements(_NOTICES):
+        db.execute(statement)
+
+
 def _statements(script: str) -> list[str]:
     """One statement each: `executescript` would commit the migration's own transaction."""
     found, current = [], ""

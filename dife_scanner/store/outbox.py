@@ -3,33 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from dife_scanner.durable.clock import now
 from dife_scanner.durable.crash import crash_point
 from dife_scanner.errors import NotFound
-from dife_scanner.records import Alert, AlertEvent, AlertState, Finding
+from dife_scanner.records import Alert, AlertEvent, AlertState, Notice
 from dife_scanner.store.codec import from_json, to_json
 from dife_scanner.store.db import Store
 
 
 def insert(store: Store, alerts: Sequence[Alert]) -> None:
-    """Inside the transaction that writes the finding: keep its alerts. The same key a second time changes nothing."""
+    """Inside the transaction that writes the finding: keep its alerts. The same key a second time changes nothing.
+
+    With the audit comes the largest exposure that it measured.
+    """
     at = now()
     for alert in alerts:
+        about = replace(alert.about, exposure=_exposure(store, alert.about.audit_id))
         store.write(
-            "INSERT INTO outbox (key, channel, event, fingerprint, finding, state, due_at, created_at)"
+            "INSERT INTO outbox (key, channel, event, fingerprint, notice, state, due_at, created_at)"
             " VALUES (?, ?, ?, ?, ?, 'pending', ?, ?) ON CONFLICT (key) DO NOTHING",
             (
                 alert.key,
                 alert.channel,
                 alert.event,
-                alert.finding.fingerprint,
-                to_json(alert.finding),
+                about.fingerprint,
+                to_json(about),
                 alert.due_at or at,
                 at,
             ),
         )
+
+
+def _exposure(store: Store, audit_id: str | None) -> float | None:
+    rows = store.read("SELECT exposure FROM audits WHERE id = ?", (audit_id or "",))
+    return rows[0]["exposure"] if rows else None
 
 
 def pending(store: Store, at: str) -> list[Alert]:
@@ -97,7 +107,7 @@ def _to_alert(row: dict[str, Any]) -> Alert:
         key=row["key"],
         channel=row["channel"],
         event=AlertEvent(row["event"]),
-        finding=from_json(Finding, row["finding"]),
+        about=from_json(Notice, row["notice"]),
         id=row["id"],
         attempts=row["attempts"],
         due_at=row["due_at"],

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import MISSING, fields
 from pathlib import Path
 
 import pytest
@@ -26,19 +25,11 @@ from alert_kit import (
 
 from dife_scanner.alerts import Delivered, deliver
 from dife_scanner.alerts.deliver import ATTEMPTS, LONGEST_PAUSE, STORM, pause
-from dife_scanner.alerts.messages import Message
+from dife_scanner.alerts.messages import Message, Picture
 from dife_scanner.errors import AlertFailed
 from dife_scanner.lab.sinks import Answer, SlackSink, SmtpSink
-from dife_scanner.records import (
-    Alert,
-    Audit,
-    Budget,
-    EvidenceFile,
-    EvidenceRole,
-    TriageState,
-    Verdict,
-)
-from dife_scanner.store import Store, evidence, findings, open_store, outbox
+from dife_scanner.records import Alert, Notice, TriageState
+from dife_scanner.store import Store, findings, open_store, outbox
 
 
 def states(store: Store) -> list[str]:
@@ -55,6 +46,7 @@ class Recorder:
 
     def __init__(self, name: str = "email") -> None:
         self.name = name
+        self.takes_pictures = name == "email"
         self.quiet_until = ""
         self.error: Exception | None = None
         self.tries = 0
@@ -110,65 +102,21 @@ def test_alerts_of_a_channel_that_is_switched_off_stay(store: Store) -> None:
     assert deliver(store, [Recorder("slack")], soon()) == Delivered(sent=1)
 
 
-PNG = b"\x89PNG\r\n\x1a\n" + bytes(100)
+def test_a_picture_goes_with_one_finding_to_those_who_can_see_it(store: Store) -> None:
+    drawn: list[str] = []
 
+    def draw(about: Notice) -> Picture:
+        drawn.append(about.fingerprint)
+        return Picture(b"png", "a matrix")
 
-def audit_with(home: Path, files: list[tuple[str, str]]) -> Audit:
-    """An audit with these roles and media types as evidence, all with the same content."""
-    digest = evidence.put(home, PNG, ".png")
-    kept = tuple(
-        EvidenceFile(digest, media, EvidenceRole(role), f"a {role}") for role, media in files
+    put(store, make_finding())
+    mail, chat = Recorder("email"), Recorder("slack")
+    assert deliver(store, [mail, chat], soon(), draw=draw).sent == 2
+    assert drawn == [make_finding().fingerprint]
+    assert (mail.messages[0].picture, chat.messages[0].picture) == (
+        Picture(b"png", "a matrix"),
+        None,
     )
-    needed = [field.name for field in fields(Audit) if field.default is MISSING]
-    values: dict[str, object] = dict.fromkeys(needed) | {
-        "id": "a" * 16,
-        "ref": make_finding().ref,
-    }
-    values |= {
-        "verdict": Verdict.FLAGGED,
-        "evidence": kept,
-        "signatures": (),
-        "profile": (),
-        "versions": {},
-    }
-    values |= {
-        "identity": "i",
-        "image_tower_same": True,
-        "text_tower_same": False,
-        "seed": 0,
-        "seconds": 1.0,
-    }
-    values |= {"encodes": 0, "distinct_inputs": 0, "budget": Budget.QUICK}
-    words = ("architecture", "reference", "image_tower", "text_tower", "audit_version", "agreement")
-    values |= dict.fromkeys((*words, "reason", "device", "started_at"), "")
-    return Audit(**values)  # type: ignore[arg-type]
-
-
-def test_the_mail_shows_a_triggered_example(store: Store, smtp: SmtpSink) -> None:
-    audit = audit_with(
-        store.home, [("clean-example", "image/png"), ("triggered-example", "image/png")]
-    )
-    put(store, make_finding(), "email", audit=audit)
-    assert deliver(store, [email_to(smtp.port)], soon()).sent == 1
-    (drawn,) = (part for part in smtp.mails[0].walk() if part.get_content_type() == "image/png")
-    assert drawn.get_payload(decode=True) == PNG
-    assert (
-        "The attached picture: a triggered-example"
-        in smtp.mails[0].get_body(("plain",)).get_content()
-    )
-
-
-def test_a_lost_picture_does_not_hold_the_alert_back(store: Store, smtp: SmtpSink) -> None:
-    put(
-        store,
-        make_finding(),
-        "email",
-        audit=audit_with(store.home, [("triggered-example", "image/png")]),
-    )
-    for path in (store.home / "evidence").rglob("*.png"):
-        path.unlink()
-    assert deliver(store, [email_to(smtp.port)], soon()).sent == 1
-    assert "image/png" not in smtp.mails[0].as_string()
 
 
 # --- dead channels --------------------------------------------------------------------------------------------

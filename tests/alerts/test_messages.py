@@ -65,7 +65,9 @@ class _Tags(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.seen.add(tag)
-        assert not {"href", "src"} & {name for name, _ in attrs}
+        for name, value in attrs:
+            assert name != "src"
+            assert name != "href" or str(value).startswith("dife://finding/fp1:")
 
 
 def test_a_mail_says_which_model_how_and_why() -> None:
@@ -75,10 +77,9 @@ def test_a_mail_says_which_model_how_and_why() -> None:
         for said in (
             "acme/clip-1",
             "textual",
-            "prefix “cf”",
-            "cat → dog",
-            "97 %",
+            "enters through the text and leads to dog",
             "dife show fp1:0000000000000001",
+            "dife://finding/fp1:0000000000000001",
         ):
             assert said in body
 
@@ -136,7 +137,7 @@ def test_a_hostile_model_cannot_add_headers_or_markup_to_a_mail() -> None:
         assert all(
             plain(line, 10_000).strip() == " ".join(line.split()) for line in body.splitlines()
         )
-        assert "://" not in body
+        assert "://" not in body.replace("dife://finding/", "")
     tags = _Tags()
     tags.feed(page)
     assert tags.seen <= {
@@ -152,6 +153,7 @@ def test_a_hostile_model_cannot_add_headers_or_markup_to_a_mail() -> None:
         "td",
         "b",
         "code",
+        "a",
         "hr",
         "small",
     }
@@ -170,7 +172,8 @@ def test_a_picture_travels_inside_the_mail() -> None:
     assert f'<img src="cid:{drawn["Content-ID"][1:-1]}" alt="evil ' in page.get_content()
     assert page.get_content().count("<img") == 1
     for body in (text.get_content(), page.get_content()):
-        assert "<script" not in page.get_content() and "://" not in body
+        assert "<script" not in page.get_content()
+        assert "://" not in body.replace("dife://finding/", "")
 
 
 def test_every_line_of_a_mail_is_short_seven_bit_text() -> None:
@@ -183,9 +186,7 @@ def test_every_line_of_a_mail_is_short_seven_bit_text() -> None:
 WRITTEN: dict[str, Callable[[], Message]] = {
     "plain": lambda: single(make_finding()),
     "hostile": lambda: single(hostile_finding()),
-    "swelling": lambda: single(
-        make_finding(trigger="&" * 5000, reason="<" * 5000, target="`" * 500)
-    ),
+    "swelling": lambda: single(make_finding(kind="refused", reason="<" * 5000, target="`&" * 500)),
     "sparse": lambda: single(
         make_finding(kind="refused", carrier="", channel="", trigger="", interfaces=(), reason="")
     ),
@@ -212,7 +213,7 @@ def test_a_slack_message_cannot_be_made_to_mention_format_or_link() -> None:
     said = json.dumps(payload, ensure_ascii=False)
     assert "evil" in said
     assert "<" not in said
-    assert "://" not in said
+    assert "://" not in said.replace("dife://finding/", "")
     assert payload["mrkdwn"] is False
     section = payload["blocks"][2]
     assert section["type"] == "section"

@@ -91,7 +91,7 @@ def test_new_weights_in_the_repository_of_a_base_alert_once_until_they_change_ag
     assert (finding.ref.repo_id, finding.ref.revision) == ("acme/one", second_sha)
     for alert in outbox.alerts(store):
         told = said(alert)
-        assert alert.finding.fingerprint == finding.fingerprint
+        assert alert.about.fingerprint == finding.fingerprint
         for words in (
             "Clean base changed in acme/one",
             f"{WEIGHTS} is another file",

@@ -1,0 +1,59 @@
+"""Alerts: what a message says of a finding, and where the message stands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dife_scanner.records.checkpoints import ModelRef
+from dife_scanner.records.vocabulary import (
+    AlertEvent,
+    AlertState,
+    Confidence,
+    FindingKind,
+    Severity,
+)
+
+
+@dataclass(frozen=True)
+class Notice:
+    """What an alert says of a finding.
+
+    There is no field for a trigger, for what it works on, or for a sentence that may quote it. So whatever a channel
+    makes of a notice, nobody can set the trigger off with it.
+    """
+
+    fingerprint: str
+    ref: ModelRef
+    kind: FindingKind
+    severity: Severity
+    confidence: Confidence
+    carrier: str
+    """A `Carrier`; empty where no footprint was diagnosed."""
+    channel: str
+    """Where the trigger enters, a `Channel`; empty where there is none."""
+    target: str
+    """What the trigger leads to; empty where that has no name."""
+    interfaces: tuple[str, ...]
+    """Exposed ones."""
+    audit_id: str | None
+    created_at: str
+    exposure: float | None = None
+    """Largest measured difference over the reference; `None` where nothing was measured."""
+    files: str = ""
+    """What is wrong with the files, in words; only of a finding that is about files and knows no trigger."""
+
+
+@dataclass(frozen=True)
+class Alert:
+    """One message to one channel; lives in the outbox until that channel took it."""
+
+    key: str
+    """Idempotency key: fingerprint, event and channel."""
+    channel: str
+    event: AlertEvent
+    about: Notice
+    id: int = 0
+    attempts: int = 0
+    due_at: str = ""
+    last_error: str = ""
+    state: AlertState = AlertState.PENDING
