@@ -11,10 +11,11 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_origin
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -28,7 +29,7 @@ from pydantic_settings import (
 )
 
 from dife_scanner.errors import HomeUnwritable, SettingsError
-from dife_scanner.records import Budget, Scope
+from dife_scanner.records import AlertEvent, Budget, Scope
 
 DEFAULT_ENDPOINT = "https://huggingface.co"
 APP = "dife-scanner"
@@ -40,6 +41,8 @@ _LONGEST_SECONDS = 10 * 365 * 24 * 3600.0
 """Ten years: beyond some such time a date cannot be computed any more."""
 _DAYS = re.compile(r"(\d{1,5}) ?(?:d|days?)?")
 """At most 99,999, some 270 years: a date can be computed from it."""
+_CLOCK = re.compile(r"(?:[01][0-9]|2[0-3]):[0-5][0-9]")
+_QUIET = re.compile(rf"{_CLOCK.pattern}-{_CLOCK.pattern}")
 _LIST_FORM = 'a list is written `first,second` or `["first", "second"]`'
 
 Seconds = Annotated[float, Field(gt=0, le=_LONGEST_SECONDS, allow_inf_nan=False)]
@@ -166,11 +169,79 @@ class Slack(_Section):
     timeout_seconds: Seconds = 20.0
 
 
+class Route(_Section):
+    """Which findings go to which channels, and how soon."""
+
+    filter: str = ""
+    """Over findings, in the grammar of docs/filters.md; empty for all."""
+    to: Annotated[
+        tuple[Annotated[str, Field(pattern=r"^(email|slack|email:.+)$")], ...], Field(min_length=1)
+    ]
+    """`email`, `slack`, or `email:name@example.org`: the same server, another recipient."""
+    events: tuple[AlertEvent, ...] = ()
+    """Empty for every one."""
+    urgent: bool = False
+    """At once, whatever the other rules say."""
+    digest: Literal["", "daily", "weekly"] = ""
+
+    @property
+    def eagerness(self) -> int:
+        """Larger is sooner: of several routes to one channel the soonest counts."""
+        if self.urgent:
+            return 3
+        return {"": 2, "daily": 1, "weekly": 0}[self.digest]
+
+
 class Alerts(_Section):
-    """Where alerts are sent."""
+    """Where alerts are sent, and when."""
 
     email: Email = Email()
     slack: Slack = Slack()
+    routes: tuple[Route, ...] = ()
+    """None: everything goes to every channel that is on."""
+    group_seconds: float = Field(default=30.0, ge=0, le=86_400, allow_inf_nan=False)
+    group_by: Literal["repository", "author", "all"] = "repository"
+    storm: int = Field(default=20, ge=1, le=10_000)
+    """More alerts than this to one channel in a clock hour are one message."""
+    quiet_hours: str = ""
+    """`22:00-07:00`; what falls into them waits for their end."""
+    time_zone: str = "UTC"
+    digest_at: str = "08:00"
+    digest_day: Literal[
+        "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"
+    ] = "monday"
+
+    @field_validator("quiet_hours")
+    @classmethod
+    def _two_times(cls, value: str) -> str:
+        if value and (not _QUIET.fullmatch(value) or value[:5] == value[6:]):
+            raise ValueError("must be two different times, as in `22:00-07:00`")
+        return value
+
+    @field_validator("digest_at")
+    @classmethod
+    def _one_time(cls, value: str) -> str:
+        if not _CLOCK.fullmatch(value):
+            raise ValueError("must be a time, as in `08:00`")
+        return value
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            zone(value)
+        except (ValueError, OSError, ZoneInfoNotFoundError):
+            raise ValueError(
+                "is no time zone that this machine knows; one is `Europe/Berlin`"
+            ) from None
+        return value
+
+
+def zone(name: str) -> tzinfo:
+    """The time zone of this name. Raises `ZoneInfoNotFoundError`, `ValueError` or `OSError`."""
+    if name == "UTC":  # known without any database of zones
+        return UTC
+    return ZoneInfo(name)
 
 
 class Settings(BaseSettings):
@@ -445,6 +516,27 @@ _TEMPLATE = """\
 #quota_bytes = 107374182400
 # Further files that name bases, e.g. an organisation's own.
 #registry = []
+
+# What is told, to whom and when: docs/alerts.md.
+[alerts]
+# Wait so many seconds for others about the same "repository", "author" or "all", and tell them together.
+#group_seconds = 30.0
+#group_by = "repository"
+# More than so many of one clock hour to one channel are one message.
+#storm = 20
+# "22:00-07:00": what falls into them waits for their end.
+#quiet_hours = ""
+# Of quiet hours and digests: a name like "Europe/Berlin".
+#time_zone = "UTC"
+# When digests of routes go.
+#digest_at = "08:00"
+#digest_day = "monday"
+# Which findings go where; without routes everything goes to every channel that is on. As many as you like:
+#routes = []
+#[[alerts.routes]]
+#filter = "severity:exposed"
+#to = ["slack", "email:oncall@example.org"]
+#urgent = true
 
 # E-mail is on where both host and recipients are given. The password is the secret smtp-password.
 [alerts.email]

@@ -14,13 +14,15 @@ import ssl
 from collections.abc import Callable, Iterable
 from email.headerregistry import Address
 from ipaddress import ip_address
-from typing import Any, Protocol
+from typing import Protocol
 from urllib.parse import quote, urlsplit
 
 from dife_scanner import secrets
 from dife_scanner import settings as settings_
 from dife_scanner.alerts.messages import Message, as_email, as_slack
+from dife_scanner.alerts.planning import check
 from dife_scanner.core.plain import plain
+from dife_scanner.durable.clock import retry_after
 from dife_scanner.errors import AlertFailed, SettingsError
 from dife_scanner.settings import Settings
 
@@ -36,21 +38,31 @@ class AlertChannel(Protocol):
     name: str
     takes_pictures: bool
     """Whether a message's picture reaches its readers."""
-    quiet_until: str
-    """ISO 8601; `deliver` sets it where the channel requires a pause, and sends nothing before."""
 
     def send(self, message: Message) -> None:
         """Return once the other side has accepted `message`; otherwise raise `AlertFailed` (or `SettingsError`)."""
 
 
 def configured(settings: Settings) -> tuple[AlertChannel, ...]:
-    """Make the channels that are switched on. Raises `SettingsError` for an address that is none."""
+    """Make the channels that are switched on or named by a route. Raises `SettingsError` for what cannot be meant."""
+    check(settings.alerts)
     found: list[AlertChannel] = []
+    password = _lookup("smtp-password", settings)
     if settings.alerts.email.enabled:
-        found.append(Email(settings.alerts.email, _lookup("smtp-password", settings)))
+        found.append(Email(settings.alerts.email, password))
+    for name in _named(settings.alerts.routes):
+        address = name.removeprefix(f"{EMAIL}:")
+        config = settings.alerts.email.model_copy(update={"recipients": (address,)})
+        found.append(Email(config, password, name=name))
     if settings.alerts.slack.enabled:
         found.append(SlackWebhook(settings.alerts.slack, _lookup("slack-webhook", settings)))
     return tuple(found)
+
+
+def _named(routes: Iterable[settings_.Route]) -> list[str]:
+    """Channels that only routes name, each once."""
+    names = dict.fromkeys(name for route in routes for name in route.to)
+    return [name for name in names if name.startswith(f"{EMAIL}:")]
 
 
 def _lookup(name: str, settings: Settings) -> SecretLookup:
@@ -67,41 +79,34 @@ def _lookup(name: str, settings: Settings) -> SecretLookup:
 
 
 class Email:
-    """One SMTP conversation per message.
+    """One SMTP conversation per message."""
 
-    A recipient whom the server refuses does not make the others get the message again: who has it is remembered for
-    as long as this object lives.
-    """
-
-    name = EMAIL
     takes_pictures = True
 
-    def __init__(self, config: settings_.Email, password: SecretLookup = lambda: None) -> None:
+    def __init__(
+        self, config: settings_.Email, password: SecretLookup = lambda: None, *, name: str = EMAIL
+    ) -> None:
         _check_address("sender", config.sender)
         for address in config.recipients:
             _check_address("recipients", address)
-        self.quiet_until = ""
+        self.name = name
         self._config = config
         self._password = password
-        self._delivered: dict[str, set[str]] = {}
-        """By message, who has it already, while others were refused."""
 
     def send(self, message: Message) -> None:
-        """Send to all recipients that do not have the message yet."""
+        """Send to all recipients that do not have the message yet; the error names those that took it."""
         config = self._config
         password = self._password() if config.username else None
         self._check_login(password)
         mail = as_email(message, config.sender, config.recipients)
-        delivered = self._delivered.get(message.key, set())
-        waiting = [recipient for recipient in config.recipients if recipient not in delivered]
+        waiting = [one for one in config.recipients if one not in message.taken]
         try:
             refused = self._converse(mail.as_bytes(), waiting, password)
         except (smtplib.SMTPException, OSError, ValueError) as error:
             raise self._failed(error, password) from None
         if refused:
-            self._delivered[message.key] = delivered | (set(waiting) - set(refused))
-            raise self._refused(refused, password)
-        self._delivered.pop(message.key, None)
+            taken = set(config.recipients) - set(refused)
+            raise self._refused(refused, password, tuple(sorted(taken)))
 
     def _converse(
         self, mail: bytes, recipients: list[str], password: str | None
@@ -153,12 +158,16 @@ class Email:
             f"{self._server} did not take the message: {reason}", _mail_advice(error)
         )
 
-    def _refused(self, refused: dict[str, tuple[int, bytes]], password: str | None) -> AlertFailed:
+    def _refused(
+        self, refused: dict[str, tuple[int, bytes]], password: str | None, taken: tuple[str, ...]
+    ) -> AlertFailed:
         replies = []
         for recipient, (code, reply) in refused.items():
             replies.append(f"{recipient}: {code} {reply.decode('utf-8', 'replace')}")
         reason = _without_secrets("; ".join(replies), self._secrets(password))
-        return AlertFailed(f"{self._server} refused {reason}", "check alerts.email.recipients")
+        return AlertFailed(
+            f"{self._server} refused {reason}", "check alerts.email.recipients", taken=taken
+        )
 
     def _secrets(self, password: str | None) -> list[str]:
         if not password:
@@ -229,7 +238,6 @@ class SlackWebhook:
     takes_pictures = False
 
     def __init__(self, config: settings_.Slack, address: SecretLookup) -> None:
-        self.quiet_until = ""
         self._config = config
         self._address = address
 
@@ -288,44 +296,29 @@ def _is_webhook(address: str) -> bool:
     return parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host))
 
 
-def _slack_error(
-    status: int, body: str, retry_after: float | None, secrets: list[str]
-) -> AlertFailed:
+def _slack_error(status: int, body: str, wait: float | None, secrets: list[str]) -> AlertFailed:
     reason = _without_secrets(body, secrets)[:120]
     if status == 429:
         return AlertFailed(
-            "Slack limits how often messages are sent", "it will be tried again", retry_after
+            "Slack limits how often messages are sent", "it will be tried again", wait
         )
     if status in (401, 403, 404, 410):
         return AlertFailed(
             f"Slack does not know this webhook any more: {status} {reason}",
             "make a new incoming webhook and store it as the secret slack-webhook",
-            retry_after,
+            wait,
         )
     return AlertFailed(
-        f"Slack did not take the message: {status} {reason}", "it will be tried again", retry_after
+        f"Slack did not take the message: {status} {reason}", "it will be tried again", wait
     )
 
 
 def _retry_after(headers: object) -> float | None:
-    """Seconds of a `Retry-After` header, where it is a sensible number."""
+    """Seconds to wait, as a `Retry-After` header says in seconds or as a date."""
     if not isinstance(headers, dict):
         return None
-    for name, value in headers.items():
-        if str(name).lower() == "retry-after":
-            return _seconds(value)
-    return None
-
-
-def _seconds(value: Any) -> float | None:
-    """A number of seconds that one can wait; `None` for anything else."""
-    try:
-        seconds = float(value)
-    except (TypeError, ValueError):
-        return None
-    if not math.isfinite(seconds) or seconds < 0:
-        return None
-    return seconds
+    found = {str(name).lower(): str(value) for name, value in headers.items()}
+    return retry_after(found.get("retry-after", ""), found.get("date", ""))
 
 
 def _parts(address: str) -> list[str]:

@@ -74,6 +74,8 @@ class Message:
     """Key of the message that this one continues."""
     picture: Picture | None = None
     """For channels that can carry one; an incoming webhook cannot."""
+    taken: tuple[str, ...] = ()
+    """Recipients that have it already."""
 
 
 # --- from alerts ----------------------------------------------------------------------------------------------

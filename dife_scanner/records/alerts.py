@@ -57,3 +57,20 @@ class Alert:
     due_at: str = ""
     last_error: str = ""
     state: AlertState = AlertState.PENDING
+    batch: str = ""
+    """What it is sent together with; empty until it was planned."""
+    taken: tuple[str, ...] = ()
+    """Those of its channel's recipients that have it, while others were refused."""
+
+
+@dataclass(frozen=True)
+class Silence:
+    """What is not told for some time, by whose decision and why."""
+
+    id: int
+    filter: str
+    """Over findings, in the grammar of `docs/filters.md`."""
+    reason: str
+    actor: str
+    created_at: str
+    until: str

@@ -155,6 +155,10 @@ class AlertState(StrEnum):
     SENT = "sent"
     DEAD = "dead"
     """Its channel failed too often; it is kept until somebody retries it."""
+    SILENCED = "silenced"
+    """It was covered by a silence, or resolved, before it was sent."""
+    UNROUTED = "unrouted"
+    """No route leads it to this channel."""
 
 
 class EvidenceRole(StrEnum):

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,7 +24,7 @@ from dife_scanner.records import (
 )
 from dife_scanner.store import audits, matching, query
 from dife_scanner.store.codec import from_json, to_json
-from dife_scanner.store.conditions import condition
+from dife_scanner.store.conditions import condition, to_sql
 from dife_scanner.store.db import Store
 from dife_scanner.store.fields import Column, Kind, choices
 from dife_scanner.store.rows import placeholders, sql_limit, to_ref
@@ -229,6 +230,22 @@ def count(store: Store, *, filter: str = "") -> int:
     where, parameters = condition(store, filter, FINDING_COLUMNS)
     rows = store.read(f"SELECT count(*) AS n FROM findings AS f WHERE {where}", parameters)
     return int(rows[0]["n"])
+
+
+def check_filter(filter: str) -> None:
+    """Raise `QueryError` for a filter that findings do not have."""
+    to_sql(query.parse(filter), FINDING_COLUMNS)
+
+
+def fitting(store: Store, fingerprints: Sequence[str], filter: str) -> frozenset[str]:
+    """Those of `fingerprints` whose findings fit a filter. Raises `QueryError`."""
+    where, parameters = condition(store, filter, FINDING_COLUMNS)
+    rows = store.read(
+        f"SELECT f.fingerprint FROM findings AS f WHERE ({where})"
+        " AND f.fingerprint IN (SELECT value FROM json_each(?))",
+        (*parameters, json.dumps(list(fingerprints))),
+    )
+    return frozenset(row["fingerprint"] for row in rows)
 
 
 def why_matched(store: Store, fingerprint: str, filter: str) -> tuple[str, ...]:

@@ -1,8 +1,9 @@
-"""Alerts waiting for their channels: written with the finding, sent at least once, never lost."""
+"""Alerts waiting for their channels: written with the finding, planned once, sent at least once, never lost."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +13,9 @@ from dife_scanner.errors import NotFound
 from dife_scanner.records import Alert, AlertEvent, AlertState, Notice
 from dife_scanner.store.codec import from_json, to_json
 from dife_scanner.store.db import Store
+
+BY_HAND = "by hand"
+"""Batch of an alert that somebody wants sent, whatever silences and quiet hours say."""
 
 
 def insert(store: Store, alerts: Sequence[Alert]) -> None:
@@ -42,6 +46,47 @@ def _exposure(store: Store, audit_id: str | None) -> float | None:
     return rows[0]["exposure"] if rows else None
 
 
+# --- planning -------------------------------------------------------------------------------------------------
+
+
+def plan(store: Store, alert: Alert, due_at: str, batch: str) -> None:
+    """Inside a transaction: note when an alert is due and what it is sent together with."""
+    store.write(
+        "UPDATE outbox SET due_at = ?, batch = ? WHERE id = ? AND state = 'pending'",
+        (due_at, batch, alert.id),
+    )
+
+
+def set_aside(store: Store, alerts: Iterable[Alert], state: AlertState, why: str) -> None:
+    """Inside a transaction: keep alerts that are not to be sent."""
+    for alert in alerts:
+        store.write(
+            "UPDATE outbox SET state = ?, last_error = ? WHERE id = ? AND state = 'pending'",
+            (state.value, why, alert.id),
+        )
+
+
+def due_of(store: Store, channel: str, batch: str, at: str) -> str:
+    """When a batch of a channel is due that nobody tried to send yet; empty where none is to come."""
+    rows = store.read(
+        "SELECT min(due_at) AS due_at FROM outbox WHERE state = 'pending' AND attempts = 0"
+        " AND channel = ? AND batch = ? AND due_at > ?",
+        (channel, batch, at),
+    )
+    return str(rows[0]["due_at"] or "")
+
+
+def sent_since(store: Store, channel: str, at: str) -> int:
+    """Count the alerts that a channel has taken since."""
+    rows = store.read(
+        "SELECT count(*) AS n FROM outbox WHERE channel = ? AND sent_at >= ?", (channel, at)
+    )
+    return int(rows[0]["n"])
+
+
+# --- sending --------------------------------------------------------------------------------------------------
+
+
 def pending(store: Store, at: str) -> list[Alert]:
     """List what is due at `at`, oldest first."""
     rows = store.read(
@@ -60,12 +105,15 @@ def sent(store: Store, alert_id: int) -> None:
         )
 
 
-def failed(store: Store, alert_id: int, error: str, retry_at: str) -> None:
-    """Note that the channel did not take it; try again at `retry_at`."""
+def failed(
+    store: Store, alert_id: int, error: str, retry_at: str, taken: Sequence[str] = ()
+) -> None:
+    """Note that the channel did not take it, or some recipients only; try again at `retry_at`."""
     with store.atomic("outbox.failed"):
         store.write(
-            "UPDATE outbox SET attempts = attempts + 1, last_error = ?, due_at = ? WHERE id = ? AND state = 'pending'",
-            (error, retry_at, alert_id),
+            "UPDATE outbox SET attempts = attempts + 1, last_error = ?, due_at = ?, taken = ?"
+            " WHERE id = ? AND state = 'pending'",
+            (error, retry_at, json.dumps(sorted(taken)), alert_id),
         )
 
 
@@ -79,6 +127,21 @@ def dead(store: Store, alert_id: int, error: str) -> None:
         )
 
 
+def pause(store: Store, channel: str, until: str) -> None:
+    """Note that a channel asked for a pause."""
+    with store.atomic("outbox.pause"):
+        store.write("INSERT OR REPLACE INTO channel_pauses VALUES (?, ?)", (channel, until))
+
+
+def paused(store: Store, at: str) -> set[str]:
+    """Names of the channels that asked for a pause which is not over."""
+    rows = store.read("SELECT channel FROM channel_pauses WHERE until > ?", (at,))
+    return {row["channel"] for row in rows}
+
+
+# --- by hand --------------------------------------------------------------------------------------------------
+
+
 def alerts(store: Store, *, state: AlertState | None = None) -> list[Alert]:
     """List alerts, newest first; only those in `state` where given."""
     wanted = state or ""
@@ -87,18 +150,24 @@ def alerts(store: Store, *, state: AlertState | None = None) -> list[Alert]:
 
 
 def revive(store: Store, alert_id: int | None = None) -> int:
-    """Make one alert (or every one not sent) due now; returns how many. Raises `NotFound` for an unknown id."""
+    """Make one alert, whatever became of it, or every one that failed due now; returns how many.
+
+    Raises `NotFound` for an unknown id.
+    """
     with store.atomic("outbox.revive"):
         if alert_id is None:
-            wanted = -1  # no alert has this id; the statement takes it for all
+            cursor = store.write(
+                "UPDATE outbox SET state = 'pending', due_at = ? WHERE state = 'dead'"
+                " OR (state = 'pending' AND attempts > 0)",
+                (now(),),
+            )
         elif store.read("SELECT 1 FROM outbox WHERE id = ?", (alert_id,)):
-            wanted = alert_id
+            cursor = store.write(
+                "UPDATE outbox SET state = 'pending', due_at = ?, batch = ? WHERE state != 'sent' AND id = ?",
+                (now(), BY_HAND, alert_id),
+            )
         else:
             raise NotFound(f"there is no alert {alert_id}", "`dife alerts list` shows them")
-        cursor = store.write(
-            "UPDATE outbox SET state = 'pending', due_at = ? WHERE state != 'sent' AND ? IN (-1, id)",
-            (now(), wanted),
-        )
     return cursor.rowcount
 
 
@@ -113,4 +182,6 @@ def _to_alert(row: dict[str, Any]) -> Alert:
         due_at=row["due_at"],
         last_error=row["last_error"],
         state=AlertState(row["state"]),
+        batch=row["batch"],
+        taken=tuple(json.loads(row["taken"])),
     )
