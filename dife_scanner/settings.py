@@ -6,6 +6,7 @@ Secrets are not settings: `dife_scanner.secrets` looks them up where they are us
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -20,6 +21,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -41,8 +43,11 @@ _LONGEST_SECONDS = 10 * 365 * 24 * 3600.0
 """Ten years: beyond some such time a date cannot be computed any more."""
 _DAYS = re.compile(r"(\d{1,5}) ?(?:d|days?)?")
 """At most 99,999, some 270 years: a date can be computed from it."""
+_CHANNEL = re.compile(r"email|slack|email:[^\s@]+@[^\s@]+")
 _CLOCK = re.compile(r"(?:[01][0-9]|2[0-3]):[0-5][0-9]")
 _QUIET = re.compile(rf"{_CLOCK.pattern}-{_CLOCK.pattern}")
+_HEADER = re.compile(r"\s*(?P<many>\[?)\[(?P<name>[^\[\]]+)\]\]?\s*(?:#.*)?")
+_KEY = re.compile(r"""\s*(?P<name>[A-Za-z0-9_.-]+|"[^"]+"|'[^']+')\s*=""")
 _LIST_FORM = 'a list is written `first,second` or `["first", "second"]`'
 
 Seconds = Annotated[float, Field(gt=0, le=_LONGEST_SECONDS, allow_inf_nan=False)]
@@ -174,15 +179,20 @@ class Route(_Section):
 
     filter: str = ""
     """Over findings, in the grammar of docs/filters.md; empty for all."""
-    to: Annotated[
-        tuple[Annotated[str, Field(pattern=r"^(email|slack|email:.+)$")], ...], Field(min_length=1)
-    ]
+    to: tuple[str, ...]
     """`email`, `slack`, or `email:name@example.org`: the same server, another recipient."""
     events: tuple[AlertEvent, ...] = ()
     """Empty for every one."""
     urgent: bool = False
     """At once, whatever the other rules say."""
     digest: Literal["", "daily", "weekly"] = ""
+
+    @field_validator("to")
+    @classmethod
+    def _channels(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value or not all(_CHANNEL.fullmatch(name) for name in value):
+            raise ValueError("must name `email`, `slack` or `email:name@example.org`, at least one")
+        return value
 
     @property
     def eagerness(self) -> int:
@@ -338,6 +348,51 @@ def load(home: Path | None = None, **given: Any) -> Settings:
     return Settings.model_construct(**{name: getattr(read, name) for name in Settings.model_fields})
 
 
+def errors(home: Path | None = None) -> list[SettingsError]:
+    """Everything that `load` would not accept; empty where it accepts the settings."""
+    try:
+        load(home)
+    except SettingsError as error:
+        if not isinstance(error.__cause__, ValidationError):
+            return [error]
+        path = config_path(_absolute(home or _default_home()))
+        return [_invalid(one, path, {}) for one in error.__cause__.errors()]
+    return []
+
+
+def place(path: Path, key: str) -> str:
+    """Where a key stands, such as `config.toml, line 12`; the file alone where the key is not found in it."""
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        parts = key.split(".")
+        lines = _lines_of_keys(path.read_text(encoding="utf-8"))
+        while parts:
+            line = lines.get(".".join(parts))
+            if line:
+                return f"{path}, line {line}"
+            parts.pop()
+    return str(path)
+
+
+def _lines_of_keys(text: str) -> dict[str, int]:
+    """The line of each table and each key of a TOML document, items of `[[tables]]` counted from 0."""
+    found: dict[str, int] = {}
+    counts: dict[str, int] = {}
+    table = ""
+    for number, line in enumerate(text.splitlines(), 1):
+        header = _HEADER.fullmatch(line)
+        key = _KEY.match(line)
+        if header:
+            table = header["name"].replace(" ", "")
+            if header["many"]:
+                counts[table] = counts.get(table, -1) + 1
+                table = f"{table}.{counts[table]}"
+            found.setdefault(table, number)
+        elif key:
+            name = key["name"].strip("\"'")
+            found.setdefault(f"{table}.{name}" if table else name, number)
+    return found
+
+
 def _default_home() -> Path:
     named = os.environ.get("DIFE_HOME")
     if named:
@@ -377,7 +432,7 @@ def _read(path: Path, given: dict[str, Any]) -> Settings:
     try:
         return _FromFile(**given)
     except ValidationError as error:
-        raise _invalid(error, path, given) from error
+        raise _invalid(error.errors()[0], path, given) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(
             f"{path} is not valid TOML: {error}", "correct it or run `dife config init`"
@@ -393,20 +448,22 @@ def _read(path: Path, given: dict[str, Any]) -> Settings:
         ) from error
 
 
-def _invalid(error: ValidationError, path: Path, given: Mapping[str, Any]) -> SettingsError:
-    """The first of the values that are not allowed, in words: where it stands, and which form it takes."""
-    first = error.errors()[0]
-    location = [str(part) for part in first["loc"]]
+def _invalid(one: ErrorDetails, path: Path, given: Mapping[str, Any]) -> SettingsError:
+    """One value that is not allowed, in words: where it stands, and which form it takes."""
+    location = [str(part) for part in one["loc"]]
     key = ".".join(location) or "?"
-    what = f"setting `{key}` is not valid: {first['msg']}"
-    if first["type"] == "tuple_type":
+    reason = one["msg"].removeprefix("Value error, ")
+    if one["type"] == "extra_forbidden":
+        reason = "there is no such setting"
+    what = f"setting `{key}` is not valid: {reason}"
+    if one["type"] == "tuple_type":
         what = f"{what}; {_LIST_FORM}"
     if _is_given(location, given):
         return SettingsError(what, "correct it on the command line")
     variable = _variable(location)
     if variable:
         return SettingsError(f"{variable}: {what}", f"correct the environment variable {variable}")
-    return SettingsError(what, f"correct it in {path}")
+    return SettingsError(what, f"correct it in {place(path, key)}")
 
 
 def _is_given(location: list[str], given: Mapping[str, Any]) -> bool:
@@ -531,12 +588,12 @@ _TEMPLATE = """\
 # When digests of routes go.
 #digest_at = "08:00"
 #digest_day = "monday"
-# Which findings go where; without routes everything goes to every channel that is on. As many as you like:
+# Which findings go where; without routes everything goes to every channel that is on. Each is a table of its own:
+# [[alerts.routes]]
+# filter = "severity:exposed"
+# to = ["slack", "email:oncall@example.org"]
+# urgent = true
 #routes = []
-#[[alerts.routes]]
-#filter = "severity:exposed"
-#to = ["slack", "email:oncall@example.org"]
-#urgent = true
 
 # E-mail is on where both host and recipients are given. The password is the secret smtp-password.
 [alerts.email]

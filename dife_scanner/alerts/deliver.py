@@ -186,7 +186,7 @@ class _Route:
             )
         with store.atomic("outbox.sent"):
             for alert in batch:
-                outbox.sent(store, alert.id)
+                outbox.sent(store, alert.id, now)
         self._works = True
         return Delivered(sent=len(batch))
 

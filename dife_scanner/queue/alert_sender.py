@@ -1,4 +1,4 @@
-"""The process that sends alerts, with a picture of what was measured."""
+"""The process that sends alerts: by the settings as they stand now, with a picture of what was measured."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import logging
 import math
 import os
 from contextlib import suppress
+from pathlib import Path
 
-from dife_scanner.alerts import configured, deliver
+from dife_scanner import settings as settings_
+from dife_scanner.alerts import AlertChannel, configured, deliver
 from dife_scanner.alerts.messages import Picture
 from dife_scanner.durable.clock import now
 from dife_scanner.errors import DifeError, DiskFull, StoreBusy
 from dife_scanner.queue.processes import end_with_parent, stop_event
 from dife_scanner.queue.work import Work
 from dife_scanner.records import Notice
+from dife_scanner.settings import Alerts, Settings
 from dife_scanner.store import Patience, Store, audits, open_store, polls
 
 log = logging.getLogger(__name__)
@@ -24,19 +27,70 @@ CAPTION = "Exposure matrix: how far the trigger moves each interface, over the c
 
 
 def alerts_main(work: Work, once: bool = False) -> None:
-    """Send alerts that are due, once or until stopped."""
+    """Send alerts that are due, once (waiting for no others to tell together) or until stopped."""
     end_with_parent()
     stop = stop_event()
-    channels = configured(work.settings)
+    current = Current(work.settings)
     patience = Patience(math.inf, log.info, stop.is_set)
     with open_store(work.home, patience=patience) as store:
         while not stop.is_set():
+            current.look()
+            rules = current.rules
+            if once:
+                rules = rules.model_copy(update={"group_seconds": 0.0})
             with suppress(DiskFull, StoreBusy):
-                deliver(store, channels, now(), draw=lambda about: exposure_picture(store, about))
-                polls.beat(store, "alerts", os.getpid(), "waiting for alerts")
+                send_due(store, current.channels, rules)
+                note = current.problem or "waiting for alerts"
+                polls.beat(store, "alerts", os.getpid(), note)
             if once:
                 return
             stop.wait(ALERT_SECONDS)
+
+
+def send_due(store: Store, channels: tuple[AlertChannel, ...], rules: Alerts) -> None:
+    """Send what is due now, each finding that goes alone with its exposure matrix."""
+    deliver(store, channels, now(), rules=rules, draw=lambda about: exposure_picture(store, about))
+
+
+class Current:
+    """Channels and rules in force: those of the settings file as it stands, or as it stood when it was last right."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.rules = settings.alerts
+        self.channels = configured(settings)
+        self.problem = ""
+        """What is wrong with the file as it stands."""
+        self._home = settings.home
+        self._seen = _stamp(settings_.config_path(settings.home))
+
+    def look(self) -> None:
+        """Take over the settings file where it changed and is right as a whole."""
+        stamp = _stamp(settings_.config_path(self._home))
+        if stamp == self._seen:
+            return
+        self._seen = stamp
+        try:
+            read = settings_.load(self._home)
+            channels = configured(read)
+        except DifeError as error:
+            self.problem = f"earlier settings stay in force: {error.what}"
+            log.warning("%s; %s", self.problem, error.advice)
+            return
+        self.rules = read.alerts
+        self.channels = channels
+        self.problem = ""
+
+
+def _stamp(path: Path) -> tuple[int, int, int]:
+    """What changes whenever a file is written or replaced; zeros where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return (0, 0, 0)
+    return (found.st_mtime_ns, found.st_size, found.st_ino)
+
+
+# --- the picture ----------------------------------------------------------------------------------------------
 
 
 def exposure_picture(store: Store, about: Notice) -> Picture | None:

@@ -32,6 +32,7 @@ from dife_scanner.records import (
     Reach,
     Reference,
     ReferenceCheck,
+    Silence,
     Standing,
     Tally,
     TrustRecord,
@@ -322,6 +323,12 @@ class AlertsDocument:
 
 
 @dataclass(frozen=True)
+class SilencesDocument:
+    silences: tuple[Silence, ...]
+    format: str = "dife/silences-1"
+
+
+@dataclass(frozen=True)
 class CardsDocument:
     cards: tuple[Card, ...]
     format: str = "dife/cards-1"
@@ -455,6 +462,7 @@ DOCUMENTS: tuple[type, ...] = (
     ReferenceChecksDocument,
     CalibrationDocument,
     AlertsDocument,
+    SilencesDocument,
     CardsDocument,
     InfoDocument,
     ZoosDocument,

@@ -95,13 +95,13 @@ def pending(store: Store, at: str) -> list[Alert]:
     return [_to_alert(row) for row in rows]
 
 
-def sent(store: Store, alert_id: int) -> None:
-    """Note that the channel took it."""
+def sent(store: Store, alert_id: int, at: str = "") -> None:
+    """Note that the channel took it, now or at that moment."""
     crash_point("outbox.delivered")
     with store.atomic("outbox.sent"):
         store.write(
             "UPDATE outbox SET state = 'sent', sent_at = ?, attempts = attempts + 1, last_error = '' WHERE id = ?",
-            (now(), alert_id),
+            (at or now(), alert_id),
         )
 
 

@@ -60,6 +60,7 @@ from dife_scanner.store import (
     polls,
     qualifications,
     references,
+    silences,
     trust,
 )
 from dife_scanner.store import requests as asked
@@ -79,15 +80,15 @@ class FileChannel:
     """A channel that writes down what it took."""
 
     name = "file"
+    takes_pictures = False
 
     def __init__(self, home: Path, *, works: bool = True) -> None:
-        self.quiet_until = ""
         self._path = home.parent / "sent"
         self._works = works
 
     def send(self, message: Message) -> None:
         if not self._works:
-            raise AlertFailed("nobody there", "try again")
+            raise AlertFailed("nobody there", "try again", 0.001)
         with self._path.open("a") as file:
             file.write(message.key + "\n")
 
@@ -185,6 +186,7 @@ def _alerts(work: Work) -> None:
         (alert,) = outbox.alerts(store)
         outbox.dead(store, alert.id, "given up")
         outbox.revive(store)
+        silences.add(store, "repo:org/none", until=later(60), reason="a test", actor="ada")
 
 
 def _batch(work: Work) -> None:
@@ -237,7 +239,9 @@ SCENARIOS: dict[str, Callable[[Work], None]] = {
     "requests.take": _by_hand,
     "outbox.failed": _alerts,
     "outbox.dead": _alerts,
+    "outbox.pause": _alerts,
     "outbox.revive": _alerts,
+    "silences.keep": _alerts,
 }
 """The others are passed by `watch_once`."""
 IN_THE_AUDIT = ("discovery.kept",)
