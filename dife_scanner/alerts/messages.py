@@ -12,16 +12,16 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from email.headerregistry import Address
+from email.headerregistry import Address, HeaderRegistry, UnstructuredHeader
 from email.message import EmailMessage
-from email.policy import SMTP
+from email.policy import SMTP, EmailPolicy, Policy
 from email.utils import formatdate
 from typing import Any
 from urllib.parse import quote
 
 from dife_scanner.alerts.rules import key
 from dife_scanner.core.plain import plain
-from dife_scanner.records import Alert, AlertEvent, FindingKind, Notice
+from dife_scanner.records import Alert, AlertEvent, FindingKind
 from dife_scanner.sentences.alerts import why_text
 from dife_scanner.sentences.findings import finding_meaning, finding_title
 from dife_scanner.sentences.numbers import signed
@@ -104,22 +104,40 @@ def trial(channel: str, moment: str) -> Message:
     )
 
 
+_HEADED = {
+    AlertEvent.NEW: "",
+    AlertEvent.REGRESSED: "Back again: ",
+    AlertEvent.ESCALATED: "Escalated: ",
+    AlertEvent.RESOLVED: "Resolved: ",
+}
+_SAID = {
+    AlertEvent.NEW: "",
+    AlertEvent.REGRESSED: "This finding was marked as fixed and is back.",
+    AlertEvent.ESCALATED: "This finding is worse than it was: it is exposed, or through more interfaces.",
+}
+
+
 def _single(alert: Alert, picture: Picture | None) -> Message:
-    subject = finding_title(alert.about, _safe(alert.about.ref.repo_id, 100))
+    title = finding_title(alert.about, _safe(alert.about.ref.repo_id, 100))
     follows = ""
-    if alert.event == AlertEvent.REGRESSED:
-        subject = f"Back again: {subject}"
+    if alert.event is not AlertEvent.NEW:
         follows = key(alert.about, AlertEvent.NEW, alert.channel)
     if picture:
         picture = Picture(picture.png, _safe(picture.caption, 300))
     return Message(
         key=alert.key,
-        subject=SUBJECT_PREFIX + subject,
-        summary=_summary(alert),
-        entries=(_entry(alert.about),),
+        subject=f"{SUBJECT_PREFIX}{_HEADED[alert.event]}{title}",
+        summary=f"{_said(alert)} {finding_meaning(alert.about)}".lstrip(),
+        entries=(_entry(alert),),
         follows=follows,
         picture=picture,
     )
+
+
+def _said(alert: Alert) -> str:
+    if alert.event is AlertEvent.RESOLVED:
+        return f"Somebody decided {_safe(alert.about.decision, 40)} about this finding."
+    return _SAID[alert.event]
 
 
 def _digest(alerts: Sequence[Alert]) -> Message:
@@ -129,22 +147,22 @@ def _digest(alerts: Sequence[Alert]) -> Message:
     for kind, words in _COUNTED.items():
         if kinds[kind]:
             counts.append(f"{kinds[kind]} {words}")
+    events = Counter(alert.event.value for alert in alerts)
+    if set(events) != {AlertEvent.NEW}:
+        counts += [f"{amount} {event}" for event, amount in sorted(events.items())]
     return Message(
         key=f"digest|{_sha256(keys)}|{alerts[0].channel}",
         subject=f"{SUBJECT_PREFIX}{len(alerts)} findings",
         summary=f"{len(alerts)} findings at once, sent as one message: {', '.join(counts)}.",
-        entries=tuple(_entry(alert.about) for alert in alerts),
+        entries=tuple(_entry(alert) for alert in alerts),
     )
 
 
-def _summary(alert: Alert) -> str:
-    meaning = finding_meaning(alert.about)
-    if alert.event == AlertEvent.REGRESSED:
-        return f"This finding was marked as fixed and is back. {meaning}"
-    return meaning
-
-
-def _entry(about: Notice) -> Entry:
+def _entry(alert: Alert) -> Entry:
+    about = alert.about
+    event = "" if alert.event is AlertEvent.NEW else alert.event.value
+    if about.decision:
+        event = f"{event}: {about.decision}"
     found_at = about.created_at[:16].replace("T", " ")
     values = {
         "Base" if about.kind == FindingKind.CHANGED else "Model": about.ref.repo_id,
@@ -156,6 +174,7 @@ def _entry(about: Notice) -> Entry:
         "Leads to": about.target,
         "Exposed interfaces": ", ".join(about.interfaces),
         "Largest difference": _difference(about.exposure),
+        "Event": event,
         "Found": f"{found_at} UTC",
     }
     facts = []
@@ -192,7 +211,7 @@ def as_email(message: Message, sender: str, recipients: Sequence[str]) -> EmailM
     Equal keys give equal Message-IDs, so a retry is no new mail.
     """
     domain = Address(addr_spec=sender).domain
-    mail = EmailMessage(policy=SMTP)
+    mail = EmailMessage(policy=_policy())
     mail["Subject"] = message.subject
     mail["From"] = Address("DIFE Scanner", addr_spec=sender)
     mail["To"] = tuple(Address(addr_spec=recipient) for recipient in recipients)
@@ -219,6 +238,20 @@ def as_email(message: Message, sender: str, recipients: Sequence[str]) -> EmailM
             filename="exposure.png",
         )
     return mail
+
+
+class _Unfolded(UnstructuredHeader):
+    """A header written as it stands, on one line: folded, a long id would become encoded words that match nothing."""
+
+    def fold(self, *, policy: Policy[Any]) -> str:
+        return f"{self.name}: {self}{policy.linesep}"
+
+
+def _policy() -> EmailPolicy[Any]:
+    headers = HeaderRegistry()
+    for name in ("message-id", "in-reply-to", "references", "list-id"):
+        headers.map_to_type(name, _Unfolded)
+    return SMTP.clone(header_factory=headers)
 
 
 def message_id(key: str, domain: str) -> str:

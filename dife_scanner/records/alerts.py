@@ -39,6 +39,8 @@ class Notice:
     created_at: str
     exposure: float | None = None
     """Largest measured difference over the reference; `None` where nothing was measured."""
+    decision: str = ""
+    """A `TriageState`, where the alert is about that."""
     files: str = ""
     """What is wrong with the files, in words; only of a finding that is about files and knows no trigger."""
 

@@ -146,6 +146,10 @@ class AlertEvent(StrEnum):
     """The first time its fingerprint alerts."""
     REGRESSED = "regressed"
     """It was marked fixed upstream, and is back in another revision."""
+    ESCALATED = "escalated"
+    """Its severity rose, or more of its interfaces are exposed than before."""
+    RESOLVED = "resolved"
+    """Somebody decided that nothing is left to do."""
 
 
 class AlertState(StrEnum):

@@ -235,6 +235,10 @@ class StatusDocument:
     unread: dict[str, Reach] = field(default_factory=dict)
     """Sources that are not read back to `since` yet, and how far they are."""
     in_use: tuple[WatchedModel, ...] = ()
+    alerts_error: str = ""
+    """Which channel took the latest of the dead ones not, and what it said; empty where none is dead."""
+    silences: int = 0
+    """In force."""
     format: str = "dife/status-1"
 
 

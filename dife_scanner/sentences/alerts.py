@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dife_scanner.records import Carrier, Finding, FindingKind, Notice
 from dife_scanner.sentences.footprint import CARRIER_MEANING
+from dife_scanner.sentences.numbers import count
 
 ABOUT_FILES = (FindingKind.REFUSED, FindingKind.CHANGED)
 """Kinds of findings whose reason is about files: they know no trigger."""
@@ -34,6 +35,17 @@ def why_text(notice: Notice) -> str:
         return notice.files
     sentences = [_entrance(notice), _footprint(notice.carrier), WITHHELD]
     return " ".join(sentence for sentence in sentences if sentence)
+
+
+def alert_lines(waiting: int, dead: int, error: str, silences: int) -> list[str]:
+    """The outbox for somebody who looks whether all is well; what nobody got first of all."""
+    lines = [f"alerts: {waiting} waiting, {dead} given up on"]
+    if dead:
+        what = f"{count(dead, 'alert')} could not be delivered"
+        lines.insert(0, f"{what}: {error}; `dife alerts retry` starts afresh")
+    if silences:
+        lines.append(f"{count(silences, 'silence')} in force: `dife alerts silences`")
+    return lines
 
 
 def _entrance(notice: Notice) -> str:

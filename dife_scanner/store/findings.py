@@ -22,7 +22,7 @@ from dife_scanner.records import (
     TriageState,
     Verdict,
 )
-from dife_scanner.store import audits, matching, query
+from dife_scanner.store import audits, matching, outbox, query
 from dife_scanner.store.codec import from_json, to_json
 from dife_scanner.store.conditions import condition, to_sql
 from dife_scanner.store.db import Store
@@ -31,6 +31,17 @@ from dife_scanner.store.rows import placeholders, sql_limit, to_ref
 
 SET_BY_HAND = frozenset(TriageState) - {TriageState.NEW, TriageState.REGRESSED, TriageState.EXPIRED}
 """What a person can set; the others happen."""
+
+
+RESOLVING = frozenset(
+    {
+        TriageState.FIXED_UPSTREAM,
+        TriageState.FALSE_POSITIVE,
+        TriageState.OUT_OF_SCOPE,
+        TriageState.ACCEPTED_RISK,
+    }
+)
+"""After these nothing is left to do; whoever was told of the finding is told."""
 
 
 @dataclass(frozen=True)
@@ -333,6 +344,8 @@ def triage(
     with store.atomic("findings.triage"):
         found = finding(store, fingerprint)
         _add_event(store, found.fingerprint, state, actor, note)
+        if state in RESOLVING:
+            outbox.resolve(store, found.fingerprint, state)
     return finding(store, found.fingerprint)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from dife_scanner.durable.clock import now
 from dife_scanner.durable.crash import crash_point
 from dife_scanner.errors import NotFound
-from dife_scanner.records import Alert, AlertEvent, AlertState, Notice
+from dife_scanner.records import Alert, AlertEvent, AlertState, Notice, TriageState
 from dife_scanner.store.codec import from_json, to_json
 from dife_scanner.store.db import Store
 
@@ -44,6 +44,23 @@ def insert(store: Store, alerts: Sequence[Alert]) -> None:
 def _exposure(store: Store, audit_id: str | None) -> float | None:
     rows = store.read("SELECT exposure FROM audits WHERE id = ?", (audit_id or "",))
     return rows[0]["exposure"] if rows else None
+
+
+def resolve(store: Store, fingerprint: str, decision: TriageState) -> None:
+    """Inside the transaction of a decision: tell whoever was told of the finding; what still waits is not sent."""
+    rows = store.read("SELECT * FROM outbox WHERE fingerprint = ? ORDER BY id", (fingerprint,))
+    known = [_to_alert(row) for row in rows]
+    waiting = [alert for alert in known if alert.state is AlertState.PENDING]
+    set_aside(store, waiting, AlertState.SILENCED, f"{decision} before it was sent")
+    told = {alert.channel: alert for alert in known if alert.state is AlertState.SENT}
+    resolved = []
+    for channel, last in told.items():
+        if last.event is AlertEvent.RESOLVED:
+            continue  # told already that nothing is left to do
+        about = replace(last.about, decision=decision.value)
+        key = f"{fingerprint}|{AlertEvent.RESOLVED}@{len(known)}|{channel}"
+        resolved.append(Alert(key, channel, AlertEvent.RESOLVED, about))
+    insert(store, resolved)
 
 
 # --- planning -------------------------------------------------------------------------------------------------

@@ -180,3 +180,17 @@ def test_a_silence_that_is_none_is_wrong_usage(
 ) -> None:
     assert run(["alerts", "silence", *arguments, "--home", str(store.home)]) == 64
     assert capsys.readouterr().err
+
+
+def test_status_says_first_of_all_which_alerts_nobody_got(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(store, make_finding(), "email")
+    (alert,) = outbox.alerts(store)
+    outbox.dead(store, alert.id, "535 wrong password")
+    assert run(["status", "--home", str(store.home)]) == 0
+    told = capsys.readouterr().out
+    assert "1 alert could not be delivered: email: 535 wrong password; `dife alerts retry`" in told
+    assert run(["status", "--home", str(store.home), "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert (document["alerts_dead"], document["alerts_error"]) == (1, "email: 535 wrong password")

@@ -88,13 +88,33 @@ def test_a_finding_that_comes_back_after_its_fix_is_told_again(store: Store) -> 
     channel = Recorder()
     first = put(store, make_finding(), "email")
     put(store, renamed(first, "a" * 40), "email")
+    deliver(store, [channel], soon())
     findings.triage(store, first.fingerprint, TriageState.FIXED_UPSTREAM, actor="me")
     put(store, renamed(first, "b" * 40), "email")
     deliver(store, [channel], soon())
     assert [message.subject[:18] for message in channel.messages] == [
         "[DIFE] Backdoor tr",
+        "[DIFE] Resolved: B",
         "[DIFE] Back again:",
     ]
+
+
+def test_who_was_told_of_a_finding_is_told_that_it_is_resolved(store: Store) -> None:
+    mail, chat = Recorder("email"), Recorder("slack")
+    chat.error = AlertFailed("down")
+    found = put(store, make_finding())
+    deliver(store, [mail, chat], soon())
+    findings.triage(store, found.fingerprint, TriageState.CONFIRMED, actor="me")
+    findings.triage(store, found.fingerprint, TriageState.ACCEPTED_RISK, actor="me")
+    findings.triage(store, found.fingerprint, TriageState.FALSE_POSITIVE, actor="me")
+    chat.error = None
+    deliver(store, [mail, chat], after(soon(), days=1))
+    first, second = mail.messages
+    assert second.subject == "[DIFE] Resolved: Backdoor trigger demonstrated in acme/clip-1"
+    assert second.follows == first.key
+    assert "decided false-positive" in second.summary  # the latest, in place of what still waited
+    assert chat.messages == [] and by_channel(store, "slack").state == "silenced"
+    assert by_channel(store, "slack").last_error == "accepted-risk before it was sent"
 
 
 def test_alerts_of_a_channel_that_is_switched_off_stay(store: Store) -> None:

@@ -105,6 +105,17 @@ def test_a_regression_continues_the_thread_of_the_first_alert() -> None:
     assert back["In-Reply-To"] == mail_of(single(before))["Message-ID"] != back["Message-ID"]
 
 
+def test_ids_stay_plain_whatever_the_length_of_the_domain() -> None:
+    domain = ".".join(["a" * 60] * 4)[:240]
+    before = make_finding(triage=TriageState.FIXED_UPSTREAM)
+    written = message(alerts_for(renamed(before, "a" * 40), before, ["email"]))
+    raw = as_email(written, f"dife@{domain}", ["a@example.org"]).as_bytes().decode("ascii")
+    for name in ("Message-ID", "In-Reply-To", "References"):
+        (line,) = [one for one in raw.split("\r\n") if one.startswith(f"{name}: ")]
+        assert line.startswith(f"{name}: <dife.") and line.endswith(f"@{domain}>")
+    assert f"<dife-alerts.{domain}>\r\n" in raw
+
+
 def test_a_base_that_changed_is_told_as_one_and_counted_as_one() -> None:
     changed = make_finding(7, kind="changed", severity="", reason=f"other weights {HOSTILE}")
     mail = mail_of(single(changed))
