@@ -217,6 +217,8 @@ class Alerts(_Section):
     """`22:00-07:00`; what falls into them waits for their end."""
     time_zone: str = "UTC"
     digest_at: str = "08:00"
+    heartbeat: bool = True
+    """Whether each day at `digest_at` it is told how the last one went."""
     digest_day: Literal[
         "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"
     ] = "monday"
@@ -585,7 +587,9 @@ _TEMPLATE = """\
 #quiet_hours = ""
 # Of quiet hours and digests: a name like "Europe/Berlin".
 #time_zone = "UTC"
-# When digests of routes go.
+# Each day at digest_at: how many were audited, failed and found, also where nothing was.
+#heartbeat = true
+# When digests of routes and the daily report go.
 #digest_at = "08:00"
 #digest_day = "monday"
 # Which findings go where; without routes everything goes to every channel that is on. Each is a table of its own:

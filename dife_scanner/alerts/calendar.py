@@ -46,6 +46,16 @@ def digest_after(rules: Alerts, every: str, now: str) -> str:
         day += timedelta(days=1)
 
 
+def digest_before(rules: Alerts, now: str) -> str:
+    """The latest moment at which a daily digest went."""
+    local = datetime.fromisoformat(now).astimezone(zone(rules.time_zone))
+    at = time.fromisoformat(rules.digest_at)
+    candidate = datetime.combine(local.date(), at, local.tzinfo)
+    if _text(candidate) > now:
+        candidate = datetime.combine(local.date() - timedelta(days=1), at, local.tzinfo)
+    return _text(candidate)
+
+
 def hour_of(now: str) -> tuple[str, str]:
     """Begin and end of the clock hour of a moment, in UTC."""
     begin = datetime.fromisoformat(now).replace(minute=0, second=0, microsecond=0)

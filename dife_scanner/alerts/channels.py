@@ -47,7 +47,7 @@ def configured(settings: Settings) -> tuple[AlertChannel, ...]:
     """Make the channels that are switched on or named by a route. Raises `SettingsError` for what cannot be meant."""
     check(settings.alerts)
     found: list[AlertChannel] = []
-    password = _lookup("smtp-password", settings)
+    password = lookup("smtp-password", settings)
     if settings.alerts.email.enabled:
         found.append(Email(settings.alerts.email, password))
     for name in _named(settings.alerts.routes):
@@ -55,7 +55,7 @@ def configured(settings: Settings) -> tuple[AlertChannel, ...]:
         config = settings.alerts.email.model_copy(update={"recipients": (address,)})
         found.append(Email(config, password, name=name))
     if settings.alerts.slack.enabled:
-        found.append(SlackWebhook(settings.alerts.slack, _lookup("slack-webhook", settings)))
+        found.append(SlackWebhook(settings.alerts.slack, lookup("slack-webhook", settings)))
     return tuple(found)
 
 
@@ -65,7 +65,7 @@ def _named(routes: Iterable[settings_.Route]) -> list[str]:
     return [name for name in names if name.startswith(f"{EMAIL}:")]
 
 
-def _lookup(name: str, settings: Settings) -> SecretLookup:
+def lookup(name: str, settings: Settings) -> SecretLookup:
     def look() -> str | None:
         found = secrets.secret(name, settings.home)
         if found is None:
@@ -275,15 +275,15 @@ class SlackWebhook:
                 "Slack alerts are on, but there is no webhook address",
                 "store it as the secret slack-webhook (`dife info` shows where secrets are looked up)",
             )
-        if not _is_webhook(address):
+        if not is_private_address(address):
             raise AlertFailed(
                 "the secret slack-webhook is not an https:// address", "copy it again from Slack"
             )
         return address
 
 
-def _is_webhook(address: str) -> bool:
-    """Encrypted, or on this machine; and nothing in it that urllib would quote back in an error."""
+def is_private_address(address: str) -> bool:
+    """Whether it is encrypted or on this machine, with nothing in it that urllib would quote back in an error."""
     if not (address.isascii() and address.isprintable() and " " not in address):
         return False
     try:
@@ -319,6 +319,11 @@ def _retry_after(headers: object) -> float | None:
         return None
     found = {str(name).lower(): str(value) for name, value in headers.items()}
     return retry_after(found.get("retry-after", ""), found.get("date", ""))
+
+
+def without_address(text: str, address: str) -> str:
+    """`text` made plain, without a secret address or a telling piece of it."""
+    return _without_secrets(text, _parts(address))
 
 
 def _parts(address: str) -> list[str]:

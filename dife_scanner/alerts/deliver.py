@@ -84,8 +84,9 @@ def deliver(
             batch = route.next_batch(store, now)
             if batch:
                 picture = None
-                if len(batch) == 1 and route.channel.takes_pictures:
-                    picture = draw(batch[0].about)
+                about = batch[0].about
+                if len(batch) == 1 and isinstance(about, Notice) and route.channel.takes_pictures:
+                    picture = draw(about)
                 sending = pool.submit(_send, route.channel, batch, picture)
                 running[sending] = (route, batch)
 

@@ -16,12 +16,12 @@ from email.headerregistry import Address, HeaderRegistry, UnstructuredHeader
 from email.message import EmailMessage
 from email.policy import SMTP, EmailPolicy, Policy
 from email.utils import formatdate
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 
 from dife_scanner.alerts.rules import key
 from dife_scanner.core.plain import plain
-from dife_scanner.records import Alert, AlertEvent, FindingKind
+from dife_scanner.records import Alert, AlertEvent, FindingKind, News, Notice
 from dife_scanner.sentences.alerts import why_text
 from dife_scanner.sentences.findings import finding_meaning, finding_title
 from dife_scanner.sentences.numbers import signed
@@ -49,8 +49,8 @@ class Entry:
     reason: str
     command: str
     """Shows the evidence."""
-    link: str
-    """Opens it in the window."""
+    link: str = ""
+    """Opens it in the window; empty where there is nothing to open."""
 
 
 @dataclass(frozen=True)
@@ -105,44 +105,46 @@ def trial(channel: str, moment: str) -> Message:
 
 
 _HEADED = {
-    AlertEvent.NEW: "",
     AlertEvent.REGRESSED: "Back again: ",
     AlertEvent.ESCALATED: "Escalated: ",
     AlertEvent.RESOLVED: "Resolved: ",
 }
 _SAID = {
-    AlertEvent.NEW: "",
     AlertEvent.REGRESSED: "This finding was marked as fixed and is back.",
     AlertEvent.ESCALATED: "This finding is worse than it was: it is exposed, or through more interfaces.",
 }
 
 
 def _single(alert: Alert, picture: Picture | None) -> Message:
-    title = finding_title(alert.about, _safe(alert.about.ref.repo_id, 100))
+    about = alert.about
+    if isinstance(about, News):
+        title = _safe(about.title, 200)
+        return Message(alert.key, SUBJECT_PREFIX + title, _safe(about.text, 1000), (_entry(alert),))
+    title = finding_title(about, _safe(about.ref.repo_id, 100))
     follows = ""
     if alert.event is not AlertEvent.NEW:
-        follows = key(alert.about, AlertEvent.NEW, alert.channel)
+        follows = key(about, AlertEvent.NEW, alert.channel)
     if picture:
         picture = Picture(picture.png, _safe(picture.caption, 300))
     return Message(
         key=alert.key,
-        subject=f"{SUBJECT_PREFIX}{_HEADED[alert.event]}{title}",
-        summary=f"{_said(alert)} {finding_meaning(alert.about)}".lstrip(),
+        subject=f"{SUBJECT_PREFIX}{_HEADED.get(alert.event, '')}{title}",
+        summary=f"{_said(alert.event, about)} {finding_meaning(about)}".lstrip(),
         entries=(_entry(alert),),
         follows=follows,
         picture=picture,
     )
 
 
-def _said(alert: Alert) -> str:
-    if alert.event is AlertEvent.RESOLVED:
-        return f"Somebody decided {_safe(alert.about.decision, 40)} about this finding."
-    return _SAID[alert.event]
+def _said(event: AlertEvent, about: Notice) -> str:
+    if event is AlertEvent.RESOLVED:
+        return f"Somebody decided {_safe(about.decision, 40)} about this finding."
+    return _SAID.get(event, "")
 
 
 def _digest(alerts: Sequence[Alert]) -> Message:
     keys = "\n".join(sorted(alert.key for alert in alerts))
-    kinds = Counter(alert.about.kind for alert in alerts)
+    kinds = Counter(alert.about.kind for alert in alerts if isinstance(alert.about, Notice))
     counts = []
     for kind, words in _COUNTED.items():
         if kinds[kind]:
@@ -150,17 +152,32 @@ def _digest(alerts: Sequence[Alert]) -> Message:
     events = Counter(alert.event.value for alert in alerts)
     if set(events) != {AlertEvent.NEW}:
         counts += [f"{amount} {event}" for event, amount in sorted(events.items())]
+    what = "findings" if kinds.total() == len(alerts) else "alerts"
     return Message(
         key=f"digest|{_sha256(keys)}|{alerts[0].channel}",
-        subject=f"{SUBJECT_PREFIX}{len(alerts)} findings",
-        summary=f"{len(alerts)} findings at once, sent as one message: {', '.join(counts)}.",
+        subject=f"{SUBJECT_PREFIX}{len(alerts)} {what}",
+        summary=f"{len(alerts)} {what} at once, sent as one message: {', '.join(counts)}.",
         entries=tuple(_entry(alert) for alert in alerts),
     )
 
 
 def _entry(alert: Alert) -> Entry:
-    about = alert.about
-    event = "" if alert.event is AlertEvent.NEW else alert.event.value
+    if isinstance(alert.about, News):
+        return _news_entry(alert.about)
+    return _finding_entry(alert.event, alert.about)
+
+
+def _news_entry(about: News) -> Entry:
+    return Entry(
+        title=_safe(about.title, 120),
+        facts=tuple((label, _safe(value, 200)) for label, value in about.facts),
+        reason=_safe(about.text, 1500),
+        command=about.command,
+    )
+
+
+def _finding_entry(kind: AlertEvent, about: Notice) -> Entry:
+    event = "" if kind is AlertEvent.NEW else kind.value
     if about.decision:
         event = f"{event}: {about.decision}"
     found_at = about.created_at[:16].replace("T", " ")
@@ -243,6 +260,8 @@ def as_email(message: Message, sender: str, recipients: Sequence[str]) -> EmailM
 class _Unfolded(UnstructuredHeader):
     """A header written as it stands, on one line: folded, a long id would become encoded words that match nothing."""
 
+    name: str
+
     def fold(self, *, policy: Policy[Any]) -> str:
         return f"{self.name}: {self}{policy.linesep}"
 
@@ -250,7 +269,7 @@ class _Unfolded(UnstructuredHeader):
 def _policy() -> EmailPolicy[Any]:
     headers = HeaderRegistry()
     for name in ("message-id", "in-reply-to", "references", "list-id"):
-        headers.map_to_type(name, _Unfolded)
+        headers.map_to_type(name, cast(Any, _Unfolded))
     return SMTP.clone(header_factory=headers)
 
 
@@ -273,7 +292,9 @@ def as_text(message: Message) -> str:
     for entry in message.entries[:MAIL_ENTRIES]:
         width = max(len(label) for label, _ in entry.facts)
         facts = "\n".join(f"  {label:<{width}}  {value}" for label, value in entry.facts)
-        why = f"  Why: {entry.reason}\n  Evidence: {entry.command}\n  Open: {entry.link}"
+        why = f"  Why: {entry.reason}\n  Evidence: {entry.command}"
+        if entry.link:
+            why += f"\n  Open: {entry.link}"
         parts.append(f"{facts}\n\n{why}")
     if message.picture:
         parts.append(f"The attached picture: {message.picture.caption}")
@@ -289,8 +310,9 @@ def as_html(message: Message) -> str:
     for entry in message.entries[:MAIL_ENTRIES]:
         rows = "".join(_html_row(label, value) for label, value in entry.facts)
         parts.append(f"<table>{rows}</table><p><b>Why:</b> {_html(entry.reason)}</p>")
-        link = f'<a href="{_html(entry.link)}">open it in the window</a>'
-        parts.append(f"<p><b>Evidence:</b> <code>{_html(entry.command)}</code>, or {link}</p><hr>")
+        link = f', or <a href="{_html(entry.link)}">open it in the window</a>'
+        command = f"<code>{_html(entry.command)}</code>{link if entry.link else ''}"
+        parts.append(f"<p><b>Evidence:</b> {command}</p><hr>")
     if message.picture:
         caption = _html(message.picture.caption)
         parts.append(
@@ -347,16 +369,13 @@ def _full_entry(entry: Entry) -> list[dict[str, Any]]:
     for label, value in entry.facts[:SLACK_FIELDS]:
         fields.append(_mrkdwn(f"*{label}*\n{_code(value, 300)}"))
     reason = entry.reason or "not stated"
+    shown = [_mrkdwn(f"Evidence: {_code(entry.command, 200)}")]
+    if entry.link:
+        shown.append(_mrkdwn(f"Open: {_code(entry.link, 200)}"))
     return [
         {"type": "section", "fields": fields},
         {"type": "section", "text": _plain_text(f"Why: {reason}", SLACK_SECTION)},
-        {
-            "type": "context",
-            "elements": [
-                _mrkdwn(f"Evidence: {_code(entry.command, 200)}"),
-                _mrkdwn(f"Open: {_code(entry.link, 200)}"),
-            ],
-        },
+        {"type": "context", "elements": shown},
     ]
 
 

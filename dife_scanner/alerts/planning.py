@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dife_scanner.alerts.calendar import after, digest_after, hour_of, quiet_until
 from dife_scanner.core.plain import plain
 from dife_scanner.errors import SettingsError
-from dife_scanner.records import Alert, AlertState, Silence
+from dife_scanner.records import Alert, AlertState, Notice, Silence
 from dife_scanner.settings import Alerts, Route
 from dife_scanner.store import QueryError, Store, findings, outbox, silences
 
@@ -21,6 +21,8 @@ SINGLE = (ALONE, GROUP)
 """What a batch begins with that is about one finding or a few, in the order in which they came."""
 EAGER = (URGENT, outbox.BY_HAND)
 """Batches that wait for nothing; each of their alerts is a message of its own."""
+_NO_FINDING = ""
+"""Fingerprint of news, which no filter over findings fits: where each route has one, they go everywhere."""
 _EVERYTHING = Route(to=("email", "slack"))
 
 
@@ -28,13 +30,16 @@ def plan(store: Store, waiting: Sequence[Alert], rules: Alerts, now: str) -> Non
     """Plan those of `waiting` that came since the last time, and set aside what a silence covers."""
     covered = _covered(store, waiting, silences.silences(store, at=now))
     fresh = [alert for alert in waiting if not alert.batch and alert.id not in covered]
-    if not covered and not fresh:
+    held = [] if rules.group_seconds else _waiting_for_others(waiting, now)
+    if not covered and not fresh and not held:
         return
     routed = _routed(store, fresh, rules.routes)
     with store.atomic("outbox.planned"):
         for alert in waiting:
             if alert.id in covered:
                 outbox.set_aside(store, [alert], AlertState.SILENCED, covered[alert.id])
+        for alert in held:
+            outbox.plan(store, alert, now, alert.batch)
         unrouted = [alert for alert in fresh if alert.id not in routed]
         outbox.set_aside(store, unrouted, AlertState.UNROUTED, "no route leads here")
         planner = _Planner(store, rules, now)
@@ -43,15 +48,24 @@ def plan(store: Store, waiting: Sequence[Alert], rules: Alerts, now: str) -> Non
             planner.plan(channel, mine, routed)
 
 
+def _waiting_for_others(alerts: Iterable[Alert], now: str) -> list[Alert]:
+    """Those that nobody tried to send yet because others may come; what failed keeps its pause."""
+    return [
+        alert
+        for alert in alerts
+        if alert.batch.startswith(GROUP) and not alert.attempts and alert.due_at > now
+    ]
+
+
 def _covered(store: Store, alerts: Iterable[Alert], active: Sequence[Silence]) -> dict[int, str]:
     """Alerts that a silence covers, by number, and which one."""
     open_to_silence = [alert for alert in alerts if alert.batch != outbox.BY_HAND]
-    fingerprints = [alert.about.fingerprint for alert in open_to_silence]
+    fingerprints = [alert.fingerprint for alert in open_to_silence]
     found: dict[int, str] = {}
     for silence in active:
         fitting = findings.fitting(store, fingerprints, silence.filter)
         for alert in open_to_silence:
-            if alert.about.fingerprint in fitting:
+            if alert.fingerprint in fitting:
                 found[alert.id] = f"silence {silence.id}: {silence.reason}"
     return found
 
@@ -60,14 +74,19 @@ def _routed(store: Store, alerts: Sequence[Alert], routes: Sequence[Route]) -> d
     """Alerts that some route leads to their channel, by number, with the most eager one."""
     if not routes:
         return {alert.id: _EVERYTHING for alert in alerts}
-    fingerprints = [alert.about.fingerprint for alert in alerts]
+    fingerprints = [alert.fingerprint for alert in alerts]
     found: dict[int, Route] = {}
     for route in sorted(routes, key=lambda one: one.eagerness):
         fitting = findings.fitting(store, fingerprints, route.filter)
+        if not route.filter:
+            fitting |= {_NO_FINDING}
         for alert in alerts:
             event_fits = not route.events or alert.event in route.events
-            if event_fits and alert.channel in route.to and alert.about.fingerprint in fitting:
+            if event_fits and alert.channel in route.to and alert.fingerprint in fitting:
                 found[alert.id] = route
+    if all(route.filter for route in routes):
+        news = [alert for alert in alerts if alert.fingerprint == _NO_FINDING]
+        found |= {alert.id: _EVERYTHING for alert in news}
     return found
 
 
@@ -109,6 +128,8 @@ class _Planner:
     def _group(self, alert: Alert) -> tuple[str, str]:
         """With those about the same that still wait for others."""
         if not self._rules.group_seconds:
+            return self._now, ALONE
+        if not isinstance(alert.about, Notice):
             return self._now, ALONE
         repository = alert.about.ref.repo_id
         author = repository.split("/")[0]

@@ -46,14 +46,26 @@ class Notice:
 
 
 @dataclass(frozen=True)
+class News:
+    """What an alert says that is about no finding: about the scanner itself, or about a model in use."""
+
+    title: str
+    text: str
+    facts: tuple[tuple[str, str], ...]
+    """At most nine pairs of label and value."""
+    command: str
+    """Shows more."""
+
+
+@dataclass(frozen=True)
 class Alert:
     """One message to one channel; lives in the outbox until that channel took it."""
 
     key: str
-    """Idempotency key: fingerprint, event and channel."""
+    """Idempotency key: fingerprint (or what the news are), event and channel."""
     channel: str
     event: AlertEvent
-    about: Notice
+    about: Notice | News
     id: int = 0
     attempts: int = 0
     due_at: str = ""
@@ -63,6 +75,16 @@ class Alert:
     """What it is sent together with; empty until it was planned."""
     taken: tuple[str, ...] = ()
     """Those of its channel's recipients that have it, while others were refused."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the finding that it is about; empty where it is about none."""
+        return self.about.fingerprint if isinstance(self.about, Notice) else ""
+
+    @property
+    def subject(self) -> str:
+        """The model that it is about, or the title of the news."""
+        return str(self.about.ref) if isinstance(self.about, Notice) else self.about.title
 
 
 @dataclass(frozen=True)

@@ -150,6 +150,12 @@ class AlertEvent(StrEnum):
     """Its severity rose, or more of its interfaces are exposed than before."""
     RESOLVED = "resolved"
     """Somebody decided that nothing is left to do."""
+    REVISION = "revision"
+    """A new revision of a model of which another one is approved."""
+    TROUBLE = "trouble"
+    """The scanner itself does not do what it is there for."""
+    HEARTBEAT = "heartbeat"
+    """How the last day went, also where nothing was found."""
 
 
 class AlertState(StrEnum):

@@ -217,13 +217,13 @@ def alerts(rows: Sequence[Alert]) -> RenderableType:
     """The outbox: what waits, what was sent, what was given up on."""
     if not rows:
         return Text("The outbox is empty.", "dim")
-    table = columns("alert", "channel", "event", "model", "state", "tries", "due", "last error")
+    table = columns("alert", "channel", "event", "about", "state", "tries", "due", "last error")
     for row in rows:
         table.add_row(
             str(row.id),
             row.channel,
             row.event,
-            safe(str(row.about.ref)),
+            safe(row.subject),
             row.state,
             str(row.attempts),
             time_text(row.due_at) if row.state == AlertState.PENDING else "",

@@ -620,7 +620,7 @@ CREATE TABLE outbox_23 (
   key TEXT NOT NULL UNIQUE,
   channel TEXT NOT NULL,
   event TEXT NOT NULL,
-  fingerprint TEXT NOT NULL REFERENCES findings (fingerprint),
+  fingerprint TEXT REFERENCES findings (fingerprint),
   notice TEXT NOT NULL,
   state TEXT NOT NULL,
   attempts INTEGER NOT NULL DEFAULT 0,
@@ -647,6 +647,7 @@ ALTER TABLE outbox_23 RENAME TO outbox;
 CREATE INDEX outbox_due ON outbox (state, due_at);
 CREATE INDEX outbox_sent ON outbox (channel, sent_at);
 CREATE TABLE channel_pauses (channel TEXT PRIMARY KEY, until TEXT NOT NULL) STRICT;
+CREATE TABLE pings (pass_at TEXT PRIMARY KEY) STRICT;
 CREATE TABLE silences (
   id INTEGER PRIMARY KEY,
   filter TEXT NOT NULL,

@@ -10,7 +10,7 @@ from typing import Any
 from dife_scanner.durable.clock import now
 from dife_scanner.durable.crash import crash_point
 from dife_scanner.errors import NotFound
-from dife_scanner.records import Alert, AlertEvent, AlertState, Notice, TriageState
+from dife_scanner.records import Alert, AlertEvent, AlertState, News, Notice, TriageState
 from dife_scanner.store.codec import from_json, to_json
 from dife_scanner.store.db import Store
 
@@ -19,13 +19,15 @@ BY_HAND = "by hand"
 
 
 def insert(store: Store, alerts: Sequence[Alert]) -> None:
-    """Inside the transaction that writes the finding: keep its alerts. The same key a second time changes nothing.
+    """Inside the transaction that writes what they are about: keep alerts. The same key a second time changes nothing.
 
     With the audit comes the largest exposure that it measured.
     """
     at = now()
     for alert in alerts:
-        about = replace(alert.about, exposure=_exposure(store, alert.about.audit_id))
+        about = alert.about
+        if isinstance(about, Notice):
+            about = replace(about, exposure=_exposure(store, about.audit_id))
         store.write(
             "INSERT INTO outbox (key, channel, event, fingerprint, notice, state, due_at, created_at)"
             " VALUES (?, ?, ?, ?, ?, 'pending', ?, ?) ON CONFLICT (key) DO NOTHING",
@@ -33,12 +35,21 @@ def insert(store: Store, alerts: Sequence[Alert]) -> None:
                 alert.key,
                 alert.channel,
                 alert.event,
-                about.fingerprint,
+                alert.fingerprint or None,
                 to_json(about),
                 alert.due_at or at,
                 at,
             ),
         )
+
+
+def known(store: Store, keys: Sequence[str]) -> frozenset[str]:
+    """Those of `keys` that are there."""
+    rows = store.read(
+        "SELECT key FROM outbox WHERE key IN (SELECT value FROM json_each(?))",
+        (json.dumps(list(keys)),),
+    )
+    return frozenset(row["key"] for row in rows)
 
 
 def _exposure(store: Store, audit_id: str | None) -> float | None:
@@ -57,6 +68,7 @@ def resolve(store: Store, fingerprint: str, decision: TriageState) -> None:
     for channel, last in told.items():
         if last.event is AlertEvent.RESOLVED:
             continue  # told already that nothing is left to do
+        assert isinstance(last.about, Notice)  # of a finding all are
         about = replace(last.about, decision=decision.value)
         key = f"{fingerprint}|{AlertEvent.RESOLVED}@{len(known)}|{channel}"
         resolved.append(Alert(key, channel, AlertEvent.RESOLVED, about))
@@ -188,12 +200,18 @@ def revive(store: Store, alert_id: int | None = None) -> int:
     return cursor.rowcount
 
 
+def _about(row: dict[str, Any]) -> Notice | News:
+    if row["fingerprint"]:
+        return from_json(Notice, row["notice"])
+    return from_json(News, row["notice"])
+
+
 def _to_alert(row: dict[str, Any]) -> Alert:
     return Alert(
         key=row["key"],
         channel=row["channel"],
         event=AlertEvent(row["event"]),
-        about=from_json(Notice, row["notice"]),
+        about=_about(row),
         id=row["id"],
         attempts=row["attempts"],
         due_at=row["due_at"],

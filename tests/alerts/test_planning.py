@@ -125,6 +125,14 @@ def test_alerts_wait_for_others_about_the_same_and_go_together(
     assert sum(len(message.entries) for message in chat.messages) == 4
 
 
+def test_once_nobody_waits_for_others_any_more_all_go(store: Store) -> None:
+    """As in `dife watch --once` after a watcher that was stopped while a group waited."""
+    chat = Chat()
+    put(store, make_finding(), "slack")
+    assert deliver(store, [chat], NOON, rules=Alerts(group_seconds=30)) == Delivered()
+    assert deliver(store, [chat], NOON, rules=Alerts(group_seconds=0)).sent == 1
+
+
 def test_a_digest_goes_at_its_time_in_one_message(store: Store) -> None:
     rules = Alerts(routes=(Route(to=("slack",), digest="daily"),), time_zone="Europe/Berlin")
     chat = Chat()

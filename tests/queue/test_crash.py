@@ -23,7 +23,9 @@ from scanner_programs import picklescan_answer, printing
 
 from dife_scanner import checkpoints
 from dife_scanner.alerts import deliver
+from dife_scanner.alerts.calendar import after
 from dife_scanner.alerts.messages import Message
+from dife_scanner.alerts.operations import note
 from dife_scanner.durable.clock import later, now
 from dife_scanner.durable.crash import CRASH_POINTS
 from dife_scanner.errors import AlertFailed, DiskFull
@@ -56,6 +58,7 @@ from dife_scanner.store import (
     jobs,
     leases,
     open_store,
+    operations,
     outbox,
     polls,
     qualifications,
@@ -186,6 +189,8 @@ def _alerts(work: Work) -> None:
         (alert,) = outbox.alerts(store)
         outbox.dead(store, alert.id, "given up")
         outbox.revive(store)
+        note(store, work.settings, ["file"], after(now(), 86_400.0), 0.0)
+        operations.note_told(store, now())
         silences.add(store, "repo:org/none", until=later(60), reason="a test", actor="ada")
 
 
@@ -239,7 +244,9 @@ SCENARIOS: dict[str, Callable[[Work], None]] = {
     "requests.take": _by_hand,
     "outbox.failed": _alerts,
     "outbox.dead": _alerts,
+    "outbox.news": _alerts,
     "outbox.pause": _alerts,
+    "operations.told": _alerts,
     "outbox.revive": _alerts,
     "silences.keep": _alerts,
 }
