@@ -43,7 +43,7 @@ _LONGEST_SECONDS = 10 * 365 * 24 * 3600.0
 """Ten years: beyond some such time a date cannot be computed any more."""
 _DAYS = re.compile(r"(\d{1,5}) ?(?:d|days?)?")
 """At most 99,999, some 270 years: a date can be computed from it."""
-_CHANNEL = re.compile(r"email|slack|email:[^\s@]+@[^\s@]+")
+_CHANNEL = re.compile(r"email|slack|slack:[A-Z0-9]{1,30}|email:[^\s@]+@[^\s@]+")
 _CLOCK = re.compile(r"(?:[01][0-9]|2[0-3]):[0-5][0-9]")
 _QUIET = re.compile(rf"{_CLOCK.pattern}-{_CLOCK.pattern}")
 _HEADER = re.compile(r"\s*(?P<many>\[?)\[(?P<name>[^\[\]]+)\]\]?\s*(?:#.*)?")
@@ -168,10 +168,21 @@ class Email(_Section):
 
 
 class Slack(_Section):
-    """Alerts to a Slack channel, through an incoming webhook."""
+    """Alerts to a Slack channel, through an incoming webhook or by a bot."""
 
     enabled: bool = False
+    channel: str = Field(default="", pattern=r"^[A-Z0-9]{0,30}$")
+    """Id of the channel that the bot writes to; empty for the webhook."""
+    api: str = "https://slack.com/api/"
     timeout_seconds: Seconds = 20.0
+
+    @field_validator("api")
+    @classmethod
+    def _encrypted(cls, value: str) -> str:
+        is_here = urlsplit(value).hostname in ("localhost", "127.0.0.1", "::1")
+        if not value.startswith("https://") and not (is_here and value.startswith("http://")):
+            raise ValueError("must start with https://: the token is sent there")
+        return value.rstrip("/") + "/"
 
 
 class Route(_Section):
@@ -180,7 +191,7 @@ class Route(_Section):
     filter: str = ""
     """Over findings, in the grammar of docs/filters.md; empty for all."""
     to: tuple[str, ...]
-    """`email`, `slack`, or `email:name@example.org`: the same server, another recipient."""
+    """`email`, `slack`, `email:name@example.org` (same server, other recipient) or `slack:C0123ABC` (by the bot)."""
     events: tuple[AlertEvent, ...] = ()
     """Empty for every one."""
     urgent: bool = False
@@ -191,7 +202,9 @@ class Route(_Section):
     @classmethod
     def _channels(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if not value or not all(_CHANNEL.fullmatch(name) for name in value):
-            raise ValueError("must name `email`, `slack` or `email:name@example.org`, at least one")
+            raise ValueError(
+                "must name at least one of `email`, `slack`, `email:name@example.org` and `slack:C0123ABC`"
+            )
         return value
 
     @property
@@ -612,9 +625,13 @@ _TEMPLATE = """\
 #security = "none"
 #timeout_seconds = 20.0
 
-# The address of the incoming webhook is the secret slack-webhook.
+# Through an incoming webhook, whose address is the secret slack-webhook, or, with a channel, by a bot, whose token is
+# the secret slack-token: a thread for each model, whose first message is edited when somebody decides.
 [alerts.slack]
 #enabled = false
+# The id of the channel, e.g. "C0123ABC".
+#channel = ""
+#api = "https://slack.com/api/"
 #timeout_seconds = 20.0
 
 # How much of the hub is watched. `dife watch` asks at its first start and keeps the answer here.

@@ -24,6 +24,7 @@ from dife_scanner.alerts.planning import check
 from dife_scanner.core.plain import plain
 from dife_scanner.durable.clock import retry_after
 from dife_scanner.errors import AlertFailed, SettingsError
+from dife_scanner.records import Thread
 from dife_scanner.settings import Settings
 
 EMAIL = "email"
@@ -39,8 +40,11 @@ class AlertChannel(Protocol):
     takes_pictures: bool
     """Whether a message's picture reaches its readers."""
 
-    def send(self, message: Message) -> None:
-        """Return once the other side has accepted `message`; otherwise raise `AlertFailed` (or `SettingsError`)."""
+    def send(self, message: Message) -> Thread | None:
+        """Return once the other side has accepted `message`; otherwise raise `AlertFailed` (or `SettingsError`).
+
+        A thread that begins with it is given back.
+        """
 
 
 def configured(settings: Settings) -> tuple[AlertChannel, ...]:
@@ -50,19 +54,33 @@ def configured(settings: Settings) -> tuple[AlertChannel, ...]:
     password = lookup("smtp-password", settings)
     if settings.alerts.email.enabled:
         found.append(Email(settings.alerts.email, password))
-    for name in _named(settings.alerts.routes):
+    for name in _named(settings.alerts.routes, EMAIL):
         address = name.removeprefix(f"{EMAIL}:")
         config = settings.alerts.email.model_copy(update={"recipients": (address,)})
         found.append(Email(config, password, name=name))
     if settings.alerts.slack.enabled:
-        found.append(SlackWebhook(settings.alerts.slack, lookup("slack-webhook", settings)))
+        found += _slack(settings)
     return tuple(found)
 
 
-def _named(routes: Iterable[settings_.Route]) -> list[str]:
-    """Channels that only routes name, each once."""
+def _slack(settings: Settings) -> list[AlertChannel]:
+    """With a channel a bot writes there, and to those that routes name; without one it is a webhook."""
+    from dife_scanner.alerts.slack_bot import SlackBot
+
+    config = settings.alerts.slack
+    if not config.channel:
+        return [SlackWebhook(config, lookup("slack-webhook", settings))]
+    token = lookup("slack-token", settings)
+    found: list[AlertChannel] = [SlackBot(config, token, config.channel)]
+    for name in _named(settings.alerts.routes, SLACK):
+        found.append(SlackBot(config, token, name.removeprefix(f"{SLACK}:"), name=name))
+    return found
+
+
+def _named(routes: Iterable[settings_.Route], kind: str) -> list[str]:
+    """Channels of a kind that only routes name, each once."""
     names = dict.fromkeys(name for route in routes for name in route.to)
-    return [name for name in names if name.startswith(f"{EMAIL}:")]
+    return [name for name in names if name.startswith(f"{kind}:")]
 
 
 def lookup(name: str, settings: Settings) -> SecretLookup:
@@ -153,7 +171,7 @@ class Email:
         return f"mail server {self._config.host}:{self._config.port}"
 
     def _failed(self, error: Exception, password: str | None) -> AlertFailed:
-        reason = _without_secrets(_explanation(error), self._secrets(password))
+        reason = without_secrets(_explanation(error), self._secrets(password))
         return AlertFailed(
             f"{self._server} did not take the message: {reason}", _mail_advice(error)
         )
@@ -164,7 +182,7 @@ class Email:
         replies = []
         for recipient, (code, reply) in refused.items():
             replies.append(f"{recipient}: {code} {reply.decode('utf-8', 'replace')}")
-        reason = _without_secrets("; ".join(replies), self._secrets(password))
+        reason = without_secrets("; ".join(replies), self._secrets(password))
         return AlertFailed(
             f"{self._server} refused {reason}", "check alerts.email.recipients", taken=taken
         )
@@ -227,7 +245,7 @@ def _mail_advice(error: Exception) -> str:
 
 # --- Slack ----------------------------------------------------------------------------------------------------
 
-_SILENT = logging.Logger("dife_scanner.alerts.silent", level=logging.CRITICAL + 1)
+SILENT = logging.Logger("dife_scanner.alerts.silent", level=logging.CRITICAL + 1)
 """slack_sdk writes the webhook address, which is a secret, into its log."""
 
 
@@ -248,7 +266,7 @@ class SlackWebhook:
 
         address = self._checked_address()
         timeout = max(1, math.ceil(self._config.timeout_seconds))
-        client = WebhookClient(address, timeout=timeout, logger=_SILENT, retry_handlers=[])
+        client = WebhookClient(address, timeout=timeout, logger=SILENT, retry_handlers=[])
         client.proxy = None  # leaves proxies to urllib, which honours NO_PROXY
         try:
             answer = client.send_dict(as_slack(message))
@@ -259,13 +277,13 @@ class SlackWebhook:
             ValueError,
             LookupError,
         ) as error:
-            reason = _without_secrets(_explanation(error), _parts(address))
+            reason = without_secrets(_explanation(error), _parts(address))
             raise AlertFailed(
                 f"Slack was not reached: {reason}", "it will be tried again"
             ) from None
         if answer.status_code != 200 or answer.body.strip() != "ok":
             raise _slack_error(
-                answer.status_code, answer.body, _retry_after(answer.headers), _parts(address)
+                answer.status_code, answer.body, retry_after_of(answer.headers), _parts(address)
             )
 
     def _checked_address(self) -> str:
@@ -297,7 +315,7 @@ def is_private_address(address: str) -> bool:
 
 
 def _slack_error(status: int, body: str, wait: float | None, secrets: list[str]) -> AlertFailed:
-    reason = _without_secrets(body, secrets)[:120]
+    reason = without_secrets(body, secrets)[:120]
     if status == 429:
         return AlertFailed(
             "Slack limits how often messages are sent", "it will be tried again", wait
@@ -313,7 +331,7 @@ def _slack_error(status: int, body: str, wait: float | None, secrets: list[str])
     )
 
 
-def _retry_after(headers: object) -> float | None:
+def retry_after_of(headers: object) -> float | None:
     """Seconds to wait, as a `Retry-After` header says in seconds or as a date."""
     if not isinstance(headers, dict):
         return None
@@ -323,7 +341,7 @@ def _retry_after(headers: object) -> float | None:
 
 def without_address(text: str, address: str) -> str:
     """`text` made plain, without a secret address or a telling piece of it."""
-    return _without_secrets(text, _parts(address))
+    return without_secrets(text, _parts(address))
 
 
 def _parts(address: str) -> list[str]:
@@ -337,7 +355,7 @@ def _parts(address: str) -> list[str]:
 # --- both -----------------------------------------------------------------------------------------------------
 
 
-def _without_secrets(text: str, secrets: Iterable[str]) -> str:
+def without_secrets(text: str, secrets: Iterable[str]) -> str:
     """`text` made plain, without any of `secrets` in it."""
     for secret in secrets:
         if len(secret) < 2:  # one character would be cut out of every word

@@ -16,10 +16,10 @@ from dataclasses import dataclass, replace
 from dife_scanner.alerts import planning
 from dife_scanner.alerts.calendar import after, quiet_until
 from dife_scanner.alerts.channels import AlertChannel
-from dife_scanner.alerts.messages import Picture, message, trial
+from dife_scanner.alerts.messages import Message, Picture, message, trial
 from dife_scanner.durable.clock import now as this_moment
 from dife_scanner.errors import AlertFailed, DifeError
-from dife_scanner.records import Alert, Notice
+from dife_scanner.records import Alert, Notice, Thread
 from dife_scanner.settings import Alerts
 from dife_scanner.store import Store, outbox
 
@@ -78,16 +78,13 @@ def deliver(
         if channel.name not in paused:
             routes.append(_Route(channel, rules, quiet, rng or random.Random()))
     with ThreadPoolExecutor(max_workers=max(1, len(routes)), thread_name_prefix="alerts") as pool:
-        running: dict[Future[None], tuple[_Route, list[Alert]]] = {}
+        running: dict[Future[Thread | None], tuple[_Route, list[Alert]]] = {}
 
         def start(route: _Route) -> None:
             batch = route.next_batch(store, now)
             if batch:
-                picture = None
-                about = batch[0].about
-                if len(batch) == 1 and isinstance(about, Notice) and route.channel.takes_pictures:
-                    picture = draw(about)
-                sending = pool.submit(_send, route.channel, batch, picture)
+                written = _written(store, route.channel, batch, draw)
+                sending = pool.submit(route.channel.send, written)
                 running[sending] = (route, batch)
 
         for route in routes:
@@ -128,9 +125,17 @@ def _sum(a: Delivered, b: Delivered) -> Delivered:
     )
 
 
-def _send(channel: AlertChannel, batch: list[Alert], picture: Picture | None) -> None:
+def _written(store: Store, channel: AlertChannel, batch: Sequence[Alert], draw: Draw) -> Message:
+    """A batch as the channel is given it: with a picture where it can show one, and the thread that it goes on with."""
+    about = batch[0].about
+    if len(batch) > 1 or not isinstance(about, Notice):
+        written = message(batch)
+    else:
+        picture = draw(about) if channel.takes_pictures else None
+        thread = outbox.thread_of(store, channel.name, about.ref.repo_id)
+        written = replace(message(batch, picture), thread=thread)
     everywhere = set(batch[0].taken).intersection(*(alert.taken for alert in batch))
-    channel.send(replace(message(batch, picture), taken=tuple(sorted(everywhere))))
+    return replace(written, taken=tuple(sorted(everywhere)))
 
 
 class _Route:
@@ -171,11 +176,11 @@ class _Route:
         return _together(due)
 
     def record_result(
-        self, store: Store, batch: list[Alert], sending: Future[None], now: str
+        self, store: Store, batch: list[Alert], sending: Future[Thread | None], now: str
     ) -> Delivered:
         """Write down how `sending` ended."""
         try:
-            sending.result()
+            thread = sending.result()
         except DifeError as error:
             return self._failed(store, batch, error, now)
         except (
@@ -186,6 +191,9 @@ class _Route:
                 store, batch, DifeError(f"internal error: {type(error).__name__}"), now
             )
         with store.atomic("outbox.sent"):
+            about = batch[0].about
+            if thread is not None and isinstance(about, Notice):
+                outbox.keep_thread(store, self.channel.name, about.ref.repo_id, thread)
             for alert in batch:
                 outbox.sent(store, alert.id, now)
         self._works = True

@@ -21,7 +21,7 @@ from urllib.parse import quote
 
 from dife_scanner.alerts.rules import key
 from dife_scanner.core.plain import plain
-from dife_scanner.records import Alert, AlertEvent, FindingKind, News, Notice
+from dife_scanner.records import Alert, AlertEvent, FindingKind, News, Notice, Thread
 from dife_scanner.sentences.alerts import why_text
 from dife_scanner.sentences.findings import finding_meaning, finding_title
 from dife_scanner.sentences.numbers import signed
@@ -76,6 +76,14 @@ class Message:
     """For channels that can carry one; an incoming webhook cannot."""
     taken: tuple[str, ...] = ()
     """Recipients that have it already."""
+    model: str = ""
+    """The repository that it is about; empty where it is about several, or none."""
+    fingerprint: str = ""
+    """Of the one finding that it is about."""
+    edits: bool = False
+    """Whether it says anew what an earlier one said."""
+    thread: Thread | None = None
+    """Where the channel keeps all about that model."""
 
 
 # --- from alerts ----------------------------------------------------------------------------------------------
@@ -104,10 +112,13 @@ def trial(channel: str, moment: str) -> Message:
     )
 
 
+EDITS = (AlertEvent.RESOLVED, AlertEvent.TRIAGED)
+"""Events after which an earlier message says anew where things stand, where it can be edited."""
 _HEADED = {
     AlertEvent.REGRESSED: "Back again: ",
     AlertEvent.ESCALATED: "Escalated: ",
     AlertEvent.RESOLVED: "Resolved: ",
+    AlertEvent.TRIAGED: "Looked at: ",
 }
 _SAID = {
     AlertEvent.REGRESSED: "This finding was marked as fixed and is back.",
@@ -133,11 +144,14 @@ def _single(alert: Alert, picture: Picture | None) -> Message:
         entries=(_entry(alert),),
         follows=follows,
         picture=picture,
+        model=about.ref.repo_id,
+        fingerprint=about.fingerprint,
+        edits=alert.event in EDITS,
     )
 
 
 def _said(event: AlertEvent, about: Notice) -> str:
-    if event is AlertEvent.RESOLVED:
+    if event in EDITS:
         return f"Somebody decided {_safe(about.decision, 40)} about this finding."
     return _SAID.get(event, "")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from dife_scanner.alerts.calendar import after, digest_after, hour_of, quiet_until
+from dife_scanner.alerts.messages import EDITS
 from dife_scanner.core.plain import plain
 from dife_scanner.errors import SettingsError
 from dife_scanner.records import Alert, AlertState, Notice, Silence
@@ -107,7 +108,7 @@ class _Planner:
             outbox.plan(self._store, alert, due_at, batch)
 
     def _when(self, alert: Alert, route: Route, storm: tuple[str, str] | None) -> tuple[str, str]:
-        if route.urgent:
+        if route.urgent or self._edits(alert):
             return self._now, URGENT
         if route.digest:
             due_at = digest_after(self._rules, route.digest, self._now)
@@ -116,6 +117,12 @@ class _Planner:
         if quiet:
             return quiet, f"quiet {quiet}"
         return storm or self._group(alert)
+
+    def _edits(self, alert: Alert) -> bool:
+        """Whether it edits an earlier message, which disturbs nobody."""
+        if alert.event not in EDITS or not isinstance(alert.about, Notice):
+            return False
+        return outbox.thread_of(self._store, alert.channel, alert.about.ref.repo_id) is not None
 
     def _storm(self, channel: str, count: int) -> tuple[str, str] | None:
         """Above so many in a clock hour: at once where nothing of this hour was sent, otherwise at its end."""
@@ -168,8 +175,10 @@ def _problem(key: str, what: str, advice: str) -> tuple[str, SettingsError]:
 
 def _how_to_switch_on(rules: Alerts, channel: str) -> str:
     """What a channel lacks that a route names; empty where it is on."""
-    if channel == "slack" and not rules.slack.enabled:
+    if channel.startswith("slack") and not rules.slack.enabled:
         return "set alerts.slack.enabled to true"
+    if channel.startswith("slack:") and not rules.slack.channel:
+        return "give alerts.slack a channel, which is written to with the secret slack-token"
     if channel == "email" and not rules.email.enabled:
         return "give alerts.email a host and recipients"
     if channel.startswith("email:") and not rules.email.host:

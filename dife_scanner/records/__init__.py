@@ -3,7 +3,7 @@
 Words are those of `docs/states.md`; the framework's terms come from arXiv 2606.17815 ("the paper").
 """
 
-from dife_scanner.records.alerts import Alert, News, Notice, Silence
+from dife_scanner.records.alerts import Alert, News, Notice, Silence, Thread
 from dife_scanner.records.audits import (
     Audit,
     EvidenceFile,
@@ -218,6 +218,7 @@ __all__ = [
     "Tally",
     "TensorMark",
     "TextSpace",
+    "Thread",
     "TraceScore",
     "TriageState",
     "Trigger",

@@ -58,6 +58,17 @@ class News:
 
 
 @dataclass(frozen=True)
+class Thread:
+    """Where a channel keeps all that it is told about one model."""
+
+    reference: str
+    """Of its first message, as the channel names it."""
+    place: str
+    fingerprint: str
+    """Of the finding that its first message is about."""
+
+
+@dataclass(frozen=True)
 class Alert:
     """One message to one channel; lives in the outbox until that channel took it."""
 

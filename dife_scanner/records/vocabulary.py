@@ -150,6 +150,8 @@ class AlertEvent(StrEnum):
     """Its severity rose, or more of its interfaces are exposed than before."""
     RESOLVED = "resolved"
     """Somebody decided that nothing is left to do."""
+    TRIAGED = "triaged"
+    """Somebody decided something else; only a message that can be edited says so."""
     REVISION = "revision"
     """A new revision of a model of which another one is approved."""
     TROUBLE = "trouble"

@@ -344,8 +344,7 @@ def triage(
     with store.atomic("findings.triage"):
         found = finding(store, fingerprint)
         _add_event(store, found.fingerprint, state, actor, note)
-        if state in RESOLVING:
-            outbox.resolve(store, found.fingerprint, state)
+        outbox.decide(store, found.fingerprint, state, resolves=state in RESOLVING)
     return finding(store, found.fingerprint)
 
 

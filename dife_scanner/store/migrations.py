@@ -647,6 +647,14 @@ ALTER TABLE outbox_23 RENAME TO outbox;
 CREATE INDEX outbox_due ON outbox (state, due_at);
 CREATE INDEX outbox_sent ON outbox (channel, sent_at);
 CREATE TABLE channel_pauses (channel TEXT PRIMARY KEY, until TEXT NOT NULL) STRICT;
+CREATE TABLE threads (
+  channel TEXT NOT NULL,
+  model TEXT NOT NULL,
+  reference TEXT NOT NULL,
+  place TEXT NOT NULL,
+  fingerprint TEXT NOT NULL,
+  PRIMARY KEY (channel, model)
+) STRICT;
 CREATE TABLE pings (pass_at TEXT PRIMARY KEY) STRICT;
 CREATE TABLE silences (
   id INTEGER PRIMARY KEY,

@@ -10,7 +10,7 @@ from typing import Any
 from dife_scanner.durable.clock import now
 from dife_scanner.durable.crash import crash_point
 from dife_scanner.errors import NotFound
-from dife_scanner.records import Alert, AlertEvent, AlertState, News, Notice, TriageState
+from dife_scanner.records import Alert, AlertEvent, AlertState, News, Notice, Thread, TriageState
 from dife_scanner.store.codec import from_json, to_json
 from dife_scanner.store.db import Store
 
@@ -57,22 +57,49 @@ def _exposure(store: Store, audit_id: str | None) -> float | None:
     return rows[0]["exposure"] if rows else None
 
 
-def resolve(store: Store, fingerprint: str, decision: TriageState) -> None:
-    """Inside the transaction of a decision: tell whoever was told of the finding; what still waits is not sent."""
+def decide(store: Store, fingerprint: str, decision: TriageState, *, resolves: bool) -> None:
+    """Inside the transaction of a decision: tell whoever was told of the finding, of a resolving one; what still waits
+    is not sent then. Of any other only a message that can be edited says so.
+    """
     rows = store.read("SELECT * FROM outbox WHERE fingerprint = ? ORDER BY id", (fingerprint,))
     known = [_to_alert(row) for row in rows]
+    event = AlertEvent.RESOLVED if resolves else AlertEvent.TRIAGED
     waiting = [alert for alert in known if alert.state is AlertState.PENDING]
-    set_aside(store, waiting, AlertState.SILENCED, f"{decision} before it was sent")
+    overtaken = [one for one in waiting if resolves or one.event is AlertEvent.TRIAGED]
+    set_aside(store, overtaken, AlertState.SILENCED, f"{decision} before it was sent")
     told = {alert.channel: alert for alert in known if alert.state is AlertState.SENT}
-    resolved = []
+    made = []
     for channel, last in told.items():
-        if last.event is AlertEvent.RESOLVED:
-            continue  # told already that nothing is left to do
         assert isinstance(last.about, Notice)  # of a finding all are
+        thread = thread_of(store, channel, last.about.ref.repo_id)
+        is_edited = thread is not None and thread.fingerprint == fingerprint
+        if not is_edited and (not resolves or last.event is AlertEvent.RESOLVED):
+            continue  # there is nothing to edit, or it was told already that nothing is left to do
         about = replace(last.about, decision=decision.value)
-        key = f"{fingerprint}|{AlertEvent.RESOLVED}@{len(known)}|{channel}"
-        resolved.append(Alert(key, channel, AlertEvent.RESOLVED, about))
-    insert(store, resolved)
+        key = f"{fingerprint}|{event}@{len(known)}|{channel}"
+        made.append(Alert(key, channel, event, about))
+    insert(store, made)
+
+
+# --- threads --------------------------------------------------------------------------------------------------
+
+
+def thread_of(store: Store, channel: str, model: str) -> Thread | None:
+    """Where a channel keeps all about a model; `None` where there is no such place."""
+    rows = store.read(
+        "SELECT reference, place, fingerprint FROM threads WHERE channel = ? AND model = ?",
+        (channel, model),
+    )
+    return Thread(**rows[0]) if rows else None
+
+
+def keep_thread(store: Store, channel: str, model: str, thread: Thread) -> None:
+    """Inside the transaction that notes what was sent: keep where later alerts about the model go."""
+    store.write(
+        "INSERT OR REPLACE INTO threads (channel, model, reference, place, fingerprint)"
+        " VALUES (?, ?, ?, ?, ?)",
+        (channel, model, thread.reference, thread.place, thread.fingerprint),
+    )
 
 
 # --- planning -------------------------------------------------------------------------------------------------
