@@ -61,4 +61,4 @@ def _entrance(notice: Notice) -> str:
 def _footprint(carrier: str) -> str:
     if carrier not in set(Carrier):
         return ""
-    return f"Footprint {carrier}: {CARRIER_MEANING[Carrier(carrier)]}."
+    return f"Footprint {carrier}; {CARRIER_MEANING[Carrier(carrier)]}."
