@@ -27,8 +27,8 @@ from dife_scanner.sentences.findings import finding_meaning, finding_title
 from dife_scanner.sentences.numbers import signed
 
 SUBJECT_PREFIX = "[DIFE] "
-MAIL_ENTRIES = 50
-"""Findings written out in one e-mail; the others are counted."""
+MOST_ENTRIES = 50
+"""Findings written out in one message; the others are counted."""
 
 SLACK_HEADER = 150
 SLACK_SECTION = 3000
@@ -70,6 +70,8 @@ class Message:
     subject: str
     summary: str
     entries: tuple[Entry, ...] = ()
+    more: int = 0
+    """How many findings have no entry."""
     follows: str = ""
     """Key of the message that this one continues."""
     picture: Picture | None = None
@@ -171,7 +173,8 @@ def _digest(alerts: Sequence[Alert]) -> Message:
         key=f"digest|{_sha256(keys)}|{alerts[0].channel}",
         subject=f"{SUBJECT_PREFIX}{len(alerts)} {what}",
         summary=f"{len(alerts)} {what} at once, sent as one message: {', '.join(counts)}.",
-        entries=tuple(_entry(alert) for alert in alerts),
+        entries=tuple(_entry(alert) for alert in alerts[:MOST_ENTRIES]),
+        more=max(0, len(alerts) - MOST_ENTRIES),
     )
 
 
@@ -303,7 +306,7 @@ _FOOTER = "Sent by DIFE Scanner; replies are not read."
 def as_text(message: Message) -> str:
     """Write a message as plain text."""
     parts = [message.subject.removeprefix(SUBJECT_PREFIX), message.summary]
-    for entry in message.entries[:MAIL_ENTRIES]:
+    for entry in message.entries:
         width = max(len(label) for label, _ in entry.facts)
         facts = "\n".join(f"  {label:<{width}}  {value}" for label, value in entry.facts)
         why = f"  Why: {entry.reason}\n  Evidence: {entry.command}"
@@ -312,7 +315,7 @@ def as_text(message: Message) -> str:
         parts.append(f"{facts}\n\n{why}")
     if message.picture:
         parts.append(f"The attached picture: {message.picture.caption}")
-    parts += _left_out(message, MAIL_ENTRIES)
+    parts += _left_out(message, len(message.entries))
     parts.append(f"-- \n{_FOOTER}\n")
     return "\n\n".join(parts)
 
@@ -321,7 +324,7 @@ def as_html(message: Message) -> str:
     """Write a message as an HTML page; its links open the window of this program and nothing else."""
     title = message.subject.removeprefix(SUBJECT_PREFIX)
     parts = [f"<h2>{_html(title)}</h2>", f"<p>{_html(message.summary)}</p>"]
-    for entry in message.entries[:MAIL_ENTRIES]:
+    for entry in message.entries:
         rows = "".join(_html_row(label, value) for label, value in entry.facts)
         parts.append(f"<table>{rows}</table><p><b>Why:</b> {_html(entry.reason)}</p>")
         link = f', or <a href="{_html(entry.link)}">open it in the window</a>'
@@ -332,7 +335,7 @@ def as_html(message: Message) -> str:
         parts.append(
             f'<p><img src="cid:{_CID}" alt="{caption}" style="max-width:100%"><br>{caption}</p>'
         )
-    for line in _left_out(message, MAIL_ENTRIES):
+    for line in _left_out(message, len(message.entries)):
         parts.append(f"<p>{_html(line)}</p>")
     parts.append(f"<p><small>{_FOOTER}</small></p>")
     body = "\n".join(parts)
@@ -349,7 +352,7 @@ def _html(text: str) -> str:
 
 def _left_out(message: Message, shown: int) -> list[str]:
     """A line about the findings that are not written out; none where all are."""
-    count = len(message.entries) - shown
+    count = len(message.entries) + message.more - shown
     if count <= 0:
         return []
     return [f"And {count} more; `dife findings` lists them all."]

@@ -9,14 +9,15 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from dife_scanner.alerts.calendar import after, digest_before
-from dife_scanner.records import Alert, AlertEvent, News
+from dife_scanner.records import Alert, AlertEvent, AlertState, News
 from dife_scanner.sentences.numbers import count
 from dife_scanner.sentences.times import time_text
 from dife_scanner.settings import Settings
-from dife_scanner.store import Store, operations, outbox
+from dife_scanner.store import Store, findings, operations, outbox
 
 STALE_INTERVALS = 3
 """So many intervals between passes without one, beside the time that a pass may take, and the scanner is stale."""
+_FOR_REVIEW = "kind:anomalous triage:new"
 _DAY_SECONDS = 86_400.0
 _REVISIONS_SECONDS = 7 * _DAY_SECONDS
 
@@ -60,6 +61,8 @@ def _heartbeat(store: Store, settings: Settings, now: str) -> list[tuple[str, Al
         ("From", time_text(begin)),
         ("To", time_text(end)),
         ("Last pass", time_text(operations.last_pass(store))),
+        ("Waiting for review", f"{findings.count(store, filter=_FOR_REVIEW):,}"),
+        ("Alerts nobody got", f"{len(outbox.alerts(store, state=AlertState.DEAD)):,}"),
         ("Last complete pass", _time(operations.last_pass(store, complete=True))),
     )
     about = News(f"Daily report: {text}", f"In the last day: {text}.", facts, "dife status")
