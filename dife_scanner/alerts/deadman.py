@@ -5,7 +5,12 @@ from __future__ import annotations
 import http.client
 import urllib.request
 
-from dife_scanner.alerts.channels import SecretLookup, is_private_address, without_address
+from dife_scanner.alerts.private import (
+    SecretLookup,
+    is_private_address,
+    reason_of,
+    without_address,
+)
 from dife_scanner.errors import AlertFailed
 from dife_scanner.store import Store, operations
 
@@ -34,7 +39,7 @@ def _ask(address: str) -> None:
         with urllib.request.urlopen(address, timeout=SECONDS):  # noqa: S310 - checked: https, or this machine
             pass
     except (OSError, http.client.HTTPException, ValueError) as error:
-        reason = without_address(str(error) or type(error).__name__, address)
+        reason = without_address(reason_of(error), address)
         raise AlertFailed(
             f"the dead man's switch was not reached: {reason}", "it will be tried again"
         ) from None

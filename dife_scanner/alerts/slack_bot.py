@@ -9,14 +9,10 @@ from collections.abc import Callable
 from typing import Any
 
 from dife_scanner import settings as settings_
-from dife_scanner.alerts.channels import (
-    SILENT,
-    SLACK,
-    SecretLookup,
-    retry_after_of,
-    without_secrets,
-)
-from dife_scanner.alerts.messages import Message, as_slack
+from dife_scanner.alerts.block_kit import as_slack
+from dife_scanner.alerts.messages import Message
+from dife_scanner.alerts.private import SecretLookup, reason_of, without_secrets
+from dife_scanner.alerts.slack_webhook import SILENT, SLACK, retry_after_of
 from dife_scanner.errors import AlertFailed
 from dife_scanner.records import Thread
 
@@ -124,7 +120,7 @@ class SlackBot:
         except SlackApiError as error:
             raise _failure(error, token) from None
         except (OSError, http.client.HTTPException, SlackClientError, ValueError) as error:
-            reason = without_secrets(str(error) or type(error).__name__, [token])
+            reason = without_secrets(reason_of(error), [token])
             raise AlertFailed(
                 f"Slack was not reached: {reason}", "it will be tried again"
             ) from None

@@ -15,16 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from slack_sdk.models.blocks import Block
 
-from dife_scanner.alerts.messages import (
-    Message,
-    Picture,
-    as_email,
-    as_html,
-    as_slack,
-    as_text,
-    message,
-    trial,
-)
+from dife_scanner.alerts.block_kit import as_slack
+from dife_scanner.alerts.mail import as_email, as_html, as_text
+from dife_scanner.alerts.messages import Message, Picture, message, trial
 from dife_scanner.alerts.rules import alerts_for
 from dife_scanner.core.plain import plain
 from dife_scanner.lab.sinks import slack_problem

@@ -12,7 +12,9 @@ from base_kit import changed, drawn, fetching, registry_file, towers, work
 from calling import dife
 from queue_kit import CONFIG, WEIGHTS
 
-from dife_scanner.alerts.messages import as_email, as_slack, message
+from dife_scanner.alerts.block_kit import as_slack
+from dife_scanner.alerts.mail import as_email
+from dife_scanner.alerts.messages import message
 from dife_scanner.app.references import add_reference, verified
 from dife_scanner.baselines import keeping, trusting, verifying
 from dife_scanner.baselines.fetching import fetch_base
