@@ -220,7 +220,8 @@ class _Route:
                 dead += 1
             else:
                 retry_at = after(now, max(pause(alert.attempts, chance), asked_for))
-                outbox.failed(store, alert.id, error.what, retry_at, taken)
+                have_it = {*alert.taken, *taken}
+                outbox.failed(store, alert.id, error.what, retry_at, tuple(have_it))
                 failed += 1
         return Delivered(failed=failed, dead=dead)
 

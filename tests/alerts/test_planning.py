@@ -298,6 +298,7 @@ def test_who_has_a_mail_does_not_get_it_again_after_a_restart(store: Store) -> N
     put(store, make_finding(), "slack")
     refused = AlertFailed("b@x.org refused", taken=("a@x.org",))
     deliver(store, [Chat(error=refused)], NOON, rules=rules)
+    deliver(store, [Chat(error=AlertFailed("down"))], after(NOON, minutes=2), rules=rules)
     chat = Chat()
-    deliver(store, [chat], after(NOON, minutes=2), rules=rules)
+    deliver(store, [chat], after(NOON, minutes=9), rules=rules)
     assert chat.messages[0].taken == ("a@x.org",)
