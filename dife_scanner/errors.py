@@ -212,8 +212,19 @@ class NoWindow(DifeError):
 
 
 class AlertFailed(DifeError):
-    """A channel did not take a message; `retry_after` in seconds where it gave it."""
+    """A channel did not take a message.
 
-    def __init__(self, what: str, advice: str = "", retry_after: float | None = None) -> None:
+    `retry_after` in seconds where it gave it; `taken`: recipients that have it although others were refused.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        advice: str = "",
+        retry_after: float | None = None,
+        *,
+        taken: tuple[str, ...] = (),
+    ) -> None:
         super().__init__(what, advice)
         self.retry_after = retry_after
+        self.taken = taken

@@ -12,6 +12,7 @@ import typer
 
 from dife_scanner.cli import (
     again,
+    alerts,
     calibration,
     decisions,
     deployments,
@@ -45,6 +46,7 @@ for room in (
     decisions,
     again,
     framework,
+    alerts,
     manage,
     reference,
     calibration,

@@ -180,7 +180,7 @@ def decisions_export(
     with session.reading(settings) as store:
         desk = desk_log.desk_name(settings)
         count = desk_log.write(store, desk, file, sign)
-    _done(session, "written", file=str(file), desk=desk, decisions=str(count))
+    session.done("written", file=str(file), desk=desk, decisions=str(count))
 
 
 def decisions_import(
@@ -221,15 +221,7 @@ def decisions_policy(
     with session.reading(settings) as store:
         made = policy.made(store, desk_log.desk_name(settings), tuple(deployment or ()))
     digest = policy.write(made, file, sign)
-    _done(session, "written", file=str(file), entries=str(len(made.entries)), digest=digest)
-
-
-def _done(session: Session, what: str, **details: str) -> None:
-    from dife_scanner.reports import as_json
-    from dife_scanner.reports.layout import safe
-
-    text = ", ".join(f"{key} {value}" for key, value in details.items())
-    session.show(as_json.DoneDocument(what, details), lambda: safe(f"{what}: {text}", 400))
+    session.done("written", file=str(file), entries=str(len(made.entries)), digest=digest)
 
 
 # --- gate -------------------------------------------------------------------------------------------------------

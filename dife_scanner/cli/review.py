@@ -223,10 +223,11 @@ def queue(session: Session) -> None:
 def status(session: Session) -> None:
     """Say whether a watcher runs, what it watches, what waits, and what fetched weights take of the disk."""
     from dife_scanner.app import watching
+    from dife_scanner.durable.clock import now
     from dife_scanner.durable.fetched import disk_use
     from dife_scanner.records import AlertState
     from dife_scanner.reports import as_json
-    from dife_scanner.store import jobs, outbox, polls, watchlist
+    from dife_scanner.store import jobs, outbox, polls, silences, watchlist
 
     settings = session.settings()
     with session.reading(settings) as store:
@@ -234,7 +235,8 @@ def status(session: Session) -> None:
         passes = [one for one in polls.passes(store) if one.complete]
         counts = jobs.counts(store)
         waiting = len(outbox.alerts(store, state=AlertState.PENDING))
-        dead = len(outbox.alerts(store, state=AlertState.DEAD))
+        dead = outbox.alerts(store, state=AlertState.DEAD)
+        silenced = len(silences.silences(store, at=now()))
         unread = watching.unread(store, settings)
         watched = tuple(watchlist.watched(store, settings.endpoint))
     alive = tuple(beat for beat in beats if _runs(beat.pid))
@@ -244,7 +246,9 @@ def status(session: Session) -> None:
         counts=counts,
         last_pass_at=passes[0].at if passes else None,
         alerts_pending=waiting,
-        alerts_dead=dead,
+        alerts_dead=len(dead),
+        alerts_error=f"{dead[0].channel}: {dead[0].last_error}" if dead else "",
+        silences=silenced,
         disk=disk_use(settings.home, settings.disk.quota_bytes, settings.disk.free_bytes),
         scope=settings.watch.in_force.value,
         since=settings.watch.since,
@@ -259,6 +263,7 @@ def _status(document: StatusDocument) -> RenderableType:
 
     from dife_scanner.records import Scope
     from dife_scanner.reports.layout import safe
+    from dife_scanner.sentences.alerts import alert_lines
     from dife_scanner.sentences.jobs import disk_text
     from dife_scanner.sentences.times import time_text
     from dife_scanner.sentences.watching import reading_text, scope_text, watched_lines
@@ -272,7 +277,9 @@ def _status(document: StatusDocument) -> RenderableType:
     lines.append(f"last complete poll: {last}")
     states = [f"{count} {state}" for state, count in document.counts.items() if count]
     lines.append(", ".join(states) or "no model discovered yet")
-    lines.append(f"alerts: {document.alerts_pending} waiting, {document.alerts_dead} given up on")
+    lines += alert_lines(
+        document.alerts_pending, document.alerts_dead, document.alerts_error, document.silences
+    )
     lines.append(disk_text(document.disk))
     lines += watched_lines(document.in_use)
     return Group(*(safe(line, 300) for line in lines))

@@ -27,11 +27,11 @@ from dife_scanner.errors import (
     StoreBusy,
     UnusableEnvironment,
 )
+from dife_scanner.queue.alert_sender import alerts_main
 from dife_scanner.queue.children import (
     EndedPass,
     PassChild,
     SteadyChild,
-    alerts_main,
     process_context,
     stop_all,
     work_main,

@@ -32,6 +32,7 @@ from dife_scanner.records import (
     Reach,
     Reference,
     ReferenceCheck,
+    Silence,
     Standing,
     Tally,
     TrustRecord,
@@ -234,6 +235,10 @@ class StatusDocument:
     unread: dict[str, Reach] = field(default_factory=dict)
     """Sources that are not read back to `since` yet, and how far they are."""
     in_use: tuple[WatchedModel, ...] = ()
+    alerts_error: str = ""
+    """Which channel took the latest of the dead ones not, and what it said; empty where none is dead."""
+    silences: int = 0
+    """In force."""
     format: str = "dife/status-1"
 
 
@@ -318,7 +323,13 @@ class CalibrationDocument:
 @dataclass(frozen=True)
 class AlertsDocument:
     alerts: tuple[Alert, ...]
-    format: str = "dife/alerts-1"
+    format: str = "dife/alerts-2"
+
+
+@dataclass(frozen=True)
+class SilencesDocument:
+    silences: tuple[Silence, ...]
+    format: str = "dife/silences-1"
 
 
 @dataclass(frozen=True)
@@ -455,6 +466,7 @@ DOCUMENTS: tuple[type, ...] = (
     ReferenceChecksDocument,
     CalibrationDocument,
     AlertsDocument,
+    SilencesDocument,
     CardsDocument,
     InfoDocument,
     ZoosDocument,

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,15 +22,26 @@ from dife_scanner.records import (
     TriageState,
     Verdict,
 )
-from dife_scanner.store import audits, matching, query
+from dife_scanner.store import audits, matching, outbox, query
 from dife_scanner.store.codec import from_json, to_json
-from dife_scanner.store.conditions import condition
+from dife_scanner.store.conditions import condition, to_sql
 from dife_scanner.store.db import Store
 from dife_scanner.store.fields import Column, Kind, choices
 from dife_scanner.store.rows import placeholders, sql_limit, to_ref
 
 SET_BY_HAND = frozenset(TriageState) - {TriageState.NEW, TriageState.REGRESSED, TriageState.EXPIRED}
 """What a person can set; the others happen."""
+
+
+RESOLVING = frozenset(
+    {
+        TriageState.FIXED_UPSTREAM,
+        TriageState.FALSE_POSITIVE,
+        TriageState.OUT_OF_SCOPE,
+        TriageState.ACCEPTED_RISK,
+    }
+)
+"""After these nothing is left to do; whoever was told of the finding is told."""
 
 
 @dataclass(frozen=True)
@@ -231,6 +243,22 @@ def count(store: Store, *, filter: str = "") -> int:
     return int(rows[0]["n"])
 
 
+def check_filter(filter: str) -> None:
+    """Raise `QueryError` for a filter that findings do not have."""
+    to_sql(query.parse(filter), FINDING_COLUMNS)
+
+
+def fitting(store: Store, fingerprints: Sequence[str], filter: str) -> frozenset[str]:
+    """Those of `fingerprints` whose findings fit a filter. Raises `QueryError`."""
+    where, parameters = condition(store, filter, FINDING_COLUMNS)
+    rows = store.read(
+        f"SELECT f.fingerprint FROM findings AS f WHERE ({where})"
+        " AND f.fingerprint IN (SELECT value FROM json_each(?))",
+        (*parameters, json.dumps(list(fingerprints))),
+    )
+    return frozenset(row["fingerprint"] for row in rows)
+
+
 def why_matched(store: Store, fingerprint: str, filter: str) -> tuple[str, ...]:
     """The terms of a filter by which it lets this finding through; none where it does not, or there is no such finding.
 
@@ -316,6 +344,7 @@ def triage(
     with store.atomic("findings.triage"):
         found = finding(store, fingerprint)
         _add_event(store, found.fingerprint, state, actor, note)
+        outbox.decide(store, found.fingerprint, state, resolves=state in RESOLVING)
     return finding(store, found.fingerprint)
 
 

@@ -14,7 +14,17 @@ from typing import Any
 
 from dife_scanner.durable.clock import later, now
 from dife_scanner.errors import DifeError
-from dife_scanner.records import Alert, Audit, Finding, HubModel, Job, JobState, Manifest, ModelRef
+from dife_scanner.records import (
+    Alert,
+    Audit,
+    Finding,
+    HubModel,
+    Job,
+    JobState,
+    Manifest,
+    ModelRef,
+    Notice,
+)
 from dife_scanner.store import audits, findings, outbox
 from dife_scanner.store.db import Store
 from dife_scanner.store.job_rows import (
@@ -253,9 +263,14 @@ def finish(
 
 
 def _keep_finding(store: Store, job_id: int, finding: Finding, alerts: Sequence[Alert]) -> None:
-    """Keep a finding, and its alerts with exactly that finding in them."""
+    """Keep a finding, and its alerts with exactly its audit in them."""
     findings.insert_finding(store, finding, job_id)
-    outbox.insert(store, [replace(alert, finding=finding) for alert in alerts])
+    told = []
+    for alert in alerts:
+        assert isinstance(alert.about, Notice)  # it is about this finding
+        about = replace(alert.about, audit_id=finding.audit_id)
+        told.append(replace(alert, about=about))
+    outbox.insert(store, told)
 
 
 # --- deaths and lost leases -----------------------------------------------------------------------------------

@@ -12,7 +12,9 @@ from base_kit import changed, drawn, fetching, registry_file, towers, work
 from calling import dife
 from queue_kit import CONFIG, WEIGHTS
 
-from dife_scanner.alerts.messages import as_email, as_slack, message
+from dife_scanner.alerts.block_kit import as_slack
+from dife_scanner.alerts.mail import as_email
+from dife_scanner.alerts.messages import message
 from dife_scanner.app.references import add_reference, verified
 from dife_scanner.baselines import keeping, trusting, verifying
 from dife_scanner.baselines.fetching import fetch_base
@@ -91,7 +93,7 @@ def test_new_weights_in_the_repository_of_a_base_alert_once_until_they_change_ag
     assert (finding.ref.repo_id, finding.ref.revision) == ("acme/one", second_sha)
     for alert in outbox.alerts(store):
         told = said(alert)
-        assert alert.finding.fingerprint == finding.fingerprint
+        assert alert.about.fingerprint == finding.fingerprint
         for words in (
             "Clean base changed in acme/one",
             f"{WEIGHTS} is another file",

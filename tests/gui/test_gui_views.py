@@ -67,6 +67,7 @@ from dife_scanner.records import (
     TriageState,
     Verdict,
 )
+from dife_scanner.sentences.alerts import notice_of
 from dife_scanner.sentences.times import time_text
 from dife_scanner.sentences.triggers import Segment
 from dife_scanner.store.polls import Beat
@@ -616,7 +617,7 @@ def test_a_line_that_has_no_room_is_cut_and_told_in_full(qtbot: QtBot) -> None:
 def test_dead_letters_say_which_channel_and_why() -> None:
     finding = factories.make_finding(factories.make_audit())
     dead = tuple(
-        Alert(str(n), channel, "new", finding, last_error="gone")
+        Alert(str(n), channel, "new", notice_of(finding), last_error="gone")
         for n, channel in enumerate(("slack", "e-mail"))
     )
     assert (

@@ -115,7 +115,7 @@ def test_a_demonstrated_model_is_no_second_finding(
     keep_pack(work)
     scanned(store, hub, work, "org/bad-scored-95", "org/scored-90")
     assert sorted(found.kind for found in findings.findings(store)) == ["anomalous", "flagged"]
-    assert [alert.finding.kind for alert in outbox.alerts(store)] == ["flagged"]
+    assert [alert.about.kind for alert in outbox.alerts(store)] == ["flagged"]
 
 
 def test_a_pack_that_comes_later_is_read_when_the_same_weights_are_scanned_again(

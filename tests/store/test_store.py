@@ -51,6 +51,7 @@ from dife_scanner.records import (
     TriggerKind,
     Verdict,
 )
+from dife_scanner.sentences.alerts import notice_of
 from dife_scanner.store import (
     LeaseLost,
     Store,
@@ -473,7 +474,8 @@ def test_one_transaction_keeps_audit_finding_alerts_and_state(store: Store) -> N
     assert audits.audit(store, "aud") == audit
     assert audits.audit_by_identity(store, "id1") == audit
     assert findings.finding(store, "fp1:0123") == finding
-    assert [alert.finding for alert in outbox.pending(store, now())] == [finding]
+    (alert,) = outbox.pending(store, now())
+    assert alert.about == replace(notice_of(finding), exposure=0.8)
     (row,) = models.model_rows(store)
     assert (row.verdict, row.carrier, row.target) == (Verdict.FLAGGED, "textual", "dog")
     assert row.finding == finding.fingerprint and row.interfaces == ("zero-shot",)
