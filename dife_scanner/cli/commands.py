@@ -22,6 +22,7 @@ from dife_scanner.cli import (
     review,
     scan,
     streams,
+    triage,
     watch,
 )
 from dife_scanner.cli.exit_codes import FAILED, INTERRUPTED, USAGE
@@ -41,6 +42,7 @@ for room in (
     scan,
     watch,
     review,
+    triage,
     deployments,
     decisions,
     again,

@@ -1,16 +1,14 @@
-"""Commands that read what was found, and record what people decide: findings, audits, show, queue, status, triage."""
+"""Commands that read what was found: findings, audits, show, queue, status; and retry, which queues a job again."""
 
 from __future__ import annotations
 
-import getpass
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dife_scanner.cli.options import ActorOption
 from dife_scanner.cli.session import Session, command
-from dife_scanner.errors import NotFound, UsageError
+from dife_scanner.errors import NotFound
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -45,7 +43,6 @@ def register(app: typer.Typer) -> None:
     command(app, "show")(show)
     command(app, "queue")(queue)
     command(app, "status")(status)
-    command(app, "triage")(triage)
     command(app, "retry")(retry)
 
 
@@ -282,32 +279,6 @@ def _runs(pid: int) -> bool:
     import psutil
 
     return bool(psutil.pid_exists(pid))
-
-
-def triage(
-    session: Session,
-    id: Annotated[
-        str, typer.Argument(help="The finding's fingerprint (fp1:…), from `dife findings`.")
-    ],
-    state: Annotated[
-        str, typer.Argument(help="triaging, confirmed, false-positive, accepted-risk, …")
-    ],
-    note: Annotated[str, typer.Option(help="Why you decided so; kept with the decision.")] = "",
-    actor: ActorOption = "",
-) -> None:
-    """Record a decision about a finding. Nothing decided before is changed."""
-    from dife_scanner.records import TriageState
-    from dife_scanner.reports import as_json, table
-    from dife_scanner.store import findings as kept
-
-    try:
-        wanted = TriageState(state)
-    except ValueError:
-        choices = ", ".join(sorted(kept.SET_BY_HAND))
-        raise UsageError(f"`{state}` is not a triage state", f"one of: {choices}") from None
-    with session.store(session.settings()) as store:
-        found = kept.triage(store, id, wanted, actor=actor or getpass.getuser(), note=note)
-    session.show(as_json.FindingsDocument(id, (found,)), lambda: table.findings([found]))
 
 
 def retry(

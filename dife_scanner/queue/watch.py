@@ -41,7 +41,7 @@ from dife_scanner.queue.poller import PassResult
 from dife_scanner.queue.schedule import Schedule
 from dife_scanner.queue.work import Work
 from dife_scanner.records import Job, JobState
-from dife_scanner.store import Patience, Store, jobs, leases, open_store, polls, requests
+from dife_scanner.store import Patience, Store, jobs, leases, open_store, polls, requests, triage
 from dife_scanner.store.job_rows import HELD
 from dife_scanner.store.requests import RequestKind
 
@@ -239,6 +239,7 @@ class _Watcher:
             polls.beat(self._store, "watcher", os.getpid(), note)
             self._report_free()
             leases.requeue_lost(self._store, gone=gone)
+            triage.expire(self._store)
 
     # --- passes ---------------------------------------------------------------------------------------------------
 

@@ -38,7 +38,7 @@ from dife_scanner.records import (
     TriageState,
     Verdict,
 )
-from dife_scanner.store import Store, evidence, findings, open_store, outbox
+from dife_scanner.store import Store, evidence, open_store, outbox, triage
 
 
 def states(store: Store) -> list[str]:
@@ -95,7 +95,9 @@ def test_a_finding_that_comes_back_after_its_fix_is_told_again(store: Store) -> 
     channel = Recorder()
     first = put(store, make_finding(), "email")
     put(store, renamed(first, "a" * 40), "email")
-    findings.triage(store, first.fingerprint, TriageState.FIXED_UPSTREAM, actor="me")
+    triage.decide(
+        store, TriageState.FIXED_UPSTREAM, triage.seen(store, [first.fingerprint]), actor="me"
+    )
     put(store, renamed(first, "b" * 40), "email")
     deliver(store, [channel], soon())
     assert [message.subject[:18] for message in channel.messages] == [
