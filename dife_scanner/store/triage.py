@@ -118,7 +118,7 @@ def check(state: TriageState, note: str, expires: str = "") -> str:
         choices = sorted(one.value for one in SET_BY_HAND)
         raise UsageError(f"{state.value} cannot be set by hand", f"one of: {', '.join(choices)}")
     if state in NEEDS_NOTE and not note.strip():
-        raise UsageError(f"{state.value} needs a note that says why", "give one with --note")
+        raise UsageError(f"{state.value} needs a note that says why", "write why, in one line")
     if len(note) > LONGEST_NOTE or not note.isprintable():
         raise UsageError(
             f"the note {shown(note[:40])} cannot be kept as it is",

@@ -41,10 +41,17 @@ KEYS: tuple[Key, ...] = (
     Key("↑  ↓", "in the filter: filters used before"),
     Key("y", "copy the selected model's id and revision", ("Y",), "copy_model"),
     Key("n", "write a triage note", ("N",), "focus_note"),
-    Key("c", "confirm the selected finding", ("C",), "confirm"),
+    Key(
+        "c", "confirm the selected finding; with marks, all of them, once asked", ("C",), "confirm"
+    ),
     Key("f", "call it a false positive; asks for a note first", ("F",), "false_positive"),
     Key("a", "accept its risk; asks for a note first", ("A",), "accept_risk"),
     Key("t", "note that you are on it", ("T",), "take_on"),
+    Key(
+        "Space  v", "mark the selected model; mark from the last one to here; Esc: remove the marks"
+    ),
+    Key("b", "decide about all marked models at once, or all shown", ("B",), "decide_about_many"),
+    Key("z", "take back the last decision of this window", ("Z", "Ctrl+Z"), "undo"),
     Key("F5", "read the store again", ("F5",), "refresh"),
     Key("?", "this help", ("?",), "show_help"),
     Key("Ctrl+Q", "quit", ("Ctrl+Q",), "close"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import sys
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from PySide6.QtWidgets import (
 )
 
 from dife_gui.background import Background
+from dife_gui.deciding import Deciding, Wish, subject_of_jobs, subject_of_list
 from dife_gui.escape import explained
 from dife_gui.feed import (
     POLL_MILLISECONDS,
@@ -36,6 +36,8 @@ from dife_gui.listing import Asked, Lister, Listing
 from dife_gui.memory import Memory, View, load, save
 from dife_gui.models.models_table import ModelsTable
 from dife_gui.views import theme
+from dife_gui.views.asking import Asking
+from dife_gui.views.bulk import DecideButton
 from dife_gui.views.detail import DetailPane
 from dife_gui.views.filter_box import FilterBox
 from dife_gui.views.keys import KEYS, Help
@@ -45,8 +47,7 @@ from dife_gui.views.status import Banner, Empty, Status, changed_bases_text, dea
 from dife_gui.views.table import ModelsView
 from dife_scanner.errors import DifeError, UsageError
 from dife_scanner.records import TriageState
-from dife_scanner.store import findings, models, outbox
-from dife_scanner.store.db import Store
+from dife_scanner.store import models, outbox, triage
 
 _TABLE_LINES = 16
 _DETAIL_LINES = 30
@@ -56,16 +57,10 @@ _MESSAGE_MILLISECONDS = 5000
 """How long a message stays in the status line."""
 _SAVE_MILLISECONDS = 1000
 """After the last change of the columns, until they are remembered."""
+_EXPIRE_MILLISECONDS = 600_000
+"""Between two looks for acceptances that ran out: they count in days."""
 _AROUND_MILLISECONDS = 1000
 """Between two readings of what stands around the list: it counts over all audits."""
-
-
-def _actor() -> str:
-    """The user's name, stored with what they decide; a container may run us as somebody without one."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}"
 
 
 class Window(QMainWindow):
@@ -88,7 +83,12 @@ class Window(QMainWindow):
         self._memory = load(home)
         self._save_soon = self._timer(_SAVE_MILLISECONDS, self._remember)
         self._around_soon = self._timer(_AROUND_MILLISECONDS, self._read_around)
+        self._expiring = QTimer(self)
+        self._expiring.setInterval(_EXPIRE_MILLISECONDS)
+        self._expiring.timeout.connect(self._expire)
         self._background = Background(home, self)
+        self._deciding = Deciding(self._background, self)
+        self.asking = Asking(self._background, self._deciding, self)
         self.feed = Feed(home, self, milliseconds=milliseconds)
         self._build()
         self._connect()
@@ -110,6 +110,8 @@ class Window(QMainWindow):
         self.views = ViewsButton()
         self.filter.tools.addWidget(self.views)
         self.filter.tools.addWidget(columns_button(self.models.columns_menu))
+        self.decide_button = DecideButton()
+        self.filter.tools.addWidget(self.decide_button)
         self.empty = Empty()
         self.empty.show_reason("Reading…", "")
         self.detail = DetailPane()
@@ -174,7 +176,17 @@ class Window(QMainWindow):
         self.models.opened.connect(self.open_detail)
         self.detail.left.connect(self._to_table)
         self.back.clicked.connect(self._to_table)
-        self.detail.triage.decided.connect(self._triage)
+        self.detail.triage.decided.connect(self._deciding.keep)
+        self._deciding.kept.connect(self._decided)
+        self._deciding.refused.connect(self._not_decided)
+        self._deciding.said.connect(self._say)
+        self.asking.said.connect(self._say)
+        self.asking.kept.connect(self._clear_marks)
+        self.asking.closed.connect(self.models.setFocus)
+        self.table.marked.connect(lambda _: self._count_marks())
+        self.decide_button.connect_to(
+            self._about_marked, self._about_shown, self._clear_marks, self.undo
+        )
         self.dead_letters.requested.connect(self._revive)
         self.status.start_requested.connect(self.start_watcher)
         self.empty.requested.connect(self._leave_empty)
@@ -185,6 +197,8 @@ class Window(QMainWindow):
     def start(self) -> None:
         """Begin to look at the store."""
         self.feed.start()
+        self._expire()
+        self._expiring.start()
         self.models.setFocus()
 
     def closeEvent(self, event: QCloseEvent) -> None:
@@ -217,6 +231,7 @@ class Window(QMainWindow):
         self.trouble.show_text("")
         self.filter.show_count(found.found, found.total, whole=found.whole)
         self._choose_kept(found)
+        self._count_marks()
         self._show_empty()
         if found.whole:
             self._read_detail()
@@ -384,26 +399,41 @@ class Window(QMainWindow):
     def _detail_failed(self, error: DifeError) -> None:
         self.trouble.show_text(explained(error))
 
-    def _triage(
-        self,
-        fingerprint: str,
-        state: TriageState,
-        note: str,
-    ) -> None:
-        """Store a decision."""
-        actor = _actor()
+    # --- deciding ---
 
-        def write(store: Store) -> None:
-            findings.triage(store, fingerprint, state, actor=actor, note=note)
-
-        def stored(_: None) -> None:
+    def _decided(self, wish: Wish) -> None:
+        for fingerprint in wish.about:
             self.detail.triage.accepted(fingerprint)
+        self._read_detail()
+
+    def _not_decided(self, _: Wish, error: DifeError) -> None:
+        """Say why; where somebody else was quicker, show what they did, and let it be decided again."""
+        if self.asking.dialog is None:
+            self.detail.triage.show_problem(explained(error))
             self._read_detail()
 
-        def failed(error: DifeError) -> None:
-            self.detail.triage.show_problem(explained(error))
+    def _about_marked(self, state: TriageState | None = None) -> None:
+        jobs = tuple(self.table.marks)
+        self.asking.ask(lambda store: subject_of_jobs(store, jobs), state)
 
-        self._background.write(write, stored, failed)
+    def _about_shown(self) -> None:
+        if self._listing is not None:
+            filter, count = self._listing.asked.filter, self._listing.found
+            self.asking.ask(lambda store: subject_of_list(store, filter, count))
+
+    def _clear_marks(self) -> None:
+        self.table.set_marks(self.table.marks, on=False)
+
+    def _count_marks(self) -> None:
+        shown = self._listing.found if self._listing else 0
+        self.decide_button.show_counts(len(self.table.marks), shown)
+
+    def _expire(self) -> None:
+        """Let acceptances end whose day has passed; where nothing can be written, whoever can does so."""
+        self._background.write(triage.expire, lambda _: None, lambda _: None)
+
+    def _say(self, text: str) -> None:
+        self.status.showMessage(text, _MESSAGE_MILLISECONDS)
 
     def _revive(self) -> None:
         """Have the alerts sent again that no channel took."""
@@ -451,13 +481,27 @@ class Window(QMainWindow):
         """Note that somebody is looking at the selected finding."""
         self._decide(TriageState.TRIAGING)
 
+    def decide_about_many(self) -> None:
+        """Decide about all marked models at once, or all shown where none is marked."""
+        if self.table.marks:
+            self._about_marked()
+        else:
+            self._about_shown()
+
+    def undo(self) -> None:
+        """Take back the last decision of this window."""
+        self._deciding.undo()
+
     def _decide(self, state: TriageState) -> None:
-        """Decide about the selected finding, once it is the one that is shown: keys may be faster than the page."""
+        """Decide about the marked models, or else the selected one once it is shown: keys may outrun the page."""
+        if self.table.marks:
+            self._about_marked(state)
+            return
         shown = self.detail.detail
         if shown is None or shown.row.job.id != self.models.current_job:
             return
         if shown.finding is None:
-            self.status.showMessage("The selected model has no finding", _MESSAGE_MILLISECONDS)
+            self._say("The selected model has no finding")
             return
         self.detail.triage.decide(state)
         if self.detail.triage.note.hasFocus():
