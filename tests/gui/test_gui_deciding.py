@@ -71,7 +71,9 @@ def test_marked_models_are_decided_about_once_and_taken_back_at_once(
     assert "needs a note" in dialog._problem.text()
     dialog.note.setText("drawn by hand")
     ok.click()
-    qtbot.waitUntil(lambda: count(filled, "triage:false-positive comment:~drawn") == 2, timeout=SOON)
+    qtbot.waitUntil(
+        lambda: count(filled, "triage:false-positive comment:~drawn") == 2, timeout=SOON
+    )
     qtbot.waitUntil(lambda: not window.table.marks, timeout=SOON)
     window.undo()
     qtbot.waitUntil(lambda: count(filled, "triage:new") == count(filled, ""), timeout=SOON)
