@@ -22,6 +22,7 @@ from dife_scanner.cli import (
     review,
     scan,
     streams,
+    top,
     triage,
     watch,
 )
@@ -43,6 +44,7 @@ for room in (
     watch,
     review,
     triage,
+    top,
     deployments,
     decisions,
     again,

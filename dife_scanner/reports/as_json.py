@@ -238,6 +238,24 @@ class StatusDocument:
 
 
 @dataclass(frozen=True)
+class TopDocument:
+    """One look at the desk."""
+
+    filter: str
+    status: StatusDocument
+    working: tuple[Job, ...]
+    waiting: tuple[Job, ...]
+    """The first 500, in the order in which they will be taken."""
+    stuck: tuple[Job, ...]
+    """The latest 500 that ended and may go on once somebody queues them again."""
+    findings: tuple[Finding, ...]
+    """The 500 last seen of those that the filter lets through."""
+    count: int
+    """How many it lets through."""
+    format: str = "dife/top-1"
+
+
+@dataclass(frozen=True)
 class ReferencesDocument:
     references: tuple[Reference, ...]
     wanted: dict[str, int] = field(default_factory=dict)
@@ -450,6 +468,7 @@ DOCUMENTS: tuple[type, ...] = (
     RerunDocument,
     QueueDocument,
     StatusDocument,
+    TopDocument,
     ReferencesDocument,
     RegistryDocument,
     ReferenceChecksDocument,

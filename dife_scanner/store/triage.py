@@ -109,6 +109,12 @@ def by_state(store: Store, about: Iterable[str]) -> dict[TriageState, int]:
     return dict(Counter(TriageState(row["triage"]) for row in rows))
 
 
+def all_by_state(store: Store) -> dict[TriageState, int]:
+    """Count all findings by how they stand."""
+    rows = store.read("SELECT triage, count(*) AS n FROM findings GROUP BY triage")
+    return {TriageState(row["triage"]): row["n"] for row in rows}
+
+
 # --- deciding ---------------------------------------------------------------------------------------------------
 
 
