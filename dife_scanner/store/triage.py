@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from dife_scanner.durable.clock import now
@@ -94,7 +94,7 @@ def of_jobs(store: Store, jobs: Iterable[int]) -> dict[str, int]:
     return _of_rows(store, found, (json.dumps(list(jobs)),))
 
 
-def _of_rows(store: Store, select: str, parameters: tuple[object, ...]) -> dict[str, int]:
+def _of_rows(store: Store, select: str, parameters: Sequence[object]) -> dict[str, int]:
     rows = store.read(f"{select} LIMIT ?", (*parameters, MOST_AT_ONCE + 1))
     _check_count(len(rows))
     return triage_log.last_events(store, [row["fingerprint"] for row in rows])

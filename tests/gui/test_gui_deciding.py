@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import gui_factories as factories
 import pytest
 from conftest import SOON
 from dife_gui.models.models_table import MARK
 from dife_gui.views.bulk import BulkDialog
+from dife_gui.views.keys import KEYS
 from dife_gui.views.window import Window
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QDialogButtonBox
 from pytestqt.qtbot import QtBot
 
+from dife_scanner.cli.top import keys as terminal
 from dife_scanner.records import TriageState
 from dife_scanner.store import findings, triage, triage_log
 from dife_scanner.store.db import Store
@@ -156,6 +159,18 @@ def test_a_decision_of_somebody_else_is_not_taken_back(
     window.undo()
     qtbot.waitUntil(lambda: "bob set disclosed" in window.status.currentMessage(), timeout=SOON)
     assert findings.finding(filled, fingerprint).triage is TriageState.DISCLOSED
+
+
+def test_the_page_about_keys_lists_every_key_and_both_desks_agree() -> None:
+    lines = [f"| `{key.shown}` | {key.does} |" for key in KEYS]
+    page = (Path(__file__).parents[2] / "docs" / "keys.md").read_text()
+    assert "<!-- window -->\n\n| Key | What it does |\n| --- | --- |\n" + "\n".join(lines) in page
+    in_terminal = {key.action: key.names for key in terminal.KEYS}
+    shared = [key for key in KEYS if key.action in in_terminal]
+    assert len(shared) >= 8
+    for key in shared:
+        names = {sequence.lower().replace("+", "-") for sequence in key.sequences}
+        assert names <= set(in_terminal[key.action]), key
 
 
 def test_marks_on_models_without_a_finding_say_so(
