@@ -229,6 +229,8 @@ class _Watcher:
             if child.keep_running():
                 text = f"a {child.role} process ended ({child.last_exit}) and was started again"
                 self._report(EventKind.RESTARTED, text)
+        for problem in requests.serve_queue(self._store):
+            self._report(EventKind.REQUEST_FAILED, problem)
         self._tend_pass()
         self._report_jobs()
         self._report_progress()
@@ -292,6 +294,8 @@ class _Watcher:
             return False
         if isinstance(self._error, UnusableEnvironment):
             return True  # what waits cannot be taken from here
+        if requests.paused_by(self._store):
+            return True
         due = jobs.next_due(self._store)
         return due is None or due > later(ONCE_PATIENCE_SECONDS)
 

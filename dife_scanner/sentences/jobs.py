@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from dife_scanner.records import DiskUse, Job, JobState
 from dife_scanner.sentences.numbers import bytes_text
-from dife_scanner.sentences.times import age_text
+from dife_scanner.sentences.times import age_text, time_text
 from dife_scanner.sentences.watching import reason_text
 
 if TYPE_CHECKING:
-    from dife_scanner.store.upcoming import Waiting
+    from dife_scanner.store.upcoming import Upcoming, Waiting
 
 _PLACES = ("as a listing shows it", "in use", "requested by hand")
 """Why a job stands where it does, by its priority."""
@@ -58,3 +58,19 @@ def time_left_text(place: int, workers: int, seconds: float | None) -> str:
     if minutes < 120:
         return f"~ {minutes:.0f} min"
     return f"~ {minutes / 60:.0f} h"
+
+
+def queue_counts(found: Upcoming) -> str:
+    """`1 in work, 12 waiting, 2 stuck`."""
+    return f"{len(found.working)} in work, {found.waiting_count:,} waiting, {found.stuck_count:,} stuck"
+
+
+def queue_note(found: Upcoming) -> str:
+    """By whom it is paused, and what is asked for and not done; empty where there is neither."""
+    notes = []
+    if found.paused is not None:
+        notes.append(f"paused by {found.paused.actor}, {time_text(found.paused.created_at)}")
+    if found.asked:
+        asked = ", ".join(f"{one.kind.value} {one.target}".strip() for one in found.asked[:3])
+        notes.append(f"asked for and not done: {asked}")
+    return "; ".join(notes)

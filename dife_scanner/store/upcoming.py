@@ -9,8 +9,10 @@ from typing import Any
 
 from dife_scanner.durable.clock import now
 from dife_scanner.records import Job, JobState
+from dife_scanner.store import requests
 from dife_scanner.store.db import Store
 from dife_scanner.store.job_rows import HELD, WAITING
+from dife_scanner.store.requests import Request
 from dife_scanner.store.rows import placeholders, state_values, to_job
 
 STUCK = (JobState.QUARANTINED, JobState.FAILED, JobState.LIMIT_EXCEEDED)
@@ -42,6 +44,10 @@ class Upcoming:
     """The latest first."""
     waiting_count: int
     stuck_count: int
+    paused: Request | None = None
+    """By which the queue is paused."""
+    asked: tuple[Request, ...] = ()
+    """What is requested of the queue and not done: no watcher runs, or it has not come to it."""
 
 
 def upcoming(store: Store) -> Upcoming:
@@ -54,6 +60,8 @@ def upcoming(store: Store) -> Upcoming:
         stuck=tuple(to_job(row) for row in stuck),
         waiting_count=_count(store, WAITING),
         stuck_count=_count(store, STUCK),
+        paused=requests.paused_by(store),
+        asked=tuple(requests.waiting(store, requests.OF_QUEUE)),
     )
 
 

@@ -21,7 +21,7 @@ from dife_scanner.cli.top.keys import ACTIONS, KEYS
 from dife_scanner.cli.top.state import Page, Top
 from dife_scanner.records import JobState, ModelRef, TriageState
 from dife_scanner.settings import load
-from dife_scanner.store import Store, findings, jobs, open_store, triage, triage_log
+from dife_scanner.store import Store, findings, jobs, open_store, requests, triage, triage_log
 
 HOSTILE = "evil/\x1b[31m\x1b]0;title\x07\u202egnp" + "x" * 10_000
 RIVAL = "bob"
@@ -168,8 +168,16 @@ def test_the_queue_says_why_and_queues_a_stuck_job_again(top: Top) -> None:
     press(top, "2")
     page = text_of(top)
     assert "1 waiting, 1 stuck" in page and "as a listing shows it" in page
-    press(top, "G", "r")
-    assert "queued again" in top.message and "2 waiting, 0 stuck" in text_of(top)
+    press(top, "G", "r", "k", "+", "p")
+    assert "asked" in top.message
+    with open_store(top.desk.settings.home) as store:
+        assert requests.serve_queue(store) == []  # what a watcher does at each turn
+    top.look()
+    page = text_of(top)
+    assert "2 waiting, 0 stuck" in page and "paused by" in page
+    assert next(line for line in page.split("\n") if line.startswith(">")).split()[1] == "1"
+    press(top, "p")
+    assert "asked for and not done: resume" in text_of(top, 160)
 
 
 def test_more_findings_than_lines_are_reached(home: Path) -> None:

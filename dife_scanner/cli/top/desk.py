@@ -16,13 +16,14 @@ from dife_scanner.store import (
     Store,
     audits,
     findings,
-    jobs,
     lookup,
     open_store,
+    requests,
     triage,
     triage_log,
     upcoming,
 )
+from dife_scanner.store.requests import RequestKind
 from dife_scanner.store.triage_log import TriageEvent
 from dife_scanner.store.upcoming import Upcoming
 
@@ -139,10 +140,10 @@ class Desk:
         with self._writing() as store:
             return triage.undo(store, act, actor=self.actor)
 
-    def retry(self, job: int) -> None:
-        """Queue a job again, whatever it ended as."""
+    def ask(self, kind: RequestKind, job: int | None = None) -> None:
+        """Ask the watcher for something about the queue."""
         with self._writing() as store:
-            jobs.requeue(store, job)
+            requests.request_queue(store, kind, job, actor=self.actor)
 
     def _writing(self) -> Store:
         return open_store(self.settings.home, patience=Patience(_PATIENCE_SECONDS))

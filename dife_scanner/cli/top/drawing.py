@@ -20,7 +20,7 @@ from dife_scanner.records import Finding, FindingKind, Job
 from dife_scanner.reports import status as status_page
 from dife_scanner.reports.layout import heading, safe, state_mark
 from dife_scanner.sentences.calibration import tally_text
-from dife_scanner.sentences.jobs import time_left_text, waiting_text
+from dife_scanner.sentences.jobs import queue_counts, queue_note, time_left_text, waiting_text
 from dife_scanner.sentences.times import age_text
 from dife_scanner.sentences.triage import counts_text, event_text, findings_text
 from dife_scanner.sentences.watching import reason_text
@@ -113,7 +113,7 @@ def _body(top: Top, console: Console) -> RenderableType:
         count = len(queued.working) + len(queued.waiting) + len(queued.stuck)
         top.lines[Page.QUEUE] = count
         top.at[Page.QUEUE] = max(0, min(top.at[Page.QUEUE], count - 1))
-        return queue(queued, top.pace, top.at[Page.QUEUE], _seen(top, 2))
+        return queue(queued, top.pace, top.at[Page.QUEUE], _seen(top, 3))
     return _scrolled(top, console, _long(top))
 
 
@@ -187,12 +187,14 @@ def queue(
         rows.append(_waiting(place, one, pace, now))
     for job in found.stuck:
         rows.append(_job(job, "r: again", reason_text(job)))
-    counts = f"{len(found.working)} in work, {found.waiting_count:,} waiting, {found.stuck_count:,} stuck"
+    above = [safe(line, 200) for line in (queue_counts(found), queue_note(found)) if line]
+    for line in above:
+        line.no_wrap, line.overflow = True, "ellipsis"
     if not rows:
-        return Group(Text(counts), Text("Nothing is queued.", "dim"))
+        return Group(*above, Text("Nothing is queued.", "dim"))
     table = _list(("job", 6), ("model", None), ("state", 12), ("left", 10), ("why", None))
     _add(table, rows, at, most)
-    return Group(Text(counts), table)
+    return Group(*above, table)
 
 
 def _waiting(place: int, one: Waiting, pace: Pace, now: datetime) -> tuple[RenderableType, ...]:

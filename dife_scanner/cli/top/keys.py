@@ -48,6 +48,8 @@ KEYS: tuple[Key, ...] = (
     Key(("b",), "decide about all marked, or all that the filter shows", "decide_about_many"),
     Key(("z", "ctrl-z"), "take back your last decision of this run", "undo"),
     Key(("r",), "in the queue: queue a stuck job again", "retry"),
+    Key(("+",), "in the queue: let a waiting job go first", "put_first"),
+    Key(("p",), "in the queue: pause it, or let it go on", "pause"),
     Key(("f5", "ctrl-l"), "read again, draw again", "refresh", "F5"),
     Key(("?",), "this help", "show_help"),
     Key(("q",), "quit", "quit", "q  Ctrl-C"),

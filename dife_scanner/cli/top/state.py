@@ -12,6 +12,7 @@ from dife_scanner.cli.top.prompt import Prompt
 from dife_scanner.errors import DifeError, Overtaken, UsageError
 from dife_scanner.records import Finding, Job, TriageState
 from dife_scanner.sentences.triage import findings_text, state_words, undone_text
+from dife_scanner.store.requests import RequestKind
 from dife_scanner.store.upcoming import Upcoming
 
 
@@ -126,6 +127,14 @@ class Top:
         rows = self.listed.rows
         at = self.at[Page.FINDINGS]
         return rows[at] if 0 <= at < len(rows) else None
+
+    @property
+    def waiting_job(self) -> Job | None:
+        """The selected job of the queue, where it waits."""
+        if self.queue is None:
+            return None
+        at = self.at[Page.QUEUE] - len(self.queue.working)
+        return self.queue.waiting[at].job if 0 <= at < len(self.queue.waiting) else None
 
     @property
     def stuck_job(self) -> Job | None:
@@ -370,6 +379,19 @@ class Top:
     def retry(self) -> None:
         """Queue the selected job again, where it is stuck."""
         if self.page is Page.QUEUE and self.stuck_job is not None:
-            self.desk.retry(self.stuck_job.id)
-            self.say(f"job {self.stuck_job.id} is queued again")
-            self._look()
+            self._request(RequestKind.RETRY, self.stuck_job.id)
+
+    def put_first(self) -> None:
+        """Let the selected job go first, where it waits."""
+        if self.page is Page.QUEUE and self.waiting_job is not None:
+            self._request(RequestKind.FRONT, self.waiting_job.id)
+
+    def pause(self) -> None:
+        """Pause the queue, or let it go on."""
+        if self.page is Page.QUEUE and self.queue is not None:
+            self._request(RequestKind.RESUME if self.queue.paused else RequestKind.PAUSE)
+
+    def _request(self, kind: RequestKind, job: int | None = None) -> None:
+        self.desk.ask(kind, job)
+        self._look()
+        self.say("asked; the watcher does it, once one runs")
