@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import getpass
 from typing import Annotated
 
 import typer
 
 from dife_scanner.cli import shown
+from dife_scanner.cli.options import ActorOption
 from dife_scanner.cli.session import Session, command
-from dife_scanner.errors import NotFound
+from dife_scanner.errors import NotFound, UsageError
 
 FilterArgument = Annotated[
     list[str] | None,
@@ -88,15 +90,47 @@ def show(
     )
 
 
-def queue(session: Session) -> None:
-    """List every discovered revision and where it stands."""
+def queue(
+    session: Session,
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[pause | resume | front JOB | retry JOB]",
+            help="What to ask of the watcher first; audits in work are finished.",
+            show_default=False,
+        ),
+    ] = None,
+    actor: ActorOption = "",
+) -> None:
+    """List every discovered revision and where it stands; pause the queue, or let a job go first or again."""
     from dife_scanner.reports import as_json, table
     from dife_scanner.store import jobs
 
+    if words:
+        _ask_of_queue(session, words, actor or getpass.getuser())
     with session.reading(session.settings()) as store:
         rows = jobs.jobs(store)
         counts = jobs.counts(store)
     session.show(as_json.QueueDocument(counts, tuple(rows)), lambda: table.queue(rows))
+
+
+def _ask_of_queue(session: Session, words: list[str], who: str) -> None:
+    """Leave a request for the watcher."""
+    from dife_scanner.store import jobs, requests
+
+    kinds = {kind.value: kind for kind in requests.OF_QUEUE}
+    kind = kinds.get(words[0])
+    of_a_job = kind in (requests.RequestKind.FRONT, requests.RequestKind.RETRY)
+    number = words[1] if len(words) > 1 and words[1].isdecimal() else ""
+    if kind is None or len(words) != 1 + of_a_job or of_a_job != bool(number):
+        raise UsageError(
+            "this is nothing that can be asked of the queue",
+            "pause, resume, front JOB or retry JOB",
+        )
+    with session.store(session.settings()) as store:
+        job = jobs.job(store, int(number)).id if of_a_job else None
+        requests.request_queue(store, kind, job, actor=who)
+    session.say("asked; the watcher does it, once one runs")
 
 
 def status(session: Session) -> None:

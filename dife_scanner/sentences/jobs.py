@@ -13,7 +13,7 @@ from dife_scanner.sentences.watching import reason_text
 if TYPE_CHECKING:
     from dife_scanner.store.upcoming import Upcoming, Waiting
 
-_PLACES = ("as a listing shows it", "in use", "requested by hand")
+_PLACES = ("as a listing shows it", "in use", "requested by hand", "put first")
 """Why a job stands where it does, by its priority."""
 
 

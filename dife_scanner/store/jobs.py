@@ -334,9 +334,9 @@ def put_first(store: Store, job_id: int) -> None:
     if state not in WAITING:
         raise UsageError(f"job {job_id} does not wait: it is {state.value}", "see `dife queue`")
     store.write(
-        f"UPDATE jobs SET priority = (SELECT max(priority) + 1 FROM jobs WHERE state IN ({placeholders(WAITING)}))"
-        " WHERE id = ?",
-        (*state_values(WAITING), job_id),
+        "UPDATE jobs SET priority = 1 + max(?, (SELECT max(priority) FROM jobs"
+        f" WHERE state IN ({placeholders(WAITING)}))) WHERE id = ?",
+        (BY_HAND, *state_values(WAITING), job_id),
     )
 
 

@@ -4,12 +4,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from dife_scanner.durable.clock import now
 from dife_scanner.records import Job, JobState
-from dife_scanner.store import requests
+from dife_scanner.store import polls, requests
 from dife_scanner.store.db import Store
 from dife_scanner.store.job_rows import HELD, WAITING
 from dife_scanner.store.requests import Request
@@ -44,6 +45,8 @@ class Upcoming:
     """The latest first."""
     waiting_count: int
     stuck_count: int
+    progress: Mapping[int, str] = field(default_factory=dict)
+    """By job in work, what its worker said last."""
     paused: Request | None = None
     """By which the queue is paused."""
     asked: tuple[Request, ...] = ()
@@ -60,9 +63,22 @@ def upcoming(store: Store) -> Upcoming:
         stuck=tuple(to_job(row) for row in stuck),
         waiting_count=_count(store, WAITING),
         stuck_count=_count(store, STUCK),
+        progress=_progress(store, working),
         paused=requests.paused_by(store),
         asked=tuple(requests.waiting(store, requests.OF_QUEUE)),
     )
+
+
+def _progress(store: Store, working: list[dict[str, Any]]) -> dict[int, str]:
+    """What the processes say that hold jobs; `host:process:start` is how a worker is named."""
+    notes = {str(beat.pid): beat.note for beat in polls.beats(store)}
+    found = {}
+    for row in working:
+        _, _, rest = (row["worker"] or "").partition(":")
+        note = notes.get(rest.partition(":")[0])
+        if note:
+            found[row["id"]] = note
+    return found
 
 
 def _waiting(store: Store) -> tuple[Waiting, ...]:

@@ -1,4 +1,4 @@
-"""`dife triage`: one finding, several, or all that a filter lets through; taken back; asked about once."""
+"""`dife triage`: one finding, several, or all that fit; taken back; asked about once. And what `dife queue` asks."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 from desk_kit import refused, said
 from store_records import make_finding
 
-from dife_scanner.records import TriageState
-from dife_scanner.store import findings, open_store, triage_log
+from dife_scanner.records import JobState, ModelRef, TriageState
+from dife_scanner.store import findings, jobs, open_store, requests, triage_log
 
 
 @pytest.fixture
@@ -63,3 +63,18 @@ def test_what_cannot_be_decided_says_why(
     assert says in refused(desk, "triage", *arguments, code=code)
     with open_store(desk) as store:
         assert findings.count(store, filter="triage:new") == 3
+
+
+def test_what_is_asked_of_the_queue_waits_for_a_watcher(home: Path) -> None:
+    with open_store(home) as store:
+        ref = ModelRef("org/clip", "a" * 40)
+        job = jobs.discover(store, ref, endpoint="", state=JobState.QUEUED, reason="").id
+    said(home, "queue", "front", job, "--actor", "ada")
+    said(home, "queue", "pause")
+    with open_store(home) as store:
+        asked = requests.waiting(store, requests.OF_QUEUE)
+    assert [(one.kind.value, one.target) for one in asked] == [("front", "1"), ("pause", "")]
+    assert asked[0].actor == "ada"
+    for wrong in (["stop"], ["front"], ["front", "x"], ["pause", "1"]):
+        assert "can be asked of the queue" in refused(home, "queue", *wrong, code=64)
+    assert "no job 12" in refused(home, "queue", "retry", 12, code=3)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import gui_factories as factories
 import pytest
-from conftest import SOON
 from dife_gui.models.models_table import MARK
 from dife_gui.views.bulk import BulkDialog
 from dife_gui.views.keys import KEYS
@@ -22,6 +21,8 @@ from dife_scanner.store import findings, triage, triage_log
 from dife_scanner.store.db import Store
 
 Open = Callable[[], Window]
+SOON = 20_000
+"""Milliseconds that something may take which is a matter of moments on an idle machine."""
 OK = QDialogButtonBox.StandardButton.Ok
 
 
@@ -169,7 +170,7 @@ def test_the_page_about_keys_lists_every_key_and_both_desks_agree() -> None:
     shared = [key for key in KEYS if key.action in in_terminal]
     assert len(shared) >= 8
     for key in shared:
-        names = {sequence.lower().replace("+", "-") for sequence in key.sequences}
+        names = {one.lower().replace("ctrl+", "ctrl-") for one in key.sequences}
         assert names <= set(in_terminal[key.action]), key
 
 

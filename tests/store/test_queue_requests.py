@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dife_scanner.records import JobState, ModelRef
-from dife_scanner.store import Store, jobs, leases, requests, upcoming
+from dife_scanner.store import Store, jobs, leases, polls, requests, upcoming
 from dife_scanner.store.requests import RequestKind
 
 
@@ -35,6 +35,14 @@ def test_the_queue_is_listed_as_it_will_be_taken(store: Store) -> None:
     expected = order(store)
     assert expected == [second, stuck, third, first]
     assert [taken(store) for _ in expected] == expected
+
+
+def test_what_is_in_work_says_how_far_it_is(store: Store) -> None:
+    job = queued(store, "a")
+    assert leases.claim(store, "host:4711:12.50", 60) is not None
+    polls.beat(store, "worker", 4711, "auditing org/a: testing, 3 of 24")
+    found = upcoming.upcoming(store)
+    assert found.progress == {job: "auditing org/a: testing, 3 of 24"}
 
 
 def test_a_paused_queue_hands_out_nothing_until_it_goes_on(store: Store) -> None:

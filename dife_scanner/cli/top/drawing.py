@@ -24,7 +24,7 @@ from dife_scanner.sentences.jobs import queue_counts, queue_note, time_left_text
 from dife_scanner.sentences.times import age_text
 from dife_scanner.sentences.triage import counts_text, event_text, findings_text
 from dife_scanner.sentences.watching import reason_text
-from dife_scanner.store.upcoming import Upcoming, Waiting
+from dife_scanner.store.upcoming import Upcoming
 
 _HEAD = 2
 """Lines above a page."""
@@ -182,9 +182,11 @@ def queue(
     rows: list[tuple[RenderableType, ...]] = []
     for job in found.working:
         since = f"for {age_text(job.updated_at, now).removesuffix(' ago')}"
-        rows.append(_job(job, since, reason_text(job)))
+        rows.append(_job(job, since, found.progress.get(job.id) or reason_text(job)))
     for place, one in enumerate(found.waiting):
-        rows.append(_waiting(place, one, pace, now))
+        goes_on = one.due and not found.paused
+        left = time_left_text(place, pace.workers, pace.seconds) if goes_on else ""
+        rows.append(_job(one.job, left, waiting_text(one, now)))
     for job in found.stuck:
         rows.append(_job(job, "r: again", reason_text(job)))
     above = [safe(line, 200) for line in (queue_counts(found), queue_note(found)) if line]
@@ -195,11 +197,6 @@ def queue(
     table = _list(("job", 6), ("model", None), ("state", 12), ("left", 10), ("why", None))
     _add(table, rows, at, most)
     return Group(*above, table)
-
-
-def _waiting(place: int, one: Waiting, pace: Pace, now: datetime) -> tuple[RenderableType, ...]:
-    left = time_left_text(place, pace.workers, pace.seconds) if one.due else ""
-    return _job(one.job, left, waiting_text(one, now))
 
 
 def _job(job: Job, left: str, why: str) -> tuple[RenderableType, ...]:

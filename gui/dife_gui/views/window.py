@@ -41,6 +41,7 @@ from dife_gui.views.bulk import DecideButton
 from dife_gui.views.detail import DetailPane
 from dife_gui.views.filter_box import FilterBox
 from dife_gui.views.keys import KEYS, Help
+from dife_gui.views.queue_desk import QueueDesk
 from dife_gui.views.record import copy, identifiers
 from dife_gui.views.saved_views import ViewsButton, columns_button
 from dife_gui.views.status import Banner, Empty, Status, changed_bases_text, dead_letters_text
@@ -88,6 +89,7 @@ class Window(QMainWindow):
         self._expiring.timeout.connect(self._expire)
         self._background = Background(home, self)
         self._deciding = Deciding(self._background, self)
+        self.queue = QueueDesk(home, self._background, self._is_watched, self)
         self.asking = Asking(self._background, self._deciding, self)
         self.feed = Feed(home, self, milliseconds=milliseconds)
         self._build()
@@ -110,6 +112,8 @@ class Window(QMainWindow):
         self.views = ViewsButton()
         self.filter.tools.addWidget(self.views)
         self.filter.tools.addWidget(columns_button(self.models.columns_menu))
+        self.queue_button = _queue_button()
+        self.filter.tools.addWidget(self.queue_button)
         self.decide_button = DecideButton()
         self.filter.tools.addWidget(self.decide_button)
         self.empty = Empty()
@@ -126,7 +130,10 @@ class Window(QMainWindow):
         self._stack.addWidget(self.empty)
         self._stack.addWidget(self.models)
         self.splitter = self._split(self._stack, self.detail)
-        self.setCentralWidget(self._centre())
+        self._pages = QStackedWidget()
+        self._pages.addWidget(self._centre())
+        self._pages.addWidget(self.queue.page)
+        self.setCentralWidget(self._pages)
 
     def _split(self, above: QWidget, below: QWidget) -> QSplitter:
         line = theme.em(self)
@@ -176,6 +183,9 @@ class Window(QMainWindow):
         self.models.opened.connect(self.open_detail)
         self.detail.left.connect(self._to_table)
         self.back.clicked.connect(self._to_table)
+        self.queue_button.clicked.connect(self.show_queue)
+        self.queue.said.connect(self._say)
+        self.queue.page.left.connect(self.show_models)
         self.detail.triage.decided.connect(self._deciding.keep)
         self._deciding.kept.connect(self._decided)
         self._deciding.refused.connect(self._not_decided)
@@ -302,6 +312,7 @@ class Window(QMainWindow):
             return
         self._reading = True
         self._background.read(overview, self._show_overview, self._reading_failed)
+        self.queue.look()
 
     def _show_overview(self, found: Overview) -> None:
         self._reading = False
@@ -364,6 +375,9 @@ class Window(QMainWindow):
             self.filter.set_text("")
         else:
             self.start_watcher()
+
+    def _is_watched(self) -> bool:
+        return self._overview is not None and is_alive(self._overview.watcher)
 
     # --- one model ---
 
@@ -512,6 +526,32 @@ class Window(QMainWindow):
         if self.detail.detail is not None:
             copy(identifiers(self.detail.detail)[0][1])
 
+    def show_queue(self) -> None:
+        """What runs, what waits and why, what is stuck."""
+        self._pages.setCurrentWidget(self.queue.page)
+        self.queue.page.view.setFocus()
+        self.queue.look()
+
+    def show_models(self) -> None:
+        """The list of models."""
+        self._pages.setCurrentIndex(0)
+        self.models.setFocus()
+
+    def retry(self) -> None:
+        """On the queue page: queue the selected job again, where it is stuck."""
+        if self.queue.page.isVisible():
+            self.queue.page.ask_again()
+
+    def put_first(self) -> None:
+        """On the queue page: let the selected job go first."""
+        if self.queue.page.isVisible():
+            self.queue.page.ask_first()
+
+    def pause(self) -> None:
+        """On the queue page: pause the queue, or let it go on."""
+        if self.queue.page.isVisible():
+            self.queue.page.ask_pause()
+
     def show_help(self) -> None:
         """Show the keys."""
         Help(self).exec()
@@ -539,6 +579,15 @@ class Window(QMainWindow):
             self.trouble.show_text(
                 f"A watcher could not be started from here. Run: DIFE_HOME={self._home} dife watch"
             )
+
+
+def _queue_button() -> QToolButton:
+    button = QToolButton()
+    button.setText("Queue")
+    button.setToolTip("What runs, what waits and why, what is stuck (2)")
+    button.setAccessibleName("Queue")
+    button.setAutoRaise(True)
+    return button
 
 
 def _back_button() -> QToolButton:
