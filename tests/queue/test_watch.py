@@ -212,17 +212,18 @@ def test_the_schedule_fires_at_once_and_tells_of_trouble() -> None:
         if len(fired) == 2:
             raise RuntimeError("no")
 
-    began = time.monotonic()
+    with Schedule(3600, enqueue, troubles.append):
+        until(lambda: fired, 10)
+    fired.clear()
     with Schedule(0.2, enqueue, troubles.append):
         until(lambda: len(fired) > 2 and troubles, 10)
-    assert fired[0] - began < 1.0
     assert troubles == ["a poll could not be enqueued: no"]
 
 
 def test_a_refused_scan_does_not_wait_for_torch_to_load(tmp_path: Path) -> None:
     """Whoever reads the output of `dife scan` through a pipe sees its end when the scan ends."""
     script = "import sys; from dife_scanner.queue import child\nchild.warm_up(('slow_to_import',))\nprint('done')\n"
-    (tmp_path / "slow_to_import.py").write_text("import time; time.sleep(30)")
+    (tmp_path / "slow_to_import.py").write_text("import time; time.sleep(120)")
     began = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-c", script],
@@ -230,4 +231,4 @@ def test_a_refused_scan_does_not_wait_for_torch_to_load(tmp_path: Path) -> None:
         text=True,
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
     )
-    assert done.stdout == "done\n" and time.monotonic() - began < 25
+    assert done.stdout == "done\n" and time.monotonic() - began < 60
