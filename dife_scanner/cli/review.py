@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from typing import Annotated
 
 import typer
@@ -107,7 +106,7 @@ def queue(
     from dife_scanner.store import jobs
 
     if words:
-        _ask_of_queue(session, words, actor or getpass.getuser())
+        _ask_of_queue(session, words, actor or session.settings().who)
     with session.reading(session.settings()) as store:
         rows = jobs.jobs(store)
         counts = jobs.counts(store)

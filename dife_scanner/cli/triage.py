@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -54,7 +53,7 @@ def triage(
 ) -> None:
     """Record a decision about findings. Nothing decided before is changed; more than one is asked about once."""
     given = list(words or [])
-    who = actor or getpass.getuser()
+    who = actor or session.settings().who
     if undo:
         if given or filter or note or expires:
             raise UsageError("--undo takes back what was decided last", "give it alone")

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from PySide6.QtCore import QObject, Signal
 
 from dife_gui.background import Background
 from dife_gui.escape import explained
+from dife_scanner import settings
 from dife_scanner.errors import DifeError
 from dife_scanner.records import TriageState
 from dife_scanner.sentences.triage import findings_text, state_words, undone_text
@@ -18,12 +18,12 @@ from dife_scanner.store import triage
 from dife_scanner.store.db import Store
 
 
-def actor() -> str:
-    """The user's name, stored with what they decide; a container may run us as somebody without one."""
+def actor(home: Path) -> str:
+    """Who decides here, as the settings or the system say."""
     try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}"
+        return settings.load(home).who
+    except DifeError:  # a settings file that cannot be used is no reason not to decide
+        return settings.Settings.model_construct(home=home).who
 
 
 @dataclass(frozen=True)
@@ -58,19 +58,25 @@ class Deciding(QObject):
     said = Signal(str)
     """What came of it, for the status line."""
 
-    def __init__(self, background: Background, parent: QObject | None = None) -> None:
+    def __init__(self, home: Path, background: Background, parent: QObject | None = None) -> None:
         super().__init__(parent)
+        self._home = home
         self._background = background
         self._acts: list[int] = []
         """Numbers of what was decided in this window and not taken back, oldest first."""
 
     def keep(self, wish: Wish) -> None:
         """Store a decision."""
-        who = actor()
+        home = self._home
 
         def write(store: Store) -> triage.Act:
             return triage.decide(
-                store, wish.state, wish.about, actor=who, note=wish.note, expires=wish.expires
+                store,
+                wish.state,
+                wish.about,
+                actor=actor(home),
+                note=wish.note,
+                expires=wish.expires,
             )
 
         def stored(act: triage.Act) -> None:
@@ -86,9 +92,9 @@ class Deciding(QObject):
         if not self._acts:
             self.said.emit("Nothing was decided in this window that could be taken back")
             return
-        act, who = self._acts.pop(), actor()
+        act, home = self._acts.pop(), self._home
         self._background.write(
-            lambda store: triage.undo(store, act, actor=who),
+            lambda store: triage.undo(store, act, actor=actor(home)),
             lambda done: self.said.emit(undone_text(done)),
             lambda error: self.said.emit(f"Not taken back: {explained(error)}"),
         )

@@ -17,8 +17,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from unittest import mock
 
-SOON = 30.0
-"""Seconds that something may take which is a matter of moments on a machine that does nothing else."""
+from waiting import BUSY_SECONDS
+
 _SEQUENCE = re.compile(r"\x1b\[([?0-9;]*)([A-Za-z])|\x1b[()][A-Z0-9]")
 
 
@@ -99,7 +99,7 @@ class Session:
     def wait(self, shown: str | Callable[[str], bool]) -> str:
         """Read until the screen shows a text."""
         is_there = shown if callable(shown) else lambda text: shown in text
-        end = time.monotonic() + SOON
+        end = time.monotonic() + BUSY_SECONDS
         while not is_there(self.screen.text):
             assert time.monotonic() < end, f"{shown!r} never came; {self.screen.text}"
             assert self._read(0.2) is not None, f"it ended; {self.screen.below}"

@@ -41,6 +41,14 @@ def test_bulk_by_filter_and_by_name_and_taken_back(desk: Path) -> None:
     assert [(event.actor, event.state) for event in events] == [("bob", TriageState.CONFIRMED)]
 
 
+def test_the_trail_names_who_the_settings_say(desk: Path) -> None:
+    (desk / "config.toml").write_text('actor = "night-shift"\n')
+    said(desk, "triage", "fp1:a", "confirmed")
+    with open_store(desk) as store:
+        (event,) = triage_log.events(store, "fp1:a")
+    assert event.actor == "night-shift"
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [

@@ -14,6 +14,7 @@ from dife_gui.views.window import Window
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QDialogButtonBox
 from pytestqt.qtbot import QtBot
+from waiting import BUSY_SECONDS
 
 from dife_scanner.cli.top import keys as terminal
 from dife_scanner.records import TriageState
@@ -21,8 +22,7 @@ from dife_scanner.store import findings, triage, triage_log
 from dife_scanner.store.db import Store
 
 Open = Callable[[], Window]
-SOON = 20_000
-"""Milliseconds that something may take which is a matter of moments on an idle machine."""
+SOON = round(1000 * BUSY_SECONDS)
 OK = QDialogButtonBox.StandardButton.Ok
 
 

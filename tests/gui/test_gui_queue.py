@@ -12,14 +12,14 @@ from dife_gui.views.queue_page import pass_text
 from dife_gui.views.window import Window
 from pytestqt.modeltest import ModelTester
 from pytestqt.qtbot import QtBot
+from waiting import BUSY_SECONDS
 
 from dife_scanner.records import JobState
 from dife_scanner.store import jobs, leases, polls, requests
 from dife_scanner.store.db import Store
 
 Open = Callable[[], Window]
-SOON = 20_000
-"""Milliseconds that something may take which is a matter of moments on an idle machine."""
+SOON = round(1000 * BUSY_SECONDS)
 
 
 def lines(window: Window) -> list[list[str]]:

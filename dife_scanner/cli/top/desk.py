@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -80,7 +79,7 @@ class Desk:
 
     @property
     def actor(self) -> str:
-        return getpass.getuser()
+        return self.settings.who
 
     def changed(self) -> int:
         """Differs whenever another program has written."""

@@ -48,13 +48,13 @@ class QueueDesk(QObject):
             )
 
     def _request(self, kind: RequestKind, job: int | None) -> None:
-        who = actor()
+        home = self._home
 
         def write(store: Store) -> None:
             if kind is RequestKind.POLL:
-                requests.request_poll(store, actor=who)
+                requests.request_poll(store, actor=actor(home))
             else:
-                requests.request_queue(store, kind, job, actor=who)
+                requests.request_queue(store, kind, job, actor=actor(home))
 
         self._background.write(write, self._asked, self._failed)
 

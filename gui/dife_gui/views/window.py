@@ -88,7 +88,7 @@ class Window(QMainWindow):
         self._expiring.setInterval(_EXPIRE_MILLISECONDS)
         self._expiring.timeout.connect(self._expire)
         self._background = Background(home, self)
-        self._deciding = Deciding(self._background, self)
+        self._deciding = Deciding(home, self._background, self)
         self.queue = QueueDesk(home, self._background, self._is_watched, self)
         self.asking = Asking(self._background, self._deciding, self)
         self.feed = Feed(home, self, milliseconds=milliseconds)
