@@ -141,6 +141,15 @@ def test_marked_ones_and_all_shown_are_asked_about_once(top: Top) -> None:
     assert triaged(top) == [false, TriageState.CONFIRMED, false]
 
 
+def test_nothing_is_decided_about_what_is_not_in_sight(top: Top) -> None:
+    press(top, "3", " ", "2", "c", "b")
+    assert "no finding is selected" in top.message or top.prompt is None
+    assert triaged(top) == [TriageState.NEW] * 3
+    press(top, "3", "G", "enter", "c")
+    assert sorted(triaged(top)) == [TriageState.CONFIRMED, TriageState.NEW, TriageState.NEW]
+    assert top.selected is not None and top.selected.triage is TriageState.CONFIRMED
+
+
 def test_whoever_is_second_sees_what_the_first_did(top: Top, desk_home: Path) -> None:
     press(top, "3", " ", "k", "enter")
     name = top.listed.rows[0].fingerprint

@@ -10,6 +10,7 @@ import pytest
 from dife_gui.models.models_table import MARK
 from dife_gui.views.bulk import BulkDialog
 from dife_gui.views.keys import KEYS
+from dife_gui.views.palette import Palette
 from dife_gui.views.window import Window
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QDialogButtonBox
@@ -172,6 +173,30 @@ def test_the_page_about_keys_lists_every_key_and_both_desks_agree() -> None:
     for key in shared:
         names = {one.lower().replace("ctrl+", "ctrl-") for one in key.sequences}
         assert names <= set(in_terminal[key.action]), key
+
+
+def palette_of(qtbot: QtBot, window: Window, typed: str) -> Palette:
+    window.show_palette()
+    (palette,) = (one for one in window.findChildren(Palette) if one.isVisible())
+    palette.line.setText(typed)
+    return palette
+
+
+def test_a_command_is_found_by_its_words(qtbot: QtBot, open_window: Open, filled: Store) -> None:
+    window = open_window()
+    palette = palette_of(qtbot, window, "runs waits")
+    assert palette.list.count() == 1
+    qtbot.keyClick(palette.line, Qt.Key.Key_Return)
+    qtbot.waitUntil(window.queue.page.isVisible, timeout=SOON)
+    window.confirm()  # nothing is decided about what is not in sight
+    palette = palette_of(qtbot, window, "list of models")
+    qtbot.keyClick(palette.line, Qt.Key.Key_Return)
+    qtbot.waitUntil(window.models.isVisible, timeout=SOON)
+    palette = palette_of(qtbot, window, "filter:")
+    qtbot.keyClick(palette.line, Qt.Key.Key_Down)
+    qtbot.keyClick(palette.line, Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: window.filter.text == "verdict:flagged", timeout=SOON)
+    assert count(filled, "!triage:new") == 0
 
 
 def test_marks_on_models_without_a_finding_say_so(

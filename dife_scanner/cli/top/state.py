@@ -285,12 +285,14 @@ class Top:
         self._decide(None, wants_note=True)
 
     def decide_about_many(self) -> None:
-        about = self.marks or self.desk.all_of(self.listed.filter)
-        if about and self.page in (Page.FINDINGS, Page.IN_FULL):
+        if self.page is Page.FINDINGS and self.listed.rows:
+            about = self.marks or self.desk.all_of(self.listed.filter)
             self._go_on(Decision(dict(about), wants_note=True))
 
     def _decide(self, state: TriageState | None, *, wants_note: bool = False) -> None:
-        about = dict(self.marks) or self._about_selected()
+        about = self._about_selected()
+        if self.page is Page.FINDINGS and self.marks:
+            about = dict(self.marks)
         if not about:
             self.say("no finding is selected")
         else:

@@ -57,6 +57,7 @@ KEYS: tuple[Key, ...] = (
     Key("r", "in the queue: queue a stuck job again", ("R",), "retry"),
     Key("+", "in the queue: let a waiting job go first", ("+",), "put_first"),
     Key("p", "in the queue: pause it, or let it go on", ("P",), "pause"),
+    Key("Ctrl+K", "find a command by its words, a saved view too", ("Ctrl+K",), "show_palette"),
     Key("F5", "read the store again", ("F5",), "refresh"),
     Key("?", "this help", ("?",), "show_help"),
     Key("Ctrl+Q", "quit", ("Ctrl+Q",), "close"),

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from PySide6.QtCore import QProcess, QProcessEnvironment, Qt, QTimer, Signal
@@ -24,6 +25,7 @@ from dife_gui.deciding import Deciding, Wish, subject_of_jobs, subject_of_list
 from dife_gui.escape import explained
 from dife_gui.feed import (
     POLL_MILLISECONDS,
+    QUICK_FILTERS,
     Detail,
     Feed,
     Overview,
@@ -41,6 +43,7 @@ from dife_gui.views.bulk import DecideButton
 from dife_gui.views.detail import DetailPane
 from dife_gui.views.filter_box import FilterBox
 from dife_gui.views.keys import KEYS, Help
+from dife_gui.views.palette import Command, Palette
 from dife_gui.views.queue_desk import QueueDesk
 from dife_gui.views.record import copy, identifiers
 from dife_gui.views.saved_views import ViewsButton, columns_button
@@ -48,6 +51,7 @@ from dife_gui.views.status import Banner, Empty, Status, changed_bases_text, dea
 from dife_gui.views.table import ModelsView
 from dife_scanner.errors import DifeError, UsageError
 from dife_scanner.records import TriageState
+from dife_scanner.sentences.numbers import capital
 from dife_scanner.store import models, outbox, triage
 
 _TABLE_LINES = 16
@@ -465,6 +469,7 @@ class Window(QMainWindow):
 
     def focus_filter(self) -> None:
         """Go to the filter box."""
+        self.show_models()
         self.filter.line.setFocus(Qt.FocusReason.ShortcutFocusReason)
         self.filter.line.selectAll()
 
@@ -475,7 +480,7 @@ class Window(QMainWindow):
     def focus_note(self) -> None:
         """Go to the note of a decision, where there is a finding."""
         note = self.detail.triage.note
-        if note.isVisible():
+        if note.isVisible() and self._is_list:
             self.detail.ensureWidgetVisible(note)
             note.setFocus(Qt.FocusReason.ShortcutFocusReason)
 
@@ -497,6 +502,8 @@ class Window(QMainWindow):
 
     def decide_about_many(self) -> None:
         """Decide about all marked models at once, or all shown where none is marked."""
+        if not self._is_list:
+            return
         if self.table.marks:
             self._about_marked()
         else:
@@ -508,6 +515,8 @@ class Window(QMainWindow):
 
     def _decide(self, state: TriageState) -> None:
         """Decide about the marked models, or else the selected one once it is shown: keys may outrun the page."""
+        if not self._is_list:
+            return
         if self.table.marks:
             self._about_marked(state)
             return
@@ -551,6 +560,27 @@ class Window(QMainWindow):
         """On the queue page: pause the queue, or let it go on."""
         if self.queue.page.isVisible():
             self.queue.page.ask_pause()
+
+    @property
+    def _is_list(self) -> bool:
+        """Whether the models are in sight: nothing is decided about what is not."""
+        return not self.queue.page.isVisible()
+
+    def show_palette(self) -> None:
+        """Find a command by its words."""
+        commands = [
+            Command(capital(key.does), getattr(self, key.action), key.shown)
+            for key in KEYS
+            if key.action and key.action != "show_palette"
+        ]
+        for name, text in QUICK_FILTERS:
+            commands.append(Command(f"Filter: {name}", partial(self.filter.set_text, text)))
+        for view in self._memory.views:
+            commands.append(Command(f"View: {view.name}", partial(self._show_view, view)))
+        palette = Palette(commands, self)
+        palette.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        palette.chosen.connect(lambda command: command.run())
+        palette.open()
 
     def show_help(self) -> None:
         """Show the keys."""
