@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from PySide6.QtCore import Qt
 from PySide6.QtWidgets import (
     QDialog,
     QDialogButtonBox,
+    QScrollArea,
     QVBoxLayout,
     QWidget,
 )
@@ -69,6 +71,10 @@ SHAPES = (
 )
 
 
+_OF_SCREEN = 0.9
+"""Most of the screen's height that the list takes."""
+
+
 class Help(QDialog):
     """The keys, and what the shapes in the table mean."""
 
@@ -82,11 +88,25 @@ class Help(QDialog):
         buttons.rejected.connect(self.reject)
         layout = QVBoxLayout(self)
         layout.setSpacing(theme.gap(0.6))
-        layout.addWidget(card)
+        layout.addWidget(_scrolled(card), 1)
         layout.addWidget(Label(SHAPES, tone="muted"))
         layout.addWidget(buttons)
-        width = round(32 * theme.em(self))
-        self.resize(width, layout.totalHeightForWidth(width))
+        width = round(34 * theme.em(self))
+        whole = card.layout().totalHeightForWidth(width) + layout.totalHeightForWidth(width)
+        self.resize(
+            width, min(whole, round(_OF_SCREEN * self.screen().availableGeometry().height()))
+        )
+
+
+def _scrolled(card: Card) -> QScrollArea:
+    """In full where there is room, and to be scrolled on a small screen."""
+    area = QScrollArea()
+    area.setAccessibleName("List of keys")
+    area.setFrameShape(QScrollArea.Shape.NoFrame)
+    area.setWidgetResizable(True)
+    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    area.setWidget(card)
+    return area
 
 
 def _table() -> QWidget:

@@ -62,8 +62,10 @@ _MESSAGE_MILLISECONDS = 5000
 """How long a message stays in the status line."""
 _SAVE_MILLISECONDS = 1000
 """After the last change of the columns, until they are remembered."""
+_FIRST_EXPIRE_MILLISECONDS = 5000
+"""Until acceptances are looked at that ran out: what is to be seen comes first."""
 _EXPIRE_MILLISECONDS = 600_000
-"""Between two looks for acceptances that ran out: they count in days."""
+"""Between two such looks: they count in days."""
 _AROUND_MILLISECONDS = 1000
 """Between two readings of what stands around the list: it counts over all audits."""
 
@@ -88,9 +90,7 @@ class Window(QMainWindow):
         self._memory = load(home)
         self._save_soon = self._timer(_SAVE_MILLISECONDS, self._remember)
         self._around_soon = self._timer(_AROUND_MILLISECONDS, self._read_around)
-        self._expiring = QTimer(self)
-        self._expiring.setInterval(_EXPIRE_MILLISECONDS)
-        self._expiring.timeout.connect(self._expire)
+        self._expiring = self._timer(_FIRST_EXPIRE_MILLISECONDS, self._expire)
         self._background = Background(home, self)
         self._deciding = Deciding(home, self._background, self)
         self.queue = QueueDesk(home, self._background, self._is_watched, self)
@@ -211,13 +211,13 @@ class Window(QMainWindow):
     def start(self) -> None:
         """Begin to look at the store."""
         self.feed.start()
-        self._expire()
         self._expiring.start()
         self.models.setFocus()
 
     def closeEvent(self, event: QCloseEvent) -> None:
         if self._save_soon.isActive():
             self._remember()
+        self._expiring.stop()
         self.feed.close()
         self.lister.close()
         self._background.close()
@@ -449,6 +449,7 @@ class Window(QMainWindow):
     def _expire(self) -> None:
         """Let acceptances end whose day has passed; where nothing can be written, whoever can does so."""
         self._background.write(triage.expire, lambda _: None, lambda _: None)
+        self._expiring.start(_EXPIRE_MILLISECONDS)
 
     def _say(self, text: str) -> None:
         self.status.showMessage(text, _MESSAGE_MILLISECONDS)
