@@ -23,6 +23,7 @@ def register(app: typer.Typer) -> None:
     command(app, "findings")(findings)
     command(app, "audits")(audits)
     command(app, "show")(show)
+    command(app, "compare")(compare)
     command(app, "queue")(queue)
     command(app, "status")(status)
     command(app, "retry")(retry)
@@ -87,6 +88,24 @@ def show(
         ),
         lambda: shown.render(settings.home, found, full=full),
     )
+
+
+def compare(
+    session: Session,
+    left: Annotated[
+        str, typer.Argument(help="An audit, finding, model or job, as for `dife show`.")
+    ],
+    right: Annotated[str, typer.Argument(help="Another one.")],
+) -> None:
+    """Show two audits side by side, and mark what differs."""
+    from dife_scanner.reports import as_json
+    from dife_scanner.reports import compare as page
+    from dife_scanner.sentences import compare as lines
+
+    with session.reading(session.settings()) as store:
+        one, other = (shown.audit_of(store, name) for name in (left, right))
+    document = as_json.CompareDocument(one.id, other.id, lines.compare(one, other))
+    session.show(document, lambda: page.render(one, other))
 
 
 def queue(

@@ -76,6 +76,17 @@ def found(store: Store, match: Match) -> Found:
     return Found(job, row, finding, audit, match.ref, scan, said, moved)
 
 
+def audit_of(store: Store, name: str) -> Audit:
+    """The audit that a name stands for. Raises `NotFound` where there is none."""
+    from dife_scanner.errors import NotFound
+    from dife_scanner.store import lookup
+
+    audit = found(store, lookup.find(store, name)).audit
+    if audit is None:
+        raise NotFound(f"{name} has no audit here", "`dife audits` lists them")
+    return audit
+
+
 def _finding_of(store: Store, audit: Audit) -> Finding | None:
     from dife_scanner.store import findings as kept
 

@@ -43,6 +43,7 @@ from dife_scanner.reports.rerun import Difference
 from dife_scanner.reports.seeds import spreads
 from dife_scanner.reports.study import Extension, Study
 from dife_scanner.reports.study_sheets import accounting
+from dife_scanner.sentences.compare import Compared
 from dife_scanner.store.audits import AuditRow
 from dife_scanner.store.polls import Beat
 
@@ -235,6 +236,17 @@ class StatusDocument:
     """Sources that are not read back to `since` yet, and how far they are."""
     in_use: tuple[WatchedModel, ...] = ()
     format: str = "dife/status-1"
+
+
+@dataclass(frozen=True)
+class CompareDocument:
+    """Two audits side by side."""
+
+    left: str
+    right: str
+    """Their ids."""
+    lines: tuple[Compared, ...]
+    format: str = "dife/compare-1"
 
 
 @dataclass(frozen=True)
@@ -469,6 +481,7 @@ DOCUMENTS: tuple[type, ...] = (
     QueueDocument,
     StatusDocument,
     TopDocument,
+    CompareDocument,
     ReferencesDocument,
     RegistryDocument,
     ReferenceChecksDocument,

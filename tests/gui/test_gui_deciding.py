@@ -9,11 +9,13 @@ import gui_factories as factories
 import pytest
 from dife_gui.models.models_table import MARK
 from dife_gui.views.bulk import BulkDialog
+from dife_gui.views.compare import CompareDialog
 from dife_gui.views.keys import KEYS
 from dife_gui.views.palette import Palette
 from dife_gui.views.window import Window
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QDialogButtonBox
+from pytestqt.modeltest import ModelTester
 from pytestqt.qtbot import QtBot
 from waiting import BUSY_SECONDS
 
@@ -197,6 +199,28 @@ def test_a_command_is_found_by_its_words(qtbot: QtBot, open_window: Open, filled
     qtbot.keyClick(palette.line, Qt.Key.Key_Return)
     qtbot.waitUntil(lambda: window.filter.text == "verdict:flagged", timeout=SOON)
     assert count(filled, "!triage:new") == 0
+
+
+def test_two_marked_models_stand_side_by_side(
+    qtbot: QtBot, open_window: Open, filled: Store, qtmodeltester: ModelTester
+) -> None:
+    window = open_window()
+    window.compare()
+    assert "Mark two models" in window.status.currentMessage()
+    names = ["badencoder", "badtexttower"]
+    rows = [at for at in rows_with_findings(window) if name_of(window, at).split("-")[-1] in names]
+    window.table.set_marks([window.table.key(row) for row in rows], on=True)
+    window.compare()
+    qtbot.waitUntil(lambda: bool(window.findChildren(CompareDialog)), timeout=SOON)
+    (dialog,) = window.findChildren(CompareDialog)
+    qtmodeltester.check(dialog.table)
+    lines = [
+        [dialog.table.index(row, column).data() for column in range(4)]
+        for row in range(dialog.table.rowCount())
+    ]
+    assert ["≠", "footprint", "visual", "textual"] in lines
+    assert lines[0][:2] == ["", "verdict"]
+    dialog.reject()
 
 
 def test_marks_on_models_without_a_finding_say_so(

@@ -53,6 +53,7 @@ KEYS: tuple[Key, ...] = (
         "Space  v", "mark the selected model; mark from the last one to here; Esc: remove the marks"
     ),
     Key("b", "decide about all marked models at once, or all shown", ("B",), "decide_about_many"),
+    Key("=", "compare two marked models, or the marked with the selected one", ("=",), "compare"),
     Key("z", "take back the last decision of this window", ("Z", "Ctrl+Z"), "undo"),
     Key("2", "the queue: what runs, what waits and why, what is stuck", ("2",), "show_queue"),
     Key("3", "the list of models", ("3",), "show_models"),

@@ -40,6 +40,7 @@ from dife_gui.models.models_table import ModelsTable
 from dife_gui.views import theme
 from dife_gui.views.asking import Asking
 from dife_gui.views.bulk import DecideButton
+from dife_gui.views.compare import CompareDialog, read_two
 from dife_gui.views.detail import DetailPane
 from dife_gui.views.filter_box import FilterBox
 from dife_gui.views.keys import KEYS, Help
@@ -50,7 +51,7 @@ from dife_gui.views.saved_views import ViewsButton, columns_button
 from dife_gui.views.status import Banner, Empty, Status, changed_bases_text, dead_letters_text
 from dife_gui.views.table import ModelsView
 from dife_scanner.errors import DifeError, UsageError
-from dife_scanner.records import TriageState
+from dife_scanner.records import Audit, TriageState
 from dife_scanner.sentences.numbers import capital
 from dife_scanner.store import models, outbox, triage
 
@@ -509,6 +510,32 @@ class Window(QMainWindow):
             self._about_marked()
         else:
             self._about_shown()
+
+    def compare(self) -> None:
+        """Two marked models side by side, or the marked one beside the selected one."""
+        chosen = self.models.current_job
+        jobs = sorted(self.table.marks, key=self._place)
+        if len(jobs) == 1 and chosen is not None and chosen not in jobs:
+            jobs.append(chosen)
+        if len(jobs) != 2 or not self._is_list:
+            self._say("Mark two models to compare them: Space")
+            return
+        left, right = jobs
+        self._background.read(
+            lambda store: read_two(store, (left, right)),
+            self._show_compared,
+            lambda error: self._say(explained(error)),
+        )
+
+    def _place(self, job: int) -> int:
+        """Where a marked job stands in the list; one that is not shown comes last."""
+        index = self.table.place_of(job)
+        return index.row() if index.isValid() else self.table.rowCount()
+
+    def _show_compared(self, found: tuple[Audit, Audit]) -> None:
+        dialog = CompareDialog(*found, self)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.open()
 
     def undo(self) -> None:
         """Take back the last decision of this window."""
