@@ -173,6 +173,19 @@ def test_the_list_keeps_what_is_selected_while_others_come(top: Top, desk_home: 
     assert len(top.listed.rows) == 4 and top.selected == chosen
 
 
+def test_a_database_put_in_its_place_is_read(top: Top, desk_home: Path, tmp_path: Path) -> None:
+    """As a backup that is restored while the desk is open."""
+    before = top.desk.changed()
+    with open_store(tmp_path / "backup") as other:
+        fill(other, 2)
+    for name in ("dife.db-wal", "dife.db-shm"):
+        (desk_home / name).unlink(missing_ok=True)
+    (tmp_path / "backup" / "dife.db").replace(desk_home / "dife.db")
+    assert top.desk.changed() != before
+    top.look()
+    assert len(top.listed.rows) == 2
+
+
 def test_the_queue_says_why_and_queues_a_stuck_job_again(top: Top) -> None:
     press(top, "2")
     page = text_of(top)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from importlib.util import find_spec
@@ -33,12 +34,12 @@ def top(
     ] = False,
 ) -> int:
     """Live in the terminal: overview, queue, findings, one finding in full, triage. `?` shows the keys."""
+    from dife_scanner.baselines.home import open_for_reading
     from dife_scanner.cli.top.desk import Desk
 
     text = " ".join(filter or [])
     settings = session.settings()
-    with session.reading(settings) as store:
-        desk = Desk(store, settings)
+    with contextlib.closing(Desk(open_for_reading(settings), settings)) as desk:
         desk.findings(text)  # a filter that cannot be read is told before the screen is taken
         if once or session.as_json or not _is_live():
             _print_once(session, desk, text)

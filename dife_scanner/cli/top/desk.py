@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dife_scanner.app.status import status
+from dife_scanner.baselines.home import open_for_reading
 from dife_scanner.cli import shown
 from dife_scanner.records import Finding, Tally, TriageState
 from dife_scanner.reports.as_json import StatusDocument
@@ -76,14 +77,24 @@ class Desk:
     def __init__(self, store: Store, settings: Settings) -> None:
         self.store = store
         self.settings = settings
+        self._opened = 1
+        """How often the store was opened."""
 
     @property
     def actor(self) -> str:
         return self.settings.who
 
-    def changed(self) -> int:
-        """Differs whenever another program has written."""
-        return self.store.data_version()
+    def changed(self) -> tuple[int, int]:
+        """Differs whenever another program has written, or put another database in the place of this one."""
+        if self.store.outdated:
+            self.store.close()
+            self.store = open_for_reading(self.settings)
+            self._opened += 1
+        return self._opened, self.store.data_version()
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self.store.close()
 
     # --- reading ---
 

@@ -39,7 +39,8 @@ def run(desk: Desk, filter: str, *, no_color: bool) -> int:
 
 def _loop(top: Top, terminal: Terminal, live: Live) -> None:
     drawn: object = None
-    version, looked, keys = None, 0.0, 0
+    version: tuple[int, int] | None = None
+    looked, keys = 0.0, 0
     while not top.ended:
         found, now = _written(top, version), time.monotonic()
         if found != version or now - looked >= AGE_SECONDS:
@@ -55,7 +56,7 @@ def _loop(top: Top, terminal: Terminal, live: Live) -> None:
             top.press(key)
 
 
-def _written(top: Top, before: int | None) -> int | None:
+def _written(top: Top, before: tuple[int, int] | None) -> tuple[int, int] | None:
     """Differs from `before` where another program has written since."""
     try:
         return top.desk.changed()
