@@ -62,11 +62,18 @@ _FACTS: tuple[tuple[str, Callable[[Audit], str]], ...] = (
 )
 _NUMBERS: tuple[tuple[str, Callable[[Audit], float | None]], ...] = (
     ("clean accuracy", lambda audit: audit.clean_accuracy),
-    ("swap, both of the base", lambda audit: audit.branch_swap and audit.branch_swap.a00),
-    ("swap, its image tower", lambda audit: audit.branch_swap and audit.branch_swap.a10),
-    ("swap, its text tower", lambda audit: audit.branch_swap and audit.branch_swap.a01),
-    ("swap, both its own", lambda audit: audit.branch_swap and audit.branch_swap.a11),
+    ("swap, both of the base", lambda audit: _swapped(audit, "a00")),
+    ("swap, its image tower", lambda audit: _swapped(audit, "a10")),
+    ("swap, its text tower", lambda audit: _swapped(audit, "a01")),
+    ("swap, both its own", lambda audit: _swapped(audit, "a11")),
 )
+
+
+def _swapped(audit: Audit, combination: str) -> float | None:
+    """One of the four combinations of towers; `None` where they were not swapped."""
+    if audit.branch_swap is None:
+        return None
+    return float(getattr(audit.branch_swap, combination))
 
 
 def _shown(value: float | None) -> str:

@@ -18,7 +18,8 @@ from terminal_kit import Session, on_a_terminal
 from dife_scanner.cli.top import drawing, state
 from dife_scanner.cli.top.desk import Desk
 from dife_scanner.cli.top.keys import ACTIONS, KEYS
-from dife_scanner.cli.top.state import Page, Top
+from dife_scanner.cli.top.screen import Page
+from dife_scanner.cli.top.state import Top
 from dife_scanner.records import JobState, ModelRef, TriageState
 from dife_scanner.settings import load
 from dife_scanner.store import Store, findings, jobs, open_store, requests, triage, triage_log

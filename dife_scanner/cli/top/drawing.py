@@ -15,7 +15,8 @@ from dife_scanner.cli import shown
 from dife_scanner.cli.top.desk import InFull, Listed, Overview, Pace
 from dife_scanner.cli.top.keys import KEYS
 from dife_scanner.cli.top.prompt import Prompt
-from dife_scanner.cli.top.state import PAGES, Page, Top
+from dife_scanner.cli.top.screen import PAGES, Page
+from dife_scanner.cli.top.state import Top
 from dife_scanner.records import Finding, FindingKind, Job
 from dife_scanner.reports import status as status_page
 from dife_scanner.reports.layout import heading, safe, state_mark

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QDialog,
@@ -13,6 +13,8 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from dife_gui.background import Background
+from dife_gui.escape import explained
 from dife_gui.models.compare_table import CompareTable
 from dife_gui.views import theme
 from dife_gui.views.text import Label
@@ -27,9 +29,29 @@ _WIDTH, _HEIGHT = 72, 46
 _MARK_WIDTH, _WHAT_WIDTH = 2.2, 18
 
 
-def read_two(store: Store, jobs: tuple[int, int]) -> tuple[Audit, Audit]:
-    """The audits of two jobs. Raises `NotFound` where one has none."""
-    return _audit(store, jobs[0]), _audit(store, jobs[1])
+class Comparing(QObject):
+    """Reads two audits and shows them over a window."""
+
+    said = Signal(str)
+    """Why they cannot be compared."""
+
+    def __init__(self, background: Background, window: QWidget) -> None:
+        super().__init__(window)
+        self._background = background
+        self._window = window
+
+    def show(self, left: int, right: int) -> None:
+        """The models of two jobs, once they are read."""
+        self._background.read(
+            lambda store: (_audit(store, left), _audit(store, right)),
+            self._open,
+            lambda error: self.said.emit(explained(error)),
+        )
+
+    def _open(self, found: tuple[Audit, Audit]) -> None:
+        dialog = CompareDialog(*found, self._window)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.open()
 
 
 def _audit(store: Store, job: int) -> Audit:

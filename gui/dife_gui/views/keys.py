@@ -93,7 +93,7 @@ class Help(QDialog):
         layout.addWidget(Label(SHAPES, tone="muted"))
         layout.addWidget(buttons)
         width = round(34 * theme.em(self))
-        whole = card.layout().totalHeightForWidth(width) + layout.totalHeightForWidth(width)
+        whole = card.sizeHint().height() + layout.totalHeightForWidth(width)
         self.resize(
             width, min(whole, round(_OF_SCREEN * self.screen().availableGeometry().height()))
         )

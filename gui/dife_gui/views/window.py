@@ -40,7 +40,7 @@ from dife_gui.models.models_table import ModelsTable
 from dife_gui.views import theme
 from dife_gui.views.asking import Asking
 from dife_gui.views.bulk import DecideButton
-from dife_gui.views.compare import CompareDialog, read_two
+from dife_gui.views.compare import Comparing
 from dife_gui.views.detail import DetailPane
 from dife_gui.views.filter_box import FilterBox
 from dife_gui.views.keys import KEYS, Help
@@ -51,7 +51,7 @@ from dife_gui.views.saved_views import ViewsButton, columns_button
 from dife_gui.views.status import Banner, Empty, Status, changed_bases_text, dead_letters_text
 from dife_gui.views.table import ModelsView
 from dife_scanner.errors import DifeError, UsageError
-from dife_scanner.records import Audit, TriageState
+from dife_scanner.records import TriageState
 from dife_scanner.sentences.numbers import capital
 from dife_scanner.store import models, outbox, triage
 
@@ -95,6 +95,7 @@ class Window(QMainWindow):
         self._background = Background(home, self)
         self._deciding = Deciding(home, self._background, self)
         self.queue = QueueDesk(home, self._background, self._is_watched, self)
+        self.comparing = Comparing(self._background, self)
         self.asking = Asking(self._background, self._deciding, self)
         self.feed = Feed(home, self, milliseconds=milliseconds)
         self._build()
@@ -190,6 +191,7 @@ class Window(QMainWindow):
         self.back.clicked.connect(self._to_table)
         self.queue_button.clicked.connect(self.show_queue)
         self.queue.said.connect(self._say)
+        self.comparing.said.connect(self._say)
         self.queue.page.left.connect(self.show_models)
         self.detail.triage.decided.connect(self._deciding.keep)
         self._deciding.kept.connect(self._decided)
@@ -520,22 +522,12 @@ class Window(QMainWindow):
         if len(jobs) != 2 or not self._is_list:
             self._say("Mark two models to compare them: Space")
             return
-        left, right = jobs
-        self._background.read(
-            lambda store: read_two(store, (left, right)),
-            self._show_compared,
-            lambda error: self._say(explained(error)),
-        )
+        self.comparing.show(jobs[0], jobs[1])
 
     def _place(self, job: int) -> int:
         """Where a marked job stands in the list; one that is not shown comes last."""
         index = self.table.place_of(job)
         return index.row() if index.isValid() else self.table.rowCount()
-
-    def _show_compared(self, found: tuple[Audit, Audit]) -> None:
-        dialog = CompareDialog(*found, self)
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.open()
 
     def undo(self) -> None:
         """Take back the last decision of this window."""
