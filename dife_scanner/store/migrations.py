@@ -616,10 +616,7 @@ def _drop_texts_of_jobs(db: Database) -> None:
 
 @MIGRATIONS()  # type: ignore[untyped-decorator]
 def m022_acts_of_triage(db: Database) -> None:
-    """Decisions about several findings at once, with the day on which they run out, and what took them back.
-
-    Requests are asked for several times a second, so those that wait are found without reading the others.
-    """
+    """Decisions about several findings at once, with the day on which they run out, and what took them back."""
     db.execute("ALTER TABLE triage_events ADD COLUMN expires TEXT NOT NULL DEFAULT ''")
     db.execute("ALTER TABLE triage_events ADD COLUMN act INTEGER NOT NULL DEFAULT 0")
     db.execute("ALTER TABLE triage_events ADD COLUMN undoes INTEGER REFERENCES triage_events (id)")
@@ -629,8 +626,6 @@ def m022_acts_of_triage(db: Database) -> None:
     )
     db.execute("ALTER TABLE findings ADD COLUMN expires TEXT NOT NULL DEFAULT ''")
     db.execute("CREATE INDEX findings_expires ON findings (expires) WHERE expires != ''")
-    db.execute("CREATE INDEX requests_waiting ON requests (id) WHERE taken_at IS NULL")
-    db.execute("CREATE INDEX requests_of_pauses ON requests (id) WHERE kind IN ('pause', 'resume')")
 
 
 def _statements(script: str) -> list[str]:
