@@ -24,6 +24,10 @@ class UsageError(DifeError):
     exit_code = 64
 
 
+class Overtaken(DifeError):
+    """Somebody else decided about the same thing meanwhile; nothing was kept."""
+
+
 class SettingsError(UsageError):
     """A settings file or variable has a value that is not allowed."""
 

@@ -7,6 +7,7 @@ Secrets are not settings: `dife_scanner.secrets` looks them up where they are us
 from __future__ import annotations
 
 import contextlib
+import getpass
 import json
 import os
 import re
@@ -298,12 +299,24 @@ class Settings(BaseSettings):
     """Further trigger files besides the bundled library."""
     desk: Annotated[str, Field(pattern=r"^([A-Za-z0-9][A-Za-z0-9 ._-]{0,63})?$")] = ""
     """What other desks call this one in what was decided here; empty for the machine's name."""
+    actor: Annotated[str, Field(pattern=r"^([^\s\x00-\x1f\x7f]{1,100})?$")] = ""
+    """Who decides here, in every log of decisions; empty for the login name."""
     watch: Watch = Watch()
     limits: Limits = Limits()
     opinions: Opinions = Opinions()
     disk: Disk = Disk()
     references: References = References()
     alerts: Alerts = Alerts()
+
+    @property
+    def who(self) -> str:
+        """Who decides here; a container may run us as somebody without a name."""
+        if self.actor:
+            return self.actor
+        try:
+            return getpass.getuser()
+        except (KeyError, OSError):
+            return f"uid {os.getuid()}"
 
     @field_validator("endpoint")
     @classmethod
@@ -531,6 +544,8 @@ _TEMPLATE = """\
 #signatures = []
 # What other desks call this one in exported decisions (docs/decisions.md); the machine's name where it is empty.
 #desk = ""
+# Who decides here, in every log of decisions: a name without spaces; the login name where it is empty.
+#actor = ""
 
 # Bounds on everything a hub can send. A checkpoint that hits one ends as limit-exceeded, never with a verdict.
 [limits]

@@ -23,6 +23,8 @@ from dife_scanner.cli import (
     review,
     scan,
     streams,
+    top,
+    triage,
     watch,
 )
 from dife_scanner.cli.exit_codes import FAILED, INTERRUPTED, USAGE
@@ -42,6 +44,8 @@ for room in (
     scan,
     watch,
     review,
+    triage,
+    top,
     deployments,
     decisions,
     again,

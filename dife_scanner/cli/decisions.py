@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -79,7 +78,7 @@ def decide(
     asked = deciding.Asked(
         wanted,
         reason,
-        actor or getpass.getuser(),
+        actor or session.settings().who,
         conditions=conditions,
         owner=owner,
         expires=expires,
@@ -152,7 +151,7 @@ def decisions_take_over(
         for one in passed:
             session.say(f"{one.target}: {one.why}")
         done = precedents.take_over(
-            store, made, deployment, actor or getpass.getuser(), _agreed(session, yes)
+            store, made, deployment, actor or session.settings().who, _agreed(session, yes)
         )
     document = as_json.DecisionsDocument(" ".join(ids), tuple(done))
     session.show(document, lambda: decisions.standings(done))

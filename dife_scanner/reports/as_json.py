@@ -44,6 +44,7 @@ from dife_scanner.reports.rerun import Difference
 from dife_scanner.reports.seeds import spreads
 from dife_scanner.reports.study import Extension, Study
 from dife_scanner.reports.study_sheets import accounting
+from dife_scanner.sentences.compare import Compared
 from dife_scanner.store.audits import AuditRow
 from dife_scanner.store.polls import Beat
 
@@ -240,6 +241,35 @@ class StatusDocument:
     silences: int = 0
     """In force."""
     format: str = "dife/status-1"
+
+
+@dataclass(frozen=True)
+class CompareDocument:
+    """Two audits side by side."""
+
+    left: str
+    right: str
+    """Their ids."""
+    lines: tuple[Compared, ...]
+    format: str = "dife/compare-1"
+
+
+@dataclass(frozen=True)
+class TopDocument:
+    """One look at the desk."""
+
+    filter: str
+    status: StatusDocument
+    working: tuple[Job, ...]
+    waiting: tuple[Job, ...]
+    """The first 500, in the order in which they will be taken."""
+    stuck: tuple[Job, ...]
+    """The latest 500 that ended and may go on once somebody queues them again."""
+    findings: tuple[Finding, ...]
+    """The 500 last seen of those that the filter lets through."""
+    count: int
+    """How many it lets through."""
+    format: str = "dife/top-1"
 
 
 @dataclass(frozen=True)
@@ -461,6 +491,8 @@ DOCUMENTS: tuple[type, ...] = (
     RerunDocument,
     QueueDocument,
     StatusDocument,
+    TopDocument,
+    CompareDocument,
     ReferencesDocument,
     RegistryDocument,
     ReferenceChecksDocument,

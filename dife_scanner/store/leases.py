@@ -37,6 +37,7 @@ from dife_scanner.store.job_rows import (
     supersede_older,
 )
 from dife_scanner.store.jobs import job
+from dife_scanner.store.requests import RUNNING
 from dife_scanner.store.rows import placeholders, state_values, to_ref
 
 DEATHS_TO_QUARANTINE = 2
@@ -71,11 +72,12 @@ def claim(store: Store, worker: str, lease_seconds: float) -> Job | None:
 
 
 def _due(store: Store, only: str = "") -> list[int]:
-    """The id of the job to take next; nothing where none is due. `only` is a further condition."""
+    """The id of the job to take next; nothing where none is due or the queue is paused. `only`: a further condition."""
     at = now()
     rows = store.read(
         f"SELECT id FROM jobs WHERE ((state IN ({placeholders(WAITING)}) AND coalesce(next_check_at, '') <= ?)"
-        f" OR (state IN ({placeholders(RECHECKED)}) AND next_check_at <= ?)) {only} ORDER BY priority DESC, id LIMIT 1",
+        f" OR (state IN ({placeholders(RECHECKED)}) AND next_check_at <= ?)) {only} AND {RUNNING}"
+        " ORDER BY priority DESC, id LIMIT 1",
         (*state_values(WAITING), at, *state_values(RECHECKED), at),
     )
     return [row["id"] for row in rows]

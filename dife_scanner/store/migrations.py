@@ -614,6 +614,20 @@ def _drop_texts_of_jobs(db: Database) -> None:
     db.execute("DROP TABLE IF EXISTS jobs_numbers")
 
 
+@MIGRATIONS()  # type: ignore[untyped-decorator]
+def m022_acts_of_triage(db: Database) -> None:
+    """Decisions about several findings at once, with the day on which they run out, and what took them back."""
+    db.execute("ALTER TABLE triage_events ADD COLUMN expires TEXT NOT NULL DEFAULT ''")
+    db.execute("ALTER TABLE triage_events ADD COLUMN act INTEGER NOT NULL DEFAULT 0")
+    db.execute("ALTER TABLE triage_events ADD COLUMN undoes INTEGER REFERENCES triage_events (id)")
+    db.execute("CREATE INDEX triage_events_act ON triage_events (act) WHERE act != 0")
+    db.execute(
+        "CREATE UNIQUE INDEX triage_events_undoes ON triage_events (undoes) WHERE undoes IS NOT NULL"
+    )
+    db.execute("ALTER TABLE findings ADD COLUMN expires TEXT NOT NULL DEFAULT ''")
+    db.execute("CREATE INDEX findings_expires ON findings (expires) WHERE expires != ''")
+
+
 _NOTICES = """
 CREATE TABLE outbox_23 (
   id INTEGER PRIMARY KEY,
@@ -646,6 +660,7 @@ DROP TABLE outbox;
 ALTER TABLE outbox_23 RENAME TO outbox;
 CREATE INDEX outbox_due ON outbox (state, due_at);
 CREATE INDEX outbox_sent ON outbox (channel, sent_at);
+CREATE INDEX outbox_findings ON outbox (fingerprint);
 CREATE TABLE channel_pauses (channel TEXT PRIMARY KEY, until TEXT NOT NULL) STRICT;
 CREATE TABLE threads (
   channel TEXT NOT NULL,

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from alert_kit import (
     after,
+    decide,
     email_to,
     free_port,
     hostile_finding,
@@ -30,7 +31,7 @@ from dife_scanner.errors import AlertFailed
 from dife_scanner.lab.sinks import Answer, SlackSink, SmtpSink
 from dife_scanner.records import Alert, Notice, TriageState
 from dife_scanner.settings import Alerts
-from dife_scanner.store import Store, findings, open_store, outbox
+from dife_scanner.store import Store, open_store, outbox
 
 STORM = Alerts().storm
 
@@ -90,7 +91,7 @@ def test_a_finding_that_comes_back_after_its_fix_is_told_again(store: Store) -> 
     first = put(store, make_finding(), "email")
     put(store, renamed(first, "a" * 40), "email")
     deliver(store, [channel], soon())
-    findings.triage(store, first.fingerprint, TriageState.FIXED_UPSTREAM, actor="me")
+    decide(store, first.fingerprint, TriageState.FIXED_UPSTREAM)
     put(store, renamed(first, "b" * 40), "email")
     deliver(store, [channel], soon())
     assert [message.subject[:18] for message in channel.messages] == [
@@ -105,9 +106,9 @@ def test_who_was_told_of_a_finding_is_told_that_it_is_resolved(store: Store) -> 
     chat.error = AlertFailed("down")
     found = put(store, make_finding())
     deliver(store, [mail, chat], soon())
-    findings.triage(store, found.fingerprint, TriageState.CONFIRMED, actor="me")
-    findings.triage(store, found.fingerprint, TriageState.ACCEPTED_RISK, actor="me")
-    findings.triage(store, found.fingerprint, TriageState.FALSE_POSITIVE, actor="me")
+    decide(store, found.fingerprint, TriageState.CONFIRMED, actor="me")
+    decide(store, found.fingerprint, TriageState.ACCEPTED_RISK, actor="me")
+    decide(store, found.fingerprint, TriageState.FALSE_POSITIVE, actor="me")
     chat.error = None
     deliver(store, [mail, chat], after(soon(), days=1))
     first, second = mail.messages

@@ -149,7 +149,7 @@ def test_alerts_that_an_earlier_version_wrote_lose_their_trigger(tmp_path: Path)
     for one in (found, refused):
         raw.execute(
             "INSERT INTO findings SELECT ?, 'o/m', 'r', 0, 'flagged', 'exposed', 'demonstrated', '', '', '', '', '',"
-            " '[]', '', NULL, 'new', 'then', 'then', ''",
+            " '[]', '', NULL, 'new', 'then', 'then', '', ''",
             (one.fingerprint,),
         )
         raw.execute(

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from alert_kit import after, make_finding, put, renamed, soon
+from alert_kit import after, decide, make_finding, put, renamed, soon
 
 from dife_scanner import settings
 from dife_scanner.alerts import deliver
@@ -18,7 +18,7 @@ from dife_scanner.errors import SettingsError
 from dife_scanner.lab.sinks import Answer, SlackApiSink
 from dife_scanner.records import TriageState
 from dife_scanner.settings import Alerts, Route, Slack
-from dife_scanner.store import Store, findings, outbox
+from dife_scanner.store import Store, outbox
 
 ROOM, OTHER = "C0ALERTS", "C0OTHER"
 
@@ -48,13 +48,13 @@ def test_a_model_has_one_thread_and_its_first_message_is_edited_on_triage(
     assert (reply.thread, first.thread) == (first.ts, "")
     assert second.fingerprint in json.dumps(reply.payload)
 
-    findings.triage(store, found.fingerprint, TriageState.CONFIRMED, actor="ada")
+    decide(store, found.fingerprint, TriageState.CONFIRMED, actor="ada")
     deliver(store, [channel], soon())
     assert first.edits == 1 and "decided confirmed" in json.dumps(first.payload)
-    findings.triage(store, found.fingerprint, TriageState.FIXED_UPSTREAM, actor="ada")
+    decide(store, found.fingerprint, TriageState.FIXED_UPSTREAM, actor="ada")
     deliver(store, [channel], soon())
     assert first.edits == 2 and first.payload["text"].startswith("[DIFE] Resolved: ")
-    findings.triage(store, second.fingerprint, TriageState.TRIAGING, actor="ada")
+    decide(store, second.fingerprint, TriageState.TRIAGING, actor="ada")
     deliver(store, [channel], soon())
     assert (
         first.edits == 2 and len(api.messages) == 2
@@ -88,7 +88,7 @@ def test_a_thread_that_somebody_removed_begins_anew(store: Store, api: SlackApiS
     found = put(store, make_finding(), "slack")
     deliver(store, [bot(api)], soon())
     api.messages.clear()
-    findings.triage(store, found.fingerprint, TriageState.CONFIRMED, actor="ada")
+    decide(store, found.fingerprint, TriageState.CONFIRMED, actor="ada")
     deliver(store, [bot(api)], soon())
     (again,) = api.messages
     assert again.thread == "" and "decided confirmed" in json.dumps(again.payload)
@@ -101,7 +101,7 @@ def test_an_edit_waits_for_no_quiet_hours_and_no_others(store: Store, api: Slack
     found = put(store, make_finding(), "slack")
     deliver(store, [bot(api)], "2031-01-07T12:00:00+00:00", rules=rules)
     deliver(store, [bot(api)], "2031-01-07T12:00:31+00:00", rules=rules)
-    findings.triage(store, found.fingerprint, TriageState.FALSE_POSITIVE, actor="ada")
+    decide(store, found.fingerprint, TriageState.FALSE_POSITIVE, actor="ada")
     assert deliver(store, [bot(api)], "2031-01-07T23:00:00+00:00", rules=rules).sent == 1
     assert api.messages[0].edits == 1
 

@@ -36,7 +36,7 @@ from dife_scanner.records import (
     TrustedFile,
     TrustRecord,
 )
-from dife_scanner.store import Store, findings, outbox, trust
+from dife_scanner.store import Store, findings, outbox, triage, trust
 from dife_scanner.store.db import DATABASE
 
 BOTH = ("email", "slack")
@@ -119,9 +119,9 @@ def test_new_weights_in_the_repository_of_a_base_alert_once_until_they_change_ag
         assert third_sha[:12] in error.value.what
         assert "`dife reference add acme/one` looks again" in error.value.advice
         assert len(set(keys(store))) == 2 * len(BOTH)
-    decided = findings.triage(
-        store, finding.fingerprint, TriageState.ACCEPTED_RISK, actor="somebody"
-    )
+    about = triage.seen(store, [finding.fingerprint])
+    triage.decide(store, TriageState.ACCEPTED_RISK, about, actor="somebody", note="known")
+    decided = findings.finding(store, finding.fingerprint)
     assert decided.kind is FindingKind.CHANGED
 
 

@@ -528,7 +528,11 @@ def test_a_false_positive_needs_its_reason(triage: Triage, qtbot: QtBot) -> None
     triage.note.setText("the target is the base's own habit")
     with qtbot.waitSignal(triage.decided) as caught:
         triage.decide(TriageState.FALSE_POSITIVE)
-    assert caught.args[1:] == [TriageState.FALSE_POSITIVE, "the target is the base's own habit"]
+    (wish,) = caught.args
+    assert (wish.state, wish.note) == (
+        TriageState.FALSE_POSITIVE,
+        "the target is the base's own habit",
+    )
 
 
 def test_each_button_decides_what_it_says(triage: Triage, qtbot: QtBot) -> None:
@@ -537,7 +541,7 @@ def test_each_button_decides_what_it_says(triage: Triage, qtbot: QtBot) -> None:
     )
     with qtbot.waitSignal(triage.decided) as caught:
         qtbot.mouseClick(confirm, Qt.MouseButton.LeftButton)
-    assert caught.args[1] is TriageState.CONFIRMED
+    assert caught.args[0].state is TriageState.CONFIRMED
 
 
 def test_an_unfinished_note_waits_for_its_own_finding(triage: Triage) -> None:

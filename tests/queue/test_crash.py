@@ -64,6 +64,7 @@ from dife_scanner.store import (
     qualifications,
     references,
     silences,
+    triage,
     trust,
 )
 from dife_scanner.store import requests as asked
@@ -164,7 +165,9 @@ def _by_hand(work: Work) -> None:
     with open_store(work.home) as store:
         (found,) = findings.findings(store)
         job = jobs.jobs(store)[0]
-        findings.triage(store, found.fingerprint, TriageState.CONFIRMED, actor="ada")
+        triage.decide(
+            store, TriageState.CONFIRMED, triage.seen(store, [found.fingerprint]), actor="ada"
+        )
         jobs.requeue(store, job.id)
         jobs.cancel(store, job.id)
         jobs.requeue(store, job.id)
