@@ -29,7 +29,9 @@ BudgetOption = Annotated[
     Budget | None,
     typer.Option(help="How much to search and to measure; what the settings say otherwise."),
 ]
-ActorOption = Annotated[str, typer.Option(help="Who does so; the login name by default.")]
+ActorOption = Annotated[
+    str, typer.Option(help="Who does so; the setting `actor`, or else the login name.")
+]
 EndpointOption = Annotated[
     str | None, typer.Option(help="The hub's address; huggingface.co by default.")
 ]

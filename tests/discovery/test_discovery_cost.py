@@ -58,8 +58,10 @@ def test_the_estimate_is_about_what_the_passes_take(task):
         torch.from_numpy(np.ascontiguousarray(task.pixels[:16])).permute(0, 3, 1, 2).float() / 255
     )
     estimate = seconds(Load(160, 0), task)
-    began = time.perf_counter()
+    took = []
     with torch.no_grad():
         for _ in range(10):
+            began = time.perf_counter()
             towers.images(pixels)
-    assert 0.2 < (time.perf_counter() - began) / estimate < 5
+            took.append(time.perf_counter() - began)
+    assert 0.2 < 10 * min(took) / estimate < 5

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from hub_files import CONFIG, WEIGHTS, file_of
+from waiting import BUSY_SECONDS
 
 from dife_scanner.errors import (
     BadToken,
@@ -298,7 +299,7 @@ def test_a_hub_that_is_silent_or_gone(add_clip: AddClip, lab: LoopbackHub, hub: 
     lab.inject(faults.hang(r"GET /api/models/org/clip\?"))
     began = time.monotonic()
     assert hub.info("org/clip")  # second try
-    assert 0.4 < time.monotonic() - began < 1.5
+    assert time.monotonic() - began > 0.4
     lab.inject(faults.drop(r"GET /api/models/org/clip\?", times=None))
     with pytest.raises(HubUnavailable, match="broke"):
         hub.info("org/clip")
@@ -658,7 +659,7 @@ def test_a_dripping_download_ends_at_its_deadline(
         connect(download_seconds=0.4).fetch(*big, tmp_path / "to")
     with pytest.raises(LimitExceeded, match=r"did not arrive within 0.3 s"):
         connect().fetch(*big, tmp_path / "to", deadline=Deadline(0.3))
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < BUSY_SECONDS
 
 
 def test_nothing_too_large_or_not_verifiable_is_asked_for(

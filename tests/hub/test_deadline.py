@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 
 import pytest
+from waiting import BUSY_SECONDS
 
 from dife_scanner.errors import HubUnavailable
 from dife_scanner.hub import Deadline, Hub
@@ -47,11 +48,11 @@ def test_an_answer_that_drips_is_cut_by_the_clock_although_no_read_is_late(
     began = time.monotonic()
     with pytest.raises(HubUnavailable, match=r"gave no answer in 0\.3 s"):
         hub.info("org/clip", deadline=Deadline(0.3))
-    assert 0.2 < time.monotonic() - began < 1.0
+    assert 0.2 < time.monotonic() - began < BUSY_SECONDS
     began = time.monotonic()
     with pytest.raises(HubUnavailable, match=r"gave no answer in 0\.6 s"):
         hub.info("org/clip")  # three times request_seconds, without any deadline given
-    assert 0.5 < time.monotonic() - began < 1.5
+    assert 0.5 < time.monotonic() - began < BUSY_SECONDS
 
 
 def test_the_shared_session_of_huggingface_hub_never_waits_without_limit(hub: Hub) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from hub_files import WEIGHTS, file_of
+from waiting import BUSY_SECONDS
 
 from dife_scanner.errors import HubError, HubUnavailable, LimitExceeded
 from dife_scanner.hub import Hub, listing
@@ -78,7 +79,7 @@ def test_a_page_of_a_tree_that_never_ends_is_given_up(
     began = time.monotonic()
     with pytest.raises(HubUnavailable):
         connect(request_seconds=0.1, tries=1).tree(ref)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < BUSY_SECONDS
 
 
 @pytest.mark.parametrize("size", [-1, True, 2**62, 2**70, 1e300, "5", None, [5]])

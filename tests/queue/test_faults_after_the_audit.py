@@ -53,7 +53,7 @@ def flagged(store: Store, job: Job) -> str:
     record = audits.audit(store, job.audit_id or "")
     (found,) = findings.findings(store)
     assert record.verdict is Verdict.FLAGGED and found.reason == record.reason == job.reason
-    assert [alert.finding.reason for alert in outbox.pending(store, now())] == [record.reason]
+    assert [alert.about.audit_id for alert in outbox.pending(store, now())] == [record.id]
     assert record.gaps, "also as data"
     return record.reason
 
