@@ -58,6 +58,7 @@ CRASH_POINTS: tuple[str, ...] = (
     "requests.add",
     "requests.take",
     "discovery.kept",
+    "inversion.kept",
     "child.outcome",
     "worker.fetched",
     "worker.staged",

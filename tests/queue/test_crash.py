@@ -254,7 +254,7 @@ SCENARIOS: dict[str, Callable[[Work], None]] = {
     "silences.keep": _alerts,
 }
 """The others are passed by `watch_once`."""
-IN_THE_AUDIT = ("discovery.kept",)
+IN_THE_AUDIT = ("discovery.kept", "inversion.kept")
 """Passed by a real audit alone: `test_a_killed_search.py`."""
 
 
