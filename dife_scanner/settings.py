@@ -563,7 +563,7 @@ _TEMPLATE = """\
 # Reading headers and configurations, in a process of its own.
 #parse_seconds = 30.0
 #parse_rss_mib = 1024
-# One audit, in a process of its own.
+# One audit, in a process of its own: seconds that searches are planned for (killed after twice as many), and memory.
 #audit_seconds = 3600.0
 #audit_rss_mib = 16384
 # One request to the hub, one pass over its listings, one checkpoint's download.

@@ -44,6 +44,13 @@ ExtendOption = Annotated[
         help="Python file of your own with a trigger kind or an interface (docs/extending.md); repeatable."
     ),
 ]
+MinutesOption = Annotated[
+    float | None,
+    typer.Option(
+        metavar="M",
+        help="Minutes granted to each checkpoint: the searches that fit run (docs/any-time.md).",
+    ),
+]
 PicturesOption = Annotated[
     str,
     typer.Option(

@@ -110,6 +110,7 @@ from dife_scanner.records.vocabulary import (
     Verdict,
 )
 from dife_scanner.records.watching import InUse, Reach, Scope, WatchedModel
+from dife_scanner.records.work_plan import PlannedSearch, WorkPlan
 
 __all__ = [
     "Absent",
@@ -193,6 +194,7 @@ __all__ = [
     "OwnData",
     "PartCost",
     "PictureSpace",
+    "PlannedSearch",
     "Planted",
     "PoolItem",
     "PoolManifest",
@@ -231,6 +233,7 @@ __all__ = [
     "Verdict",
     "WatchedModel",
     "Why",
+    "WorkPlan",
     "ZooResult",
     "decided",
 ]

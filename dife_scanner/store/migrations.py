@@ -594,6 +594,12 @@ def m020_lines_of_models(db: Database) -> None:
     _drop_texts_of_jobs(db)
 
 
+@MIGRATIONS()  # type: ignore[untyped-decorator]
+def m021_audits_cut_short(db: Database) -> None:
+    """Which audits had too little time for all their searches: what these finished is kept, to go on from."""
+    db.execute("ALTER TABLE audits ADD COLUMN cut INTEGER NOT NULL DEFAULT 0")
+
+
 def _write_lines(which: str) -> str:
     """The statement that writes the lines of some jobs anew."""
     names = list(_LINE_VALUES)

@@ -217,5 +217,5 @@ def demonstrates_and_fails(request: Request, progress: Progress, keep: Keep = fo
 def test_however_a_process_ends_what_it_demonstrated_is_kept(
     store: Store, scan: Callable[..., Job], entry: str, why: str
 ) -> None:
-    job = scan(audit=f"{__name__}:{entry}", limits={"audit_seconds": 3})
+    job = scan(audit=f"{__name__}:{entry}", limits={"audit_seconds": 1.5})
     assert f"gap: footprint and interfaces missing, {why}" in flagged(store, job)
