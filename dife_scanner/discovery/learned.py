@@ -230,10 +230,24 @@ class LearnerInversion(ImageInversion):
         found = [self._attempt_at(lead) for lead in self._concepts()]
         strong = [one for one in found if one.effect >= LEAST_EFFECT]
         if strong:
-            best = min(strong, key=lambda one: one.family.measured_size(one.trigger) / one.effect)
-            candidate = self._measured_of_concept(best)
+            candidate = self._measured_of_concept(self._taught(strong))
             if self._counts(candidate):
                 yield candidate
+
+    def _taught(self, attempts: Sequence[Attempt]) -> Attempt:
+        """The attempt whose concept wins most among all of theirs, whichever pattern is on the pictures.
+
+        What wakes the unit brings pictures near to several concepts.
+        """
+        if len(attempts) == 1:
+            return attempts[0]
+        concepts = tuple(one.target for one in attempts)
+        success = self._success((*self.task.class_names, *concepts))
+        self.beyond.append(success)
+        versions = [self._stamped(one) for one in attempts]
+        labels = self.task.labels[self.search_rows]
+        wins = success[0].rates(versions, labels).mean(axis=0)[-len(concepts) :]
+        return attempts[int(wins.argmax())]
 
     def _concepts(self) -> list[_Lead]:
         """What pictures come to most when a unit of the learner's network is woken, the first of all first."""
