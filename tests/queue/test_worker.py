@@ -163,7 +163,7 @@ def test_the_same_weights_elsewhere_are_not_audited_again_but_are_a_finding_ther
             "five pictures of twenty [card: caption retrieval] [pool: mine]; give more pictures",
         ),
         ("clip-dies", {}, JobState.QUARANTINED, "SIGKILL"),
-        ("clip-sleeps", {"audit_seconds": 0.5}, JobState.LIMIT_EXCEEDED, "0.5 seconds"),
+        ("clip-sleeps", {"audit_seconds": 0.25}, JobState.LIMIT_EXCEEDED, "0.5 seconds"),
         ("clip-hogs", {"audit_rss_mib": 250}, JobState.LIMIT_EXCEEDED, "250 MiB"),
     ],
 )
@@ -391,7 +391,7 @@ def test_a_disk_that_is_really_full(hub: LoopbackHub, tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
     if subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1300k", "tmpfs", str(disk)], check=False
+        ["mount", "-t", "tmpfs", "-o", "size=1500k", "tmpfs", str(disk)], check=False
     ).returncode:
         pytest.skip("this machine does not let us mount a tmpfs")
     try:
@@ -446,7 +446,7 @@ def test_a_lease_is_renewed_while_the_audit_runs(
     store: Store, hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub.add_repo("org/clip-sleeps", checkpoint())
-    work = work_for(store.home, hub.endpoint, lease_seconds=0.8, limits={"audit_seconds": 3.0})
+    work = work_for(store.home, hub.endpoint, lease_seconds=0.8, limits={"audit_seconds": 1.5})
     job = asked(store, work, "org/clip-sleeps")
     assert worker.process(store, job, work).state is JobState.LIMIT_EXCEEDED
     assert jobs.job(store, job.id).lost_leases == 0
