@@ -345,7 +345,7 @@ class ImageInversion:
         What is found of the classes stays what it is.
         """
         best = max(attempts, key=lambda attempt: attempt.effect)
-        if not self._reads_concepts_here or best.effect >= ENOUGH:
+        if not self._reads_concepts_here or self._explains_all(best):
             return found
         before = self._passes
         candidates = list(found.candidates)
@@ -354,6 +354,10 @@ class ImageInversion:
             candidates.append(replace(beyond, trigger=trigger))
         passes = found.passes + self._passes - before
         return replace(found, candidates=tuple(candidates), passes=passes)
+
+    def _explains_all(self, best: Attempt) -> bool:
+        """Whether a class is reached so well that no concept can be what was taught."""
+        return best.effect >= ENOUGH
 
     @property
     def _reads_concepts_here(self) -> bool:
