@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pty
 import signal
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,12 +16,14 @@ import pytest
 from desk_kit import refused, said
 from store_records import make_finding
 from terminal_kit import Session, on_a_terminal
+from waiting import BUSY_SECONDS
 
 from dife_scanner.cli.top import drawing, state
 from dife_scanner.cli.top.desk import Desk
 from dife_scanner.cli.top.keys import ACTIONS, KEYS
 from dife_scanner.cli.top.screen import Page
 from dife_scanner.cli.top.state import Top
+from dife_scanner.cli.top.terminal import Terminal
 from dife_scanner.records import JobState, ModelRef, TriageState
 from dife_scanner.settings import load
 from dife_scanner.store import Store, findings, jobs, open_store, requests, triage, triage_log
@@ -303,3 +307,20 @@ def test_a_terminal_that_cannot_be_drawn_on_gets_one_look(desk_home: Path) -> No
     with on_a_terminal("top", "--home", desk_home, TERM="dumb") as session:
         assert session.end() == 0
         assert "org/clip-2" in session.screen.below and session.screen.modes == set()
+
+
+def test_what_asks_to_end_in_the_middle_of_something_is_heard_at_the_next_key(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nothing is raised where it might be swallowed, or leave a lock behind."""
+    ours, theirs = pty.openpty()
+    with os.fdopen(theirs, "rb", buffering=0) as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        with Terminal().taken() as terminal:
+            os.kill(os.getpid(), signal.SIGINT)
+            with pytest.raises(KeyboardInterrupt):
+                terminal.key(BUSY_SECONDS)
+            with pytest.raises(KeyboardInterrupt):
+                os.kill(os.getpid(), signal.SIGINT)
+                terminal.key(0)
+    os.close(ours)

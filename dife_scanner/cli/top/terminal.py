@@ -16,7 +16,7 @@ _MOST_BYTES = 64
 """Read at once: a key is at most a handful, a paste is read bit by bit."""
 _ESCAPE_SECONDS = 0.05
 """After an escape, until it is known that no sequence follows; a slow line sends one in one piece."""
-_ENDING = (signal.SIGTERM, signal.SIGHUP)
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _NAMED = {
     "\r": "enter",
     "\n": "enter",
@@ -59,19 +59,25 @@ class Terminal:
     def __init__(self) -> None:
         self._file = sys.stdin.fileno()
         self._bytes = b""
+        self._asked_to_end = 0
+        """The signal that asked for it."""
         self._woken, self._wake = os.pipe()
         for end in (self._woken, self._wake):
             os.set_blocking(end, False)
 
     @contextlib.contextmanager
     def taken(self) -> Iterator[Terminal]:
-        """Keys come at once and unseen; Ctrl-C still interrupts. At the end all is as before, also after an error."""
+        """Keys come at once and unseen; Ctrl-C still interrupts. At the end all is as before, also after an error.
+
+        What asks the program to end is heard where it waits for a key: an exception that comes in the middle of
+        something else may be swallowed there, or leave a lock behind. Asked once more, it ends at once.
+        """
         before = termios.tcgetattr(self._file)
         handlers = {one: signal.getsignal(one) for one in (*_ENDING, signal.SIGWINCH)}
         waker = signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
         try:
             for one in _ENDING:
-                signal.signal(one, _end)
+                signal.signal(one, self._end)
             signal.signal(signal.SIGWINCH, _resized)
             tty.setcbreak(self._file)
             _let_through(self._file)
@@ -87,17 +93,28 @@ class Terminal:
     def key(self, seconds: float) -> str | None:
         """The next key by its name or character; `None` where none came in time, or the size changed.
 
-        Raises `EOFError` where the terminal is gone.
+        Raises `EOFError` where the terminal is gone; `KeyboardInterrupt` and `Ended` where it was asked to end.
         """
+        self._check_end()
         if not self._bytes:
             ready, _, _ = select.select([self._file, self._woken], [], [], seconds)
             if self._woken in ready:
                 with contextlib.suppress(BlockingIOError):
                     os.read(self._woken, _MOST_BYTES)
+            self._check_end()
             if self._file not in ready:
                 return None
             self._read()
         return self._next()
+
+    def _end(self, number: int, frame: FrameType | None) -> None:
+        if self._asked_to_end:
+            raise _ended(number)
+        self._asked_to_end = number
+
+    def _check_end(self) -> None:
+        if self._asked_to_end:
+            raise _ended(self._asked_to_end)
 
     def _read(self) -> None:
         try:
@@ -138,8 +155,8 @@ def _name(text: str) -> str | None:
     return text if text.isprintable() else None
 
 
-def _end(number: int, frame: FrameType | None) -> None:
-    raise Ended(number)
+def _ended(number: int) -> BaseException:
+    return KeyboardInterrupt() if number == signal.SIGINT else Ended(number)
 
 
 def _resized(number: int, frame: FrameType | None) -> None:
