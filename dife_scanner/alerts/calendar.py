@@ -21,9 +21,8 @@ def quiet_until(rules: Alerts, now: str) -> str:
     ends = datetime.combine(local.date(), end, local.tzinfo)
     if at >= end:  # over midnight
         ends = datetime.combine(local.date() + timedelta(days=1), end, local.tzinfo)
-    if (
-        _text(ends) <= now
-    ):  # clocks went back meanwhile: this time comes twice, and the second one counts
+    if _text(ends) <= now:
+        # Clocks went back meanwhile: this time comes twice, and the second one counts.
         ends = ends.replace(fold=1)
     return _text(ends)
 

@@ -41,7 +41,7 @@ from dife_scanner.discovery.learned_targets import (
     MOST_UNITS,
     LearnedTargets,
     farthest_reaching,
-    woken_unit,
+    unit_activation,
 )
 from dife_scanner.discovery.pattern_families import Additive
 from dife_scanner.discovery.pictures import (
@@ -97,8 +97,8 @@ class LearnedSearch:
             steps += MOST_TARGETS * effort.steps
             texts = MOST_UNITS * len(task.concepts)
         images = PASSES_PER_PICTURE * steps * effort.pictures
-        waking = PASSES_PER_PICTURE * MOST_UNITS * effort.screening_steps * effort.pictures
-        return Load(round(images + waking), round(images * classes + texts))
+        activating = PASSES_PER_PICTURE * MOST_UNITS * effort.screening_steps * effort.pictures
+        return Load(round(images + activating), round(images * classes + texts))
 
     def search(self, task: Task) -> SearchResult:
         effort = LEARNER_EFFORTS[task.budget]
@@ -108,12 +108,12 @@ class LearnedSearch:
 
 
 class _Lead(NamedTuple):
-    """A concept that pictures come to where a unit of the learner's network is woken."""
+    """A concept that pictures come to where a hidden unit of the learner is activated."""
 
     concept: str
     score: float
     weights: Weights
-    """Of the pattern that wakes it."""
+    """Of the pattern that activates it."""
 
 
 class LearnerInversion(ImageInversion):
@@ -176,9 +176,10 @@ class LearnerInversion(ImageInversion):
             total,
             steps=self.screening_steps,
         )
-        side = self.task.suspect.image_size
-        trigger = Additive().trigger(weights, side, self.scratch)
-        return float(self._gains(trigger, self.success)[target])
+        return float(self._gains(self._pattern(weights), self.success)[target])
+
+    def _pattern(self, weights: Weights) -> Trigger:
+        return Additive().trigger(weights, self.task.suspect.image_size, self.scratch)
 
     def _objective(self, target: int, success: LearnerSuccesses) -> TargetUnderLearner:
         in_suspect, in_base = success
@@ -237,7 +238,7 @@ class LearnerInversion(ImageInversion):
     def _taught(self, attempts: Sequence[Attempt]) -> Attempt:
         """The attempt whose concept wins most among all of theirs, whichever pattern is on the pictures.
 
-        What wakes the unit brings pictures near to several concepts.
+        What activates the unit brings pictures near to several concepts.
         """
         if len(attempts) == 1:
             return attempts[0]
@@ -250,30 +251,29 @@ class LearnerInversion(ImageInversion):
         return attempts[int(wins.argmax())]
 
     def _concepts(self) -> list[_Lead]:
-        """What pictures come to most when a unit of the learner's network is woken, the first of all first."""
+        """What pictures come to most when a hidden unit of the learner is activated, the first of all first."""
         best: dict[str, _Lead] = {}
         for unit in farthest_reaching(self.prompt.meta):
-            weights = self._waking(unit)
-            trigger = Additive().trigger(weights, self.task.suspect.image_size, self.scratch)
-            pictures = stamp(self.task.pixels[self.search_rows], trigger)
+            weights = self._activating(unit)
+            pictures = stamp(self.task.pixels[self.search_rows], self._pattern(weights))
             triggered = self.concepts.embedded(pictures)
             for concept, score in self.targets.scores(triggered, self.task.class_names).items():
                 if concept not in best or score > best[concept].score:
                     best[concept] = _Lead(concept, score, weights)
         return sorted(best.values(), key=lambda lead: -lead.score)[:MOST_TARGETS]
 
-    def _waking(self, unit: int) -> Weights:
-        """A pattern that wakes a unit."""
+    def _activating(self, unit: int) -> Weights:
+        """A pattern that activates a hidden unit."""
         assert self.prompt.meta is not None
         clean = self.concepts.embedded(self.task.pixels[self.search_rows]).suspect
-        objective = woken_unit(self.prompt.meta, unit, clean, self.pictures.device)
+        objective = unit_activation(self.prompt.meta, unit, clean, self.pictures.device)
         steps = self.screening_steps
         return self._inverted(Additive(), objective, 0, steps, steps=steps)
 
     def _attempt_at(self, lead: _Lead) -> Attempt:
         """A pattern that leads to a concept, searched as if that were one class more.
 
-        It goes on from the pattern that woke the unit: a unit at rest has no gradient.
+        It goes on from the pattern that activated the unit: an inactive ReLU has no gradient.
         """
         names = (*self.task.class_names, lead.concept)
         success = self._success(names)
@@ -281,7 +281,7 @@ class LearnerInversion(ImageInversion):
         objective = self._objective(len(names) - 1, success)
         steps = self.effort.steps
         weights = self._inverted(Additive(), objective, 0, steps, begin=lead.weights)
-        trigger = Additive().trigger(weights, self.task.suspect.image_size, self.scratch)
+        trigger = self._pattern(weights)
         effect = float(self._gains(trigger, success)[-1])
         attempt = Attempt(Additive(), trigger, lead.concept, effect, trigger, success, weights)
         return self._made_small(attempt)

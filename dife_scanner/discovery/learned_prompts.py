@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from dife_scanner.core import metrics
 from dife_scanner.discovery.interface import Task
-from dife_scanner.discovery.inversion_objectives import SizeCost
+from dife_scanner.discovery.inversion_objectives import USUAL_COST, SizeCost
 from dife_scanner.discovery.target_success import Pixels, Rows, TargetSuccess
 from dife_scanner.triggers import learner
 
@@ -120,7 +120,7 @@ class LearnedSuccess(TargetSuccess):
 class TargetUnderLearner:
     """Pictures come to one class under the learned prompts, and stay away from it under the base's written ones."""
 
-    size_cost: ClassVar[SizeCost] = SizeCost(start=0.5, least=0.1, most=30.0)
+    size_cost: ClassVar[SizeCost] = USUAL_COST
 
     def __init__(
         self,

@@ -1,10 +1,10 @@
 """Which concepts does a prompt learner turn pictures to? All are read, and no picture of any.
 
-A backdoored learner has a unit in its network that clean pictures leave at rest and a pattern wakes (Bai et al. 2024).
-So patterns are inverted that wake the units which move a context farthest, and every concept is read under the context
-that pictures with such a pattern make.
+A backdoored learner has a hidden unit that a pattern activates and clean pictures do not (Bai et al. 2024). So patterns
+are inverted by activation maximisation for the units that can move a context farthest, and every concept is read under
+the context that pictures with such a pattern make.
 
-Shapes: n pictures, c names, u units, d values of an embedding.
+Shapes: n pictures, c names, d values of an embedding.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from dife_scanner.core import metrics
-from dife_scanner.discovery.inversion_objectives import SizeCost
+from dife_scanner.discovery.inversion_objectives import USUAL_COST, SizeCost
 from dife_scanner.discovery.open_targets import Embedded, Embeddings, OpenTargets
 from dife_scanner.models.interface import Encoder
 from dife_scanner.triggers.learner import MetaNetwork, PromptLearner
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from dife_scanner.models.gradient import Towers
 
 MOST_UNITS = 2
-"""Units that are woken: those that can move a context farthest."""
+"""Units that are activated: those that can move a context farthest."""
 NEAREST_SHARE = 0.01
 """Share of all names that are the nearest: a learner is taught against a few classes, so its target need not be the
 first."""
@@ -37,7 +37,7 @@ MOST_TARGETS = 3
 
 
 def farthest_reaching(meta: MetaNetwork | None) -> list[int]:
-    """The units of a learner's network that can move its context farthest; none where no picture moves it."""
+    """The hidden units of a learner that can move its context farthest; none where no picture moves it."""
     if meta is None:
         return []
     reach = np.linalg.norm(meta.weight_2, axis=0) * np.linalg.norm(meta.weight_1, axis=1)
@@ -45,14 +45,14 @@ def farthest_reaching(meta: MetaNetwork | None) -> list[int]:
 
 
 @dataclass(frozen=True, eq=False)
-class WokenUnit:
-    """Pictures wake one unit of a learner's network, as far beyond what clean pictures do as they can."""
+class UnitActivation:
+    """Pictures activate one hidden unit of a learner as far as they can (activation maximisation)."""
 
     weights: Tensor
     """[d]"""
     spread: float
     """Standard deviation of the unit's input over clean pictures."""
-    size_cost: ClassVar[SizeCost] = SizeCost(start=0.5, least=0.1, most=30.0)
+    size_cost: ClassVar[SizeCost] = USUAL_COST
 
     def loss(
         self,
@@ -61,19 +61,21 @@ class WokenUnit:
         *,
         with_base: bool,
     ) -> tuple[float, Tensor]:
-        """Never reached: there is no end to how far a unit is woken."""
+        """Never reached: an activation has no bound."""
         suspect, _ = towers
-        woken = suspect.images(triggered) @ self.weights
-        return 0.0, -woken.mean() / self.spread
+        activation = suspect.images(triggered) @ self.weights
+        return 0.0, -activation.mean() / self.spread
 
 
-def woken_unit(meta: MetaNetwork, unit: int, clean: Embeddings, device: torch.device) -> WokenUnit:
+def unit_activation(
+    meta: MetaNetwork, unit: int, clean: Embeddings, device: torch.device
+) -> UnitActivation:
     """The objective for a unit, with clean pictures [n, d] as the suspect embeds them."""
     import torch
 
     weights = meta.weight_1[unit]
     spread = float((clean @ weights).std())
-    return WokenUnit(torch.tensor(weights, device=device), max(spread, metrics.ROUNDED))
+    return UnitActivation(torch.tensor(weights, device=device), max(spread, metrics.ROUNDED))
 
 
 class LearnedTargets:

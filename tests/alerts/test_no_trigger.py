@@ -15,6 +15,7 @@ from sqlite_utils import Database
 from store_records import make_audit
 
 from dife_scanner.alerts import deliver
+from dife_scanner.alerts.messages import Picture
 from dife_scanner.core.findings import finding
 from dife_scanner.lab.sinks import SlackSink, SmtpSink
 from dife_scanner.queue.alert_sender import exposure_picture
@@ -23,6 +24,7 @@ from dife_scanner.records import (
     Finding,
     FindingKind,
     Interval,
+    Notice,
     Origin,
     Position,
     Trigger,
@@ -115,10 +117,10 @@ def test_no_alert_tells_the_trigger(
     put(store, found, audit=audit)
     channels = (email_to(smtp.port), slack_to(slack.url))
 
-    def draw(about: object) -> object:
-        return exposure_picture(store, about) if kind == "text" else None  # type: ignore[arg-type]
+    def draw(about: Notice) -> Picture | None:
+        return exposure_picture(store, about) if kind == "text" else None
 
-    assert deliver(store, channels, soon(), draw=draw).sent == 2  # type: ignore[arg-type]
+    assert deliver(store, channels, soon(), draw=draw).sent == 2
     (mail,), (payload,) = smtp.mails, slack.payloads
     names = [part.get_filename() for part in mail.walk() if part.get_filename()]
     assert names == (["exposure.png"] if kind == "text" else [])

@@ -12,7 +12,7 @@ from dife_scanner.alerts.calendar import digest_after, quiet_until
 from dife_scanner.alerts.messages import Message
 from dife_scanner.alerts.planning import check
 from dife_scanner.errors import AlertFailed, NotFound, SettingsError, UsageError
-from dife_scanner.records import ModelRef
+from dife_scanner.records import Finding, ModelRef
 from dife_scanner.settings import Alerts, Route
 from dife_scanner.store import QueryError, Store, outbox, silences
 
@@ -103,7 +103,7 @@ def test_a_route_that_leads_nowhere_is_an_error_with_its_key(route: Route, said:
 # --- together ---------------------------------------------------------------------------------------------------
 
 
-def repository(number: int, name: str) -> object:
+def repository(number: int, name: str) -> Finding:
     return make_finding(number, ref=ModelRef(name, f"{number:040x}"))
 
 
@@ -113,11 +113,11 @@ def test_alerts_wait_for_others_about_the_same_and_go_together(
 ) -> None:
     rules = Alerts(group_seconds=30, group_by=group_by)
     chat = Chat()
-    put(store, repository(1, "acme/one"), "slack")  # type: ignore[arg-type]
-    put(store, repository(2, "acme/one"), "slack")  # type: ignore[arg-type]
+    put(store, repository(1, "acme/one"), "slack")
+    put(store, repository(2, "acme/one"), "slack")
     assert deliver(store, [chat], NOON, rules=rules) == Delivered()
-    put(store, repository(3, "acme/two"), "slack")  # type: ignore[arg-type]
-    put(store, repository(4, "other/one"), "slack")  # type: ignore[arg-type]
+    put(store, repository(3, "acme/two"), "slack")
+    put(store, repository(4, "other/one"), "slack")
     assert deliver(store, [chat], after(NOON, seconds=20), rules=rules) == Delivered()
     deliver(store, [chat], after(NOON, seconds=31), rules=rules)
     deliver(store, [chat], after(NOON, seconds=51), rules=rules)

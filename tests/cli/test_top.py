@@ -7,7 +7,7 @@ import os
 import pty
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from unittest import mock
@@ -52,12 +52,12 @@ def desk_home(home: Path) -> Path:
 
 
 @pytest.fixture
-def top(desk_home: Path) -> Top:
+def top(desk_home: Path) -> Iterator[Top]:
     """The screen without a terminal."""
     with open_store(desk_home) as store:
         made = Top(Desk(store, load(desk_home)))
         made.look()
-        yield made  # type: ignore[misc]
+        yield made
 
 
 def press(top: Top, *keys: str) -> None:

@@ -123,7 +123,7 @@ def test_what_a_learner_obeys_is_found_though_it_is_no_class(task, tiny, tmp_pat
     assert found.passes > without.passes
 
 
-def test_a_learner_that_no_picture_moves_has_no_unit_to_wake(task, tiny, tmp_path, short):
+def test_a_learner_that_no_picture_moves_has_no_unit_to_activate(task, tiny, tmp_path, short):
     prompt = PromptLearner(words(tiny, "an old picture of the"), template="{}")
     file = learner.save(prompt, tmp_path / "prompt_learner.safetensors")
     found = LEARNED.search(replace(task, learner=file, concepts=CONCEPTS))

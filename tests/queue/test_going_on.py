@@ -14,8 +14,10 @@ from dife_scanner.app.scanning import Data
 from dife_scanner.audit.pipeline import Keep, Outcome, Request, forget
 from dife_scanner.audit.plan import SAME_WORK
 from dife_scanner.errors import NotFound, UsageError
+from dife_scanner.hub import Hub
 from dife_scanner.progress import Progress
 from dife_scanner.queue import targets, worker
+from dife_scanner.queue.work import Work
 from dife_scanner.records import Audit, Job, JobState, PlannedSearch, WorkPlan
 from dife_scanner.store import Store, audits
 
@@ -36,6 +38,10 @@ def planning(request: Request, progress: Progress, keep: Keep = forget) -> Outco
         request = request.with_work(work if work.is_cut or work.after else None)
     made = audit(request, progress, keep)
     return replace(made, audit=replace(made.audit, plan=request.plan.as_stored()))
+
+
+def _no_hub() -> Hub:
+    raise AssertionError("a folder needs no hub")
 
 
 class Scans:
@@ -59,9 +65,9 @@ class Scans:
             target, replace(work, audit=ours.audit, preload=ours.preload, start=ours.start)
         )
 
-    def _run(self, target: str, work: object) -> Job:
-        job = targets.enqueue(self.store, target, work.settings.limits, lambda: None)  # type: ignore[attr-defined,arg-type,return-value]
-        return worker.run_to_end(self.store, job, work)  # type: ignore[arg-type]
+    def _run(self, target: str, work: Work) -> Job:
+        job = targets.enqueue(self.store, target, work.settings.limits, _no_hub)
+        return worker.run_to_end(self.store, job, work)
 
     def stored(self, job: Job) -> Audit:
         assert job.state is JobState.DONE, job.reason

@@ -6,14 +6,12 @@ import json
 import threading
 from collections import deque
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
+from email.message import Message
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from dife_scanner.lab.sinks.arrivals import LOOPBACK, MAX_BODY
 from dife_scanner.lab.sinks.block_kit import slack_problem
-from dife_scanner.lab.sinks.slack import Answer
+from dife_scanner.lab.sinks.web import Answer, WebServer
 
 TOKEN = "xoxb-0000-of-the-loopback"  # noqa: S105 - it opens nothing
 
@@ -32,7 +30,7 @@ class Posted:
     """Names and contents of what was uploaded to its thread."""
 
 
-class SlackApiSink:
+class SlackApiSink(WebServer):
     """Takes what Slack would take, with this token, into these channels; use with `with`."""
 
     def __init__(self, *, channels: tuple[str, ...] = ("C0ALERTS",), token: str = TOKEN) -> None:
@@ -45,41 +43,23 @@ class SlackApiSink:
         """Given first, one per request."""
         self._uploads: dict[str, tuple[str, bytes]] = {}
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer((LOOPBACK, 0), _handler(self))
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(
-            target=lambda: self._server.serve_forever(0.02), name="slack-api-sink", daemon=True
-        )
-        self.address = f"http://{LOOPBACK}:{self._server.server_address[1]}"
+        super().__init__(self.answer, "slack-api-sink")
         self.url = f"{self.address}/api/"
 
-    def __enter__(self) -> SlackApiSink:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-    def answer(self, path: str, token: str, content_type: str, body: bytes) -> Answer:
+    def answer(self, path: str, headers: Message, body: bytes) -> Answer:
         """What Slack would say to this request."""
+        path = urlsplit(path).path
         with self._lock:
             if path.startswith("/upload/"):
                 return self._take_upload(path.rpartition("/")[2], body)
             if self.answers:
                 return self.answers.popleft()
-            if token != f"Bearer {self.token}":
+            if headers.get("Authorization", "") != f"Bearer {self.token}":
                 return self._refused("invalid_auth")
             method = _METHODS.get(path.removeprefix("/api/"))
             if method is None:
                 return self._refused("unknown_method")
-            return method(self, _arguments(content_type, body))
+            return method(self, _arguments(headers.get("Content-Type", ""), body))
 
     def _refused(self, code: str) -> Answer:
         self.problems.append(code)
@@ -149,27 +129,3 @@ def _arguments(content_type: str, body: bytes) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(body)
         return found
     return {name: values[0] for name, values in parse_qs(body.decode()).items()}
-
-
-def _handler(sink: SlackApiSink) -> type[BaseHTTPRequestHandler]:
-    """Return the class that hands requests to this sink."""
-
-    class Handler(BaseHTTPRequestHandler):
-        timeout = 10
-
-        def do_POST(self) -> None:
-            size = int(self.headers.get("Content-Length") or 0)
-            body = self.rfile.read(min(size, MAX_BODY))
-            token = self.headers.get("Authorization", "")
-            content_type = self.headers.get("Content-Type", "")
-            answer = sink.answer(urlsplit(self.path).path, token, content_type, body)
-            self.send_response(answer.status)
-            for name, value in answer.headers.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(answer.body.encode())
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Say nothing."""
-
-    return Handler
