@@ -24,6 +24,10 @@ class UsageError(DifeError):
     exit_code = 64
 
 
+class Overtaken(DifeError):
+    """Somebody else decided about the same thing meanwhile; nothing was kept."""
+
+
 class SettingsError(UsageError):
     """A settings file or variable has a value that is not allowed."""
 
@@ -164,6 +168,10 @@ class AuditError(DifeError):
     """An audit that started and could not be completed (non-finite embeddings, text longer than the context)."""
 
 
+class EndedFromOutside(AuditError):
+    """Somebody else ended a process that worked on a checkpoint; it is not known to be the checkpoint's doing."""
+
+
 # --- home and store -------------------------------------------------------------------------------------------
 
 
@@ -212,8 +220,19 @@ class NoWindow(DifeError):
 
 
 class AlertFailed(DifeError):
-    """A channel did not take a message; `retry_after` in seconds where it gave it."""
+    """A channel did not take a message.
 
-    def __init__(self, what: str, advice: str = "", retry_after: float | None = None) -> None:
+    `retry_after` in seconds where it gave it; `taken`: recipients that have it although others were refused.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        advice: str = "",
+        retry_after: float | None = None,
+        *,
+        taken: tuple[str, ...] = (),
+    ) -> None:
         super().__init__(what, advice)
         self.retry_after = retry_after
+        self.taken = taken

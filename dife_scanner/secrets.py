@@ -20,7 +20,7 @@ from dife_scanner.settings import APP, PREFIX
 
 log = logging.getLogger(__name__)
 
-SECRETS = ("hf-token", "smtp-password", "slack-webhook")
+SECRETS = ("hf-token", "smtp-password", "slack-webhook", "slack-token", "deadman-url")
 
 KEYRING_SECONDS = 8.0
 """A keyring that has not answered by then (a bus that hangs, a dialogue nobody sees) is passed over."""

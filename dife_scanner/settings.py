@@ -6,19 +6,23 @@ Secrets are not settings: `dife_scanner.secrets` looks them up where they are us
 
 from __future__ import annotations
 
+import contextlib
+import getpass
 import json
 import os
 import re
 import tomllib
 from collections.abc import Mapping
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_origin
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -28,7 +32,7 @@ from pydantic_settings import (
 )
 
 from dife_scanner.errors import HomeUnwritable, SettingsError
-from dife_scanner.records import Budget, Scope
+from dife_scanner.records import AlertEvent, Budget, Scope
 
 DEFAULT_ENDPOINT = "https://huggingface.co"
 APP = "dife-scanner"
@@ -40,6 +44,11 @@ _LONGEST_SECONDS = 10 * 365 * 24 * 3600.0
 """Ten years: beyond some such time a date cannot be computed any more."""
 _DAYS = re.compile(r"(\d{1,5}) ?(?:d|days?)?")
 """At most 99,999, some 270 years: a date can be computed from it."""
+_CHANNEL = re.compile(r"email|slack|slack:[A-Z0-9]{1,30}|email:[^\s@]+@[^\s@]+")
+_CLOCK = re.compile(r"(?:[01][0-9]|2[0-3]):[0-5][0-9]")
+_QUIET = re.compile(rf"{_CLOCK.pattern}-{_CLOCK.pattern}")
+_HEADER = re.compile(r"\s*(?P<many>\[?)\[(?P<name>[^\[\]]+)\]\]?\s*(?:#.*)?")
+_KEY = re.compile(r"""\s*(?P<name>[A-Za-z0-9_.-]+|"[^"]+"|'[^']+')\s*=""")
 _LIST_FORM = 'a list is written `first,second` or `["first", "second"]`'
 
 Seconds = Annotated[float, Field(gt=0, le=_LONGEST_SECONDS, allow_inf_nan=False)]
@@ -160,17 +169,105 @@ class Email(_Section):
 
 
 class Slack(_Section):
-    """Alerts to a Slack channel, through an incoming webhook."""
+    """Alerts to a Slack channel, through an incoming webhook or by a bot."""
 
     enabled: bool = False
+    channel: str = Field(default="", pattern=r"^[A-Z0-9]{0,30}$")
+    """Id of the channel that the bot writes to; empty for the webhook."""
+    api: str = "https://slack.com/api/"
     timeout_seconds: Seconds = 20.0
+
+    @field_validator("api")
+    @classmethod
+    def _encrypted(cls, value: str) -> str:
+        is_here = urlsplit(value).hostname in ("localhost", "127.0.0.1", "::1")
+        if not value.startswith("https://") and not (is_here and value.startswith("http://")):
+            raise ValueError("must start with https://: the token is sent there")
+        return value.rstrip("/") + "/"
+
+
+class Route(_Section):
+    """Which findings go to which channels, and how soon."""
+
+    filter: str = ""
+    """Over findings, in the grammar of docs/filters.md; empty for all."""
+    to: tuple[str, ...]
+    """`email`, `slack`, `email:name@example.org` (same server, other recipient) or `slack:C0123ABC` (by the bot)."""
+    events: tuple[AlertEvent, ...] = ()
+    """Empty for every one."""
+    urgent: bool = False
+    """At once, whatever the other rules say."""
+    digest: Literal["", "daily", "weekly"] = ""
+
+    @field_validator("to")
+    @classmethod
+    def _channels(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value or not all(_CHANNEL.fullmatch(name) for name in value):
+            raise ValueError(
+                "must name at least one of `email`, `slack`, `email:name@example.org` and `slack:C0123ABC`"
+            )
+        return value
+
+    @property
+    def eagerness(self) -> int:
+        """Larger is sooner: of several routes to one channel the soonest counts."""
+        if self.urgent:
+            return 3
+        return {"": 2, "daily": 1, "weekly": 0}[self.digest]
 
 
 class Alerts(_Section):
-    """Where alerts are sent."""
+    """Where alerts are sent, and when."""
 
     email: Email = Email()
     slack: Slack = Slack()
+    routes: tuple[Route, ...] = ()
+    """None: everything goes to every channel that is on."""
+    group_seconds: float = Field(default=30.0, ge=0, le=86_400, allow_inf_nan=False)
+    group_by: Literal["repository", "author", "all"] = "repository"
+    storm: int = Field(default=20, ge=1, le=10_000)
+    """More alerts than this to one channel in a clock hour are one message."""
+    quiet_hours: str = ""
+    """`22:00-07:00`; what falls into them waits for their end."""
+    time_zone: str = "UTC"
+    digest_at: str = "08:00"
+    heartbeat: bool = True
+    """Whether each day at `digest_at` it is told how the last one went."""
+    digest_day: Literal[
+        "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"
+    ] = "monday"
+
+    @field_validator("quiet_hours")
+    @classmethod
+    def _two_times(cls, value: str) -> str:
+        if value and (not _QUIET.fullmatch(value) or value[:5] == value[6:]):
+            raise ValueError("must be two different times, as in `22:00-07:00`")
+        return value
+
+    @field_validator("digest_at")
+    @classmethod
+    def _one_time(cls, value: str) -> str:
+        if not _CLOCK.fullmatch(value):
+            raise ValueError("must be a time, as in `08:00`")
+        return value
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            zone(value)
+        except (ValueError, OSError, ZoneInfoNotFoundError):
+            raise ValueError(
+                "is no time zone that this machine knows; one is `Europe/Berlin`"
+            ) from None
+        return value
+
+
+def zone(name: str) -> tzinfo:
+    """The time zone of this name. Raises `ZoneInfoNotFoundError`, `ValueError` or `OSError`."""
+    if name == "UTC":  # known without any database of zones
+        return UTC
+    return ZoneInfo(name)
 
 
 class Settings(BaseSettings):
@@ -202,12 +299,24 @@ class Settings(BaseSettings):
     """Further trigger files besides the bundled library."""
     desk: Annotated[str, Field(pattern=r"^([A-Za-z0-9][A-Za-z0-9 ._-]{0,63})?$")] = ""
     """What other desks call this one in what was decided here; empty for the machine's name."""
+    actor: Annotated[str, Field(pattern=r"^([^\s\x00-\x1f\x7f]{1,100})?$")] = ""
+    """Who decides here, in every log of decisions; empty for the login name."""
     watch: Watch = Watch()
     limits: Limits = Limits()
     opinions: Opinions = Opinions()
     disk: Disk = Disk()
     references: References = References()
     alerts: Alerts = Alerts()
+
+    @property
+    def who(self) -> str:
+        """Who decides here; a container may run us as somebody without a name."""
+        if self.actor:
+            return self.actor
+        try:
+            return getpass.getuser()
+        except (KeyError, OSError):
+            return f"uid {os.getuid()}"
 
     @field_validator("endpoint")
     @classmethod
@@ -267,6 +376,51 @@ def load(home: Path | None = None, **given: Any) -> Settings:
     return Settings.model_construct(**{name: getattr(read, name) for name in Settings.model_fields})
 
 
+def errors(home: Path | None = None) -> list[SettingsError]:
+    """Everything that `load` would not accept; empty where it accepts the settings."""
+    try:
+        load(home)
+    except SettingsError as error:
+        if not isinstance(error.__cause__, ValidationError):
+            return [error]
+        path = config_path(_absolute(home or _default_home()))
+        return [_invalid(one, path, {}) for one in error.__cause__.errors()]
+    return []
+
+
+def place(path: Path, key: str) -> str:
+    """Where a key stands, such as `config.toml, line 12`; the file alone where the key is not found in it."""
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        parts = key.split(".")
+        lines = _lines_of_keys(path.read_text(encoding="utf-8"))
+        while parts:
+            line = lines.get(".".join(parts))
+            if line:
+                return f"{path}, line {line}"
+            parts.pop()
+    return str(path)
+
+
+def _lines_of_keys(text: str) -> dict[str, int]:
+    """The line of each table and each key of a TOML document, items of `[[tables]]` counted from 0."""
+    found: dict[str, int] = {}
+    counts: dict[str, int] = {}
+    table = ""
+    for number, line in enumerate(text.splitlines(), 1):
+        header = _HEADER.fullmatch(line)
+        key = _KEY.match(line)
+        if header:
+            table = header["name"].replace(" ", "")
+            if header["many"]:
+                counts[table] = counts.get(table, -1) + 1
+                table = f"{table}.{counts[table]}"
+            found.setdefault(table, number)
+        elif key:
+            name = key["name"].strip("\"'")
+            found.setdefault(f"{table}.{name}" if table else name, number)
+    return found
+
+
 def _default_home() -> Path:
     named = os.environ.get("DIFE_HOME")
     if named:
@@ -306,7 +460,7 @@ def _read(path: Path, given: dict[str, Any]) -> Settings:
     try:
         return _FromFile(**given)
     except ValidationError as error:
-        raise _invalid(error, path, given) from error
+        raise _invalid(error.errors()[0], path, given) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(
             f"{path} is not valid TOML: {error}", "correct it or run `dife config init`"
@@ -322,20 +476,22 @@ def _read(path: Path, given: dict[str, Any]) -> Settings:
         ) from error
 
 
-def _invalid(error: ValidationError, path: Path, given: Mapping[str, Any]) -> SettingsError:
-    """The first of the values that are not allowed, in words: where it stands, and which form it takes."""
-    first = error.errors()[0]
-    location = [str(part) for part in first["loc"]]
+def _invalid(one: ErrorDetails, path: Path, given: Mapping[str, Any]) -> SettingsError:
+    """One value that is not allowed, in words: where it stands, and which form it takes."""
+    location = [str(part) for part in one["loc"]]
     key = ".".join(location) or "?"
-    what = f"setting `{key}` is not valid: {first['msg']}"
-    if first["type"] == "tuple_type":
+    reason = one["msg"].removeprefix("Value error, ")
+    if one["type"] == "extra_forbidden":
+        reason = "there is no such setting"
+    what = f"setting `{key}` is not valid: {reason}"
+    if one["type"] == "tuple_type":
         what = f"{what}; {_LIST_FORM}"
     if _is_given(location, given):
         return SettingsError(what, "correct it on the command line")
     variable = _variable(location)
     if variable:
         return SettingsError(f"{variable}: {what}", f"correct the environment variable {variable}")
-    return SettingsError(what, f"correct it in {path}")
+    return SettingsError(what, f"correct it in {place(path, key)}")
 
 
 def _is_given(location: list[str], given: Mapping[str, Any]) -> bool:
@@ -388,6 +544,8 @@ _TEMPLATE = """\
 #signatures = []
 # What other desks call this one in exported decisions (docs/decisions.md); the machine's name where it is empty.
 #desk = ""
+# Who decides here, in every log of decisions: a name without spaces; the login name where it is empty.
+#actor = ""
 
 # Bounds on everything a hub can send. A checkpoint that hits one ends as limit-exceeded, never with a verdict.
 [limits]
@@ -405,7 +563,7 @@ _TEMPLATE = """\
 # Reading headers and configurations, in a process of its own.
 #parse_seconds = 30.0
 #parse_rss_mib = 1024
-# One audit, in a process of its own.
+# One audit, in a process of its own: seconds that searches are planned for (killed after twice as many), and memory.
 #audit_seconds = 3600.0
 #audit_rss_mib = 16384
 # One request to the hub, one pass over its listings, one checkpoint's download.
@@ -446,6 +604,29 @@ _TEMPLATE = """\
 # Further files that name bases, e.g. an organisation's own.
 #registry = []
 
+# What is told, to whom and when: docs/alerts.md.
+[alerts]
+# Wait so many seconds for others about the same "repository", "author" or "all", and tell them together.
+#group_seconds = 30.0
+#group_by = "repository"
+# More than so many of one clock hour to one channel are one message.
+#storm = 20
+# "22:00-07:00": what falls into them waits for their end.
+#quiet_hours = ""
+# Of quiet hours and digests: a name like "Europe/Berlin".
+#time_zone = "UTC"
+# Each day at digest_at: how many were audited, failed and found, also where nothing was.
+#heartbeat = true
+# When digests of routes and the daily report go.
+#digest_at = "08:00"
+#digest_day = "monday"
+# Which findings go where; without routes everything goes to every channel that is on. Each is a table of its own:
+# [[alerts.routes]]
+# filter = "severity:exposed"
+# to = ["slack", "email:oncall@example.org"]
+# urgent = true
+#routes = []
+
 # E-mail is on where both host and recipients are given. The password is the secret smtp-password.
 [alerts.email]
 #host = ""
@@ -459,9 +640,13 @@ _TEMPLATE = """\
 #security = "none"
 #timeout_seconds = 20.0
 
-# The address of the incoming webhook is the secret slack-webhook.
+# Through an incoming webhook, whose address is the secret slack-webhook, or, with a channel, by a bot, whose token is
+# the secret slack-token: a thread for each model, whose first message is edited when somebody decides.
 [alerts.slack]
 #enabled = false
+# The id of the channel, e.g. "C0123ABC".
+#channel = ""
+#api = "https://slack.com/api/"
 #timeout_seconds = 20.0
 
 # How much of the hub is watched. `dife watch` asks at its first start and keeps the answer here.

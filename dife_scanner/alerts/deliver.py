@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
 
+from dife_scanner.alerts import planning
+from dife_scanner.alerts.calendar import after, quiet_until
 from dife_scanner.alerts.channels import AlertChannel
-from dife_scanner.alerts.messages import Picture, message, trial
+from dife_scanner.alerts.messages import Message, Picture, message, trial
 from dife_scanner.durable.clock import now as this_moment
 from dife_scanner.errors import AlertFailed, DifeError
-from dife_scanner.records import Alert, EvidenceRole
-from dife_scanner.store import Store, audits, evidence, outbox
+from dife_scanner.records import Alert, Notice, Thread
+from dife_scanner.settings import Alerts
+from dife_scanner.store import Store, outbox
 
 log = logging.getLogger(__name__)
 
@@ -27,10 +29,11 @@ ATTEMPTS = 20
 FIRST_PAUSE = 60.0
 """Seconds; doubled with each attempt."""
 LONGEST_PAUSE = 6 * 3600.0
-STORM = 20
-"""More alerts than this waiting for one channel go as one digest."""
+_AT_ONCE = Alerts(group_seconds=0)
+"""Rules where nobody says otherwise: nothing waits for others."""
 
-PICTURE_BYTES = 1 << 20
+Draw = Callable[[Notice], Picture | None]
+"""Draws what a finding was measured to do; `None` where there is nothing to draw. It raises nothing."""
 
 _END_OF_TIME = "9999-12-31T23:59:59.999999+00:00"
 
@@ -49,27 +52,39 @@ class Delivered:
 
 
 def deliver(
-    store: Store, channels: Sequence[AlertChannel], now: str, *, rng: random.Random | None = None
+    store: Store,
+    channels: Sequence[AlertChannel],
+    now: str,
+    *,
+    rules: Alerts = _AT_ONCE,
+    draw: Draw = lambda about: None,
+    rng: random.Random | None = None,
 ) -> Delivered:
-    """Send what is due at `now`; returns once every channel has nothing due, failed once, or required a pause.
+    """Plan what came, and send what is due at `now`.
 
-    Each channel sends in a thread of its own, one message at a time, so a dead one does not delay the others.
+    Returns once every channel has nothing due, failed once, or required a pause. Each sends in a thread of its own, one
+    message at a time, so a dead one does not delay the others.
     """
+    waiting = outbox.pending(store, _END_OF_TIME)
+    planning.plan(store, waiting, rules, now)
     due = outbox.pending(store, now)
     if not due:
         return Delivered()
     total = Delivered(unrouted=_count_unrouted(due, channels))
+    paused = outbox.paused(store, now)
+    quiet = bool(quiet_until(rules, now))
     routes = []
     for channel in channels:
-        if channel.quiet_until <= now:
-            routes.append(_Route(channel, rng or random.Random()))
+        if channel.name not in paused:
+            routes.append(_Route(channel, rules, quiet, rng or random.Random()))
     with ThreadPoolExecutor(max_workers=max(1, len(routes)), thread_name_prefix="alerts") as pool:
-        running: dict[Future[None], tuple[_Route, list[Alert]]] = {}
+        running: dict[Future[Thread | None], tuple[_Route, list[Alert]]] = {}
 
         def start(route: _Route) -> None:
             batch = route.next_batch(store, now)
             if batch:
-                sending = pool.submit(_send, route.channel, batch, _picture(store, batch))
+                written = _written(store, route.channel, batch, draw)
+                sending = pool.submit(route.channel.send, written)
                 running[sending] = (route, batch)
 
         for route in routes:
@@ -89,6 +104,13 @@ def test_message(channel: AlertChannel) -> None:
     channel.send(trial(channel.name, this_moment()))
 
 
+def _together(due: Sequence[Alert]) -> list[Alert]:
+    """The oldest alert, and those that it is sent together with."""
+    if not due or due[0].batch == planning.ALONE:
+        return list(due[:1])
+    return [alert for alert in due if alert.batch == due[0].batch]
+
+
 def _count_unrouted(due: Sequence[Alert], channels: Sequence[AlertChannel]) -> int:
     names = {channel.name for channel in channels}
     return sum(alert.channel not in names for alert in due)
@@ -103,60 +125,62 @@ def _sum(a: Delivered, b: Delivered) -> Delivered:
     )
 
 
-def _send(channel: AlertChannel, batch: list[Alert], picture: Picture | None) -> None:
-    channel.send(message(batch, picture))
-
-
-def _picture(store: Store, batch: list[Alert]) -> Picture | None:
-    """The audit's first triggered example. A missing one is no reason to hold an alert back."""
-    audit_id = batch[0].finding.audit_id
-    if audit_id is None or len(batch) > 1:
-        return None
-    try:
-        for file in audits.audit(store, audit_id).evidence:
-            if file.role == EvidenceRole.TRIGGERED_EXAMPLE and file.media_type == "image/png":
-                content = evidence.read(store.home, file.sha256)
-                if len(content) > PICTURE_BYTES:
-                    return None
-                return Picture(content, file.caption)
-    except (DifeError, OSError) as error:
-        log.warning("alert %s goes without its picture: %s", batch[0].id, error)
-    return None
+def _written(store: Store, channel: AlertChannel, batch: Sequence[Alert], draw: Draw) -> Message:
+    """A batch as the channel is given it: with a picture where it can show one, and the thread that it goes on with."""
+    about = batch[0].about
+    if len(batch) > 1 or not isinstance(about, Notice):
+        written = message(batch)
+    else:
+        picture = draw(about) if channel.takes_pictures else None
+        thread = outbox.thread_of(store, channel.name, about.ref.repo_id)
+        written = replace(message(batch, picture), thread=thread)
+    everywhere = set(batch[0].taken).intersection(*(alert.taken for alert in batch))
+    return replace(written, taken=tuple(sorted(everywhere)))
 
 
 class _Route:
     """One channel during one pass."""
 
-    def __init__(self, channel: AlertChannel, rng: random.Random) -> None:
+    def __init__(
+        self, channel: AlertChannel, rules: Alerts, quiet: bool, rng: random.Random
+    ) -> None:
         self.channel = channel
         self.open = True
         """Cleared by the first failure of the pass."""
+        self._rules = rules
+        self._quiet = quiet
         self._rng = rng
         self._works = False
 
     def next_batch(self, store: Store, now: str) -> list[Alert]:
-        """The oldest alert due, or everything waiting where that is a storm.
+        """What is urgent first, one by one; then the oldest batch due, or everything waiting where that is a storm.
 
         A backlog counts as one, due or not, as soon as the channel has shown that it works again.
         """
-        waiting = [
-            alert
-            for alert in outbox.pending(store, _END_OF_TIME)
-            if alert.channel == self.channel.name
-        ]
+        waiting = []
+        for alert in outbox.pending(store, _END_OF_TIME):
+            if alert.channel == self.channel.name:
+                waiting.append(alert)
         due = [alert for alert in waiting if alert.due_at <= now]
-        is_storm = len(due) > STORM
-        is_backlog = self._works and len(waiting) > STORM
+        urgent = [alert for alert in due if alert.batch in planning.EAGER]
+        if urgent or self._quiet:
+            return urgent[:1]
+        soon = []
+        for alert in waiting:
+            if alert.attempts or alert.batch.startswith(planning.SINGLE):
+                soon.append(alert)
+        is_storm = sum(alert.due_at <= now for alert in soon) > self._rules.storm
+        is_backlog = self._works and len(soon) > self._rules.storm
         if is_storm or is_backlog:
-            return waiting
-        return due[:1]
+            return soon
+        return _together(due)
 
     def record_result(
-        self, store: Store, batch: list[Alert], sending: Future[None], now: str
+        self, store: Store, batch: list[Alert], sending: Future[Thread | None], now: str
     ) -> Delivered:
         """Write down how `sending` ended."""
         try:
-            sending.result()
+            thread = sending.result()
         except DifeError as error:
             return self._failed(store, batch, error, now)
         except (
@@ -167,8 +191,11 @@ class _Route:
                 store, batch, DifeError(f"internal error: {type(error).__name__}"), now
             )
         with store.atomic("outbox.sent"):
+            about = batch[0].about
+            if thread is not None and isinstance(about, Notice):
+                outbox.keep_thread(store, self.channel.name, about.ref.repo_id, thread)
             for alert in batch:
-                outbox.sent(store, alert.id)
+                outbox.sent(store, alert.id, now)
         self._works = True
         return Delivered(sent=len(batch))
 
@@ -176,12 +203,15 @@ class _Route:
         self.open = False
         log.warning("alerts through %s are delayed: %s", self.channel.name, error.what)
         asked_for = 0.0
+        taken: tuple[str, ...] = ()
         if isinstance(error, AlertFailed):
             asked_for = min(error.retry_after or 0.0, LONGEST_PAUSE)
+            taken = error.taken
         if asked_for:
-            self.channel.quiet_until = _after(now, asked_for)
+            outbox.pause(store, self.channel.name, after(now, asked_for))
         failed = 0
         dead = 0
+        chance = self._rng.random()  # one for all, so that a batch stays together
         for alert in batch:
             if alert.due_at > now:
                 continue  # was sent along in a digest; its own attempt is still ahead
@@ -189,18 +219,14 @@ class _Route:
                 outbox.dead(store, alert.id, error.what)
                 dead += 1
             else:
-                seconds = max(pause(alert.attempts, self._rng), asked_for)
-                outbox.failed(store, alert.id, error.what, _after(now, seconds))
+                retry_at = after(now, max(pause(alert.attempts, chance), asked_for))
+                have_it = {*alert.taken, *taken}
+                outbox.failed(store, alert.id, error.what, retry_at, tuple(have_it))
                 failed += 1
         return Delivered(failed=failed, dead=dead)
 
 
-def pause(attempts: int, rng: random.Random) -> float:
-    """Seconds to wait after one more failure: doubling, up to a fifth longer at random; afresh once revived."""
+def pause(attempts: int, chance: float) -> float:
+    """Seconds to wait after one more failure: doubling, a fifth longer by `chance` at most; afresh when revived."""
     doubled = FIRST_PAUSE * 2.0 ** (attempts % ATTEMPTS)
-    return min(doubled, LONGEST_PAUSE) * (1 + rng.random() / 5)
-
-
-def _after(now: str, seconds: float) -> str:
-    moment = datetime.fromisoformat(now) + timedelta(seconds=seconds)
-    return moment.isoformat(timespec="microseconds")
+    return min(doubled, LONGEST_PAUSE) * (1 + chance / 5)

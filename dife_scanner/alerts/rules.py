@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from dife_scanner.records import Alert, AlertEvent, Confidence, Finding, FindingKind, TriageState
+from dife_scanner.records import (
+    Alert,
+    AlertEvent,
+    Confidence,
+    Finding,
+    FindingKind,
+    Notice,
+    Severity,
+    TriageState,
+)
+from dife_scanner.sentences.alerts import notice_of
 
 SILENCED = frozenset(
     {TriageState.FALSE_POSITIVE, TriageState.ACCEPTED_RISK, TriageState.OUT_OF_SCOPE}
 )
 """A person has decided; the same fingerprint does not ask again."""
+_DISMISSED = frozenset({TriageState.FALSE_POSITIVE, TriageState.OUT_OF_SCOPE})
+"""A person has decided that it is nothing; getting worse does not make it something."""
 
 
 def alerts_for(
@@ -19,29 +31,33 @@ def alerts_for(
 
     `previous` is what the store last held under the same fingerprint. Demonstrated flagged findings, files refused
     as hostile and clean bases that changed alert; anomalous and inherited ones wait in the review queue. The event is
-    `new` the first time a fingerprint qualifies, and `regressed` when it returns in another revision after it was
-    marked fixed upstream.
+    `new` the first time a fingerprint qualifies, `regressed` when it returns in another revision after it was marked
+    fixed upstream, and `escalated` when it is worse than before.
     """
     if previous is not None and previous.fingerprint != finding.fingerprint:
         raise ValueError(f"{previous.fingerprint} is not the same finding as {finding.fingerprint}")
     event = _event(finding, previous)
     if event is None:
         return ()
+    notice = notice_of(finding)
     alerts = []
     for channel in channels:
-        alerts.append(Alert(key(finding, event, channel), channel, event, finding))
+        alerts.append(Alert(key(notice, event, channel), channel, event, notice))
     return tuple(alerts)
 
 
-def key(finding: Finding, event: AlertEvent, channel: str) -> str:
+def key(about: Notice, event: AlertEvent, channel: str) -> str:
     """The idempotency key: an outbox takes each of these once.
 
-    A regression names its revision too: a finding that is fixed and comes back twice is news twice.
+    A regression names its revision too: a finding that is fixed and comes back twice is news twice. An escalation names
+    what it escalated to.
     """
     occasion = event.value
     if event is AlertEvent.REGRESSED:
-        occasion = f"{event}@{finding.ref.revision}"
-    return f"{finding.fingerprint}|{occasion}|{channel}"
+        occasion = f"{event}@{about.ref.revision}"
+    if event is AlertEvent.ESCALATED:
+        occasion = f"{event}@{about.severity}:{'+'.join(sorted(about.interfaces))}"
+    return f"{about.fingerprint}|{occasion}|{channel}"
 
 
 def qualifies(finding: Finding) -> bool:
@@ -61,6 +77,24 @@ def _event(finding: Finding, previous: Finding | None) -> AlertEvent | None:
         and previous.ref.revision != finding.ref.revision
     ):
         return AlertEvent.REGRESSED
-    if previous.triage in SILENCED or qualifies(previous):
+    if qualifies(previous):
+        is_told = previous.triage not in _DISMISSED and _escalated(finding, previous)
+        return AlertEvent.ESCALATED if is_told else None
+    if previous.triage in SILENCED:
         return None
     return AlertEvent.NEW
+
+
+def _escalated(finding: Finding, previous: Finding) -> bool:
+    """Whether it is worse than before: exposed at all, or through an interface that was not."""
+    if _RANK[finding.severity] > _RANK[previous.severity]:
+        return True
+    return bool(set(finding.interfaces) - set(previous.interfaces))
+
+
+_RANK = {
+    Severity.NOT_MEASURED: 0,
+    Severity.WEAK: 1,
+    Severity.EXPOSED: 2,
+    Severity.REFUSED: 2,
+}

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, time, timedelta
 
 from dife_scanner.app import files
 from dife_scanner.app.files import Files
@@ -20,13 +18,12 @@ from dife_scanner.records import (
 )
 from dife_scanner.sentences.decisions import decision_line
 from dife_scanner.settings import Limits
-from dife_scanner.store import Store, decisions, deployments, standings
+from dife_scanner.store import Store, decisions, deployments, expiry, standings
 
 LONGEST_TEXT = 2_000
 """Characters of a reason or of conditions."""
 LONGEST_NAME = 100
 """Characters of an owner or an actor."""
-_DAYS = re.compile(r"([0-9]{1,4})d")
 
 
 @dataclass(frozen=True)
@@ -50,7 +47,7 @@ def decide(store: Store, target: str, deployment: str, asked: Asked, limits: Lim
     meant, and for texts that are missing or too long.
     """
     _check(asked)
-    expires = _moment(asked.expires)
+    expires = expiry.end_of(asked.expires)
     found = files.decided_about(store, target, limits)
     with store.atomic("decisions.keep"):
         profile = deployments.deployment(store, deployment)
@@ -127,23 +124,3 @@ def _check_standing(before: Standing, asked: Asked) -> None:
             f"they were refused: {decision_line(refused[0])}",
             "settle it with them, and then give --despite-refusal",
         )
-
-
-def _moment(text: str) -> str:
-    """The moment from which a decision counts no longer, in the clock's form; empty for never."""
-    if not text:
-        return ""
-    days = _DAYS.fullmatch(text)
-    try:
-        if days:
-            end = datetime.now(UTC) + timedelta(days=int(days[1]))
-        else:
-            end = datetime.combine(date.fromisoformat(text), time(), UTC) + timedelta(days=1)
-    except (ValueError, OverflowError):
-        raise UsageError(
-            f"`{plain(text, 40)}` is no day", "give one like 2027-01-31, or a number of days: 90d"
-        ) from None
-    moment = end.isoformat(timespec="microseconds")
-    if standings.is_past(moment, now()):
-        raise UsageError(f"{plain(text, 40)} is past", "give a day to come")
-    return moment

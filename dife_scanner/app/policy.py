@@ -18,7 +18,7 @@ from dife_scanner.errors import NotTrusted, UsageError
 from dife_scanner.models import strict_json
 from dife_scanner.records import DecisionState, Standing
 from dife_scanner.sentences.decisions import why_text
-from dife_scanner.store import Store, decisions, deployments, standings
+from dife_scanner.store import Store, decisions, deployments, expiry
 
 MOST_ENTRIES = 100_000
 LONGEST_TEXT = 8_000
@@ -184,4 +184,4 @@ def stale(made_at: str, most_days: float) -> str:
 
 def is_expired(entry: PolicyEntry) -> bool:
     """Whether what an entry says counts no longer today."""
-    return standings.is_past(entry.expires, now())
+    return expiry.is_past(entry.expires, now())

@@ -44,6 +44,7 @@ def rerun_audit(
         pictures=data.pictures,
         captions=data.captions,
         detectors=detectors,
+        work=stored.plan.work if stored.plan else None,
     )
     return rerun(store, settings, stored, plan, progress)
 
@@ -84,7 +85,7 @@ def rerun(store: Store, settings: Settings, stored: Audit, plan: Plan, progress:
         received = child.run(
             request,
             outcome,
-            seconds=settings.limits.audit_seconds * request.audits,
+            seconds=_most_seconds(settings, stored) * request.audits,
             rss_mib=settings.limits.audit_rss_mib,
             threads=threads(settings),
             progress=progress,
@@ -116,7 +117,7 @@ def _request(
         known=_known(store, stored, reference),
         plan=plan,
         device=settings.device,
-        seconds=settings.limits.audit_seconds,
+        replays=True,
         likeness=_likeness(prepared, reference, settings),
         named=True,
         notes=stored.notes,
@@ -129,6 +130,13 @@ def _request(
         qualification=qualifying.kept(store, reference) if reference else None,
     )
     return replace(request, deviations=deviations_of(request))
+
+
+def _most_seconds(settings: Settings, stored: Audit) -> float:
+    """After which the process is killed: it may take what the stored audit took, or was granted, and as much again."""
+    work = stored.plan.work if stored.plan else None
+    granted = work.seconds if work else 0.0
+    return child.BEYOND_PLAN * max(settings.limits.audit_seconds, granted, stored.seconds)
 
 
 def _likeness(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dife_scanner.app.own_pictures import is_to_be_fetched
 from dife_scanner.app.wiring import hub
+from dife_scanner.errors import UsageError
 from dife_scanner.records import Budget, Job
 from dife_scanner.settings import Settings
 from dife_scanner.store.db import Store
@@ -44,18 +46,25 @@ def scan_work(
     seed: int = 0,
     data: Data,
     blind: bool = False,
+    granted: float | None = None,
 ) -> Work:
     """Say how the jobs of one `dife scan` are done; data of the user's own is read before the first begins.
 
-    `blind`: triggers that nobody described are searched for besides measuring these.
+    `blind`: triggers that nobody described are searched for besides measuring these. `granted`: seconds for each audit.
 
-    Raises what reading it raises, and `TriggerFileError` for a trigger whose target no picture shows.
+    Raises what reading it raises, `TriggerFileError` for a trigger whose target no picture shows, and `UsageError` for
+    time that is granted where nothing is searched.
     """
     from dife_scanner import discovery
     from dife_scanner.audit.pipeline import check_known
     from dife_scanner.audit.plan import Plan
     from dife_scanner.queue.work import default_work
 
+    if granted is not None and not blind:
+        raise UsageError(
+            "--minutes is time for searches, and this audit makes none",
+            "leave --minutes out, or search: without --no-discovery, and not for known triggers alone",
+        )
     detectors: tuple[str, ...] = ()
     if blind:
         detectors = discovery.names(budget)
@@ -70,7 +79,20 @@ def scan_work(
     )
     plan.read(settings.limits.picture_classes)
     check_known(plan, plan.probes().class_names)
-    return default_work(settings, plan=plan, reference=reference)
+    work = default_work(settings, plan=plan, reference=reference)
+    return replace(work, granted=granted)
+
+
+def granted_seconds(minutes: float | None) -> float | None:
+    """The seconds of `--minutes`. Raises `UsageError` where that is no time."""
+    if minutes is None:
+        return None
+    if not math.isfinite(minutes) or minutes <= 0:
+        raise UsageError(
+            f"an audit cannot be granted {minutes:g} minutes",
+            "grant more than 0, or leave --minutes out",
+        )
+    return 60 * minutes
 
 
 @dataclass(frozen=True)

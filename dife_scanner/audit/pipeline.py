@@ -25,6 +25,7 @@ from dife_scanner.audit.report import Measured, Outcome, Report, versions
 from dife_scanner.audit.request import Request
 from dife_scanner.audit.sides import Pair
 from dife_scanner.audit.stages import Stage, check_known, check_varied, labelled, stage
+from dife_scanner.audit.time_plan import Planned, planned
 from dife_scanner.audit.tokenizers import with_tokenizers_compared
 from dife_scanner.core import checks
 from dife_scanner.core.cards import ZERO_SHOT
@@ -44,6 +45,7 @@ from dife_scanner.records import (
     Reference,
     SettingsOf,
     Verdict,
+    WorkPlan,
 )
 from dife_scanner.sentences.settings import deviation_note, problem_note
 
@@ -94,8 +96,10 @@ def run(
         return audit(suspect, None, request, progress, memory=memory)
     request = replace(request, deviations=deviations_of(request))
 
+    decided: list[WorkPlan | None] = []
+
     def under(settings: SettingsOf) -> Outcome:
-        """Both under one configuration; no more than two are loaded at a time."""
+        """Both under one configuration; no more than two are loaded at a time. The first decides what time is for."""
         settings_of = Path(base.path) if settings is SettingsOf.BASE else request.folder
         suspect = _suspect(request, settings_of)
         reference = _reference(request, base, settings_of)
@@ -103,7 +107,12 @@ def run(
         if not request.deviations:
             known = with_casts(known, base, reference.cast_towers)
         asked = replace(request, settings=settings, known=known)
-        return audit(suspect, reference, asked, progress, keep, memory)
+        if decided:
+            asked = asked.with_work(decided[0])
+        outcome = audit(suspect, reference, asked, progress, keep, memory)
+        if outcome.audit.plan is not None:
+            decided.append(outcome.audit.plan.work)
+        return outcome
 
     if request.own_settings_problem:
         request = _with_note(request, problem_note(request.own_settings_problem, base.name))
@@ -179,10 +188,15 @@ def audit(
     ):  # trigger files have to last as long as the measuring
         if reference is None or base is None:
             only = stage(Pair(suspect, suspect), request, memory, progress, Path(scratch))
-            return report.outcome(request, _measured_alone(only))
+            _check_alone(only)
+            plan = planned(only, _options(only))
+            return report.outcome(plan.stage.request, _measured_alone(plan))
         both = stage(Pair(suspect, reference), request, memory, progress, Path(scratch))
+        _check_inputs(both)
+        plan = planned(both, _search_options(both, relation))
+        request = plan.stage.request
         measured = _measured(
-            both, base, relation, lambda found: keep(report.outcome(request, found))
+            plan, base, relation, lambda found: keep(report.outcome(request, found))
         )
     kept = faults.Gaps()
     kept.attempt(
@@ -215,16 +229,22 @@ def _identical(relation: Relation, twin: Twin) -> Measured:
     return Measured(evidence, reference_name=name, same=(True, True))
 
 
-def _measured_alone(only: Stage) -> Measured:
-    """What searches without a base come to. They decide nothing."""
-    train = only.splits.train.suspect
+def _check_alone(only: Stage) -> None:
+    """Raise what makes nothing measurable, where there is no base."""
     test = only.splits.test.suspect
     with named(ZERO_SHOT, labelled(probes.TRAIN, probes.TEST)):
         check_names(only.request.plan, test.encoder, str(only.request.ref))
         check_varied(test, str(only.request.ref))
-        found = search.discover_alone(
-            only.encoders.suspect, train, test, _options(only), only.progress
-        )
+
+
+def _measured_alone(plan: Planned) -> Measured:
+    """What searches without a base come to. They decide nothing."""
+    only = plan.stage
+    train = only.splits.train.suspect
+    test = only.splits.test.suspect
+    options = replace(_options(only), rates=plan.rates)
+    with named(ZERO_SHOT, labelled(probes.TRAIN, probes.TEST)):
+        found = search.discover_alone(only.encoders.suspect, train, test, options, only.progress)
         evidence = Evidence(
             hypotheses=run_checks.with_checks(found.results, Circumstances()),
             searches=found.searches,
@@ -235,13 +255,8 @@ def _measured_alone(only: Stage) -> Measured:
         return Measured(evidence, unknown=(True, True), accuracies=(test.accuracy, None))
 
 
-def _measured(
-    both: Stage, base: Reference, relation: Relation, keep: Callable[[Measured], None]
-) -> Measured:
-    """Search, test, check, diagnose and profile a suspect that can be compared with its base.
-
-    `keep` is given what is known once a trigger is demonstrated: whatever ends the audit after that loses no finding.
-    """
+def _check_inputs(both: Stage) -> None:
+    """Raise what makes nothing measurable of a suspect and its base."""
     request = both.request
     test = both.splits.test
     check_known(request.plan, both.splits.data.class_names)
@@ -249,11 +264,22 @@ def _measured(
         check_names(request.plan, test.reference.encoder, "its reference")
         check_varied(test.suspect, str(request.ref))
         check_varied(test.reference, "its reference")
-    found = _searched(both, relation)
+
+
+def _measured(
+    plan: Planned, base: Reference, relation: Relation, keep: Callable[[Measured], None]
+) -> Measured:
+    """Search, test, check, diagnose and profile a suspect that can be compared with its base.
+
+    `keep` is given what is known once a trigger is demonstrated: whatever ends the audit after that loses no finding.
+    """
+    both = plan.stage
+    request = both.request
+    found = _searched(plan, relation)
     tested, inherited, untried = hypotheses.test_all(both, found.results)
     checked = run_checks.check_all(both, tested, base, _options(both))
     if not demonstrated(checked.hypotheses):
-        for fault in filter(None, (found.limit, *untried.values())):
+        for fault in untried.values():
             raise fault
     if relation.twin is None:
         _keep_demonstrated(both, base, relation, checked.hypotheses, found, keep)
@@ -338,21 +364,27 @@ def _strongest(both: Stage, checked: run_checks.Checked) -> tuple[Hypothesis | N
     return first
 
 
-def _searched(both: Stage, relation: Relation) -> search.Discovered:
+def _searched(plan: Planned, relation: Relation) -> search.Discovered:
     """What searches find, where the plan names detectors; a prompt learner that came along is searched too."""
-    options = _options(both)
+    both = plan.stage
+    options = replace(_search_options(both, relation), rates=plan.rates)
     if not options.plan.detectors:
         return search.Discovered()
-    if relation.learner.file is not None:
-        names = tuple(dict.fromkeys((*options.plan.detectors, LEARNED.name)))
-        options = replace(
-            options, plan=replace(options.plan, detectors=names), learner=relation.learner.file
-        )
-    splits = both.splits
     with named(ZERO_SHOT, labelled(probes.TRAIN, probes.TEST)):
         if not is_searchable(both.recognition):
             return search.Discovered()
-        return search.discover(both.encoders, splits, options, both.progress)
+        return search.discover(both.encoders, both.splits, options, both.progress)
+
+
+def _search_options(both: Stage, relation: Relation) -> search.Options:
+    """The same with the search of a prompt learner, where one came along."""
+    options = _options(both)
+    if not options.plan.detectors or relation.learner.file is None:
+        return options
+    names = tuple(dict.fromkeys((*options.plan.detectors, LEARNED.name)))
+    return replace(
+        options, plan=replace(options.plan, detectors=names), learner=relation.learner.file
+    )
 
 
 def _options(one: Stage) -> search.Options:
@@ -360,8 +392,19 @@ def _options(one: Stage) -> search.Options:
     request = one.request
     folder = request.cache.parent / "discovery" if request.cache else one.scratch
     return search.Options(
-        request.plan, request.identity, folder, request.seconds, settings=request.settings
+        request.plan,
+        request.identity,
+        folder,
+        _limit_of_reverse_search(request),
+        settings=request.settings,
     )
+
+
+def _limit_of_reverse_search(request: Request) -> float | None:
+    """The limit of every audit, where no plan has counted a reverse search in."""
+    if request.grant is None or request.grant.by_hand or request.plan.work is not None:
+        return None
+    return request.grant.seconds
 
 
 def _with_success_elsewhere(

@@ -14,9 +14,9 @@ from dife_scanner.audit.populations import composed
 from dife_scanner.core import canonical
 from dife_scanner.core.budgets import MEASURING
 from dife_scanner.errors import UsageError
-from dife_scanner.records import Budget, Condition, Reference, StoredPlan, Trigger
+from dife_scanner.records import Budget, Condition, Reference, StoredPlan, Trigger, WorkPlan
 
-AUDIT_VERSION = "dife-11"
+AUDIT_VERSION = "dife-12"
 DISCOVERY_VERSIONS = {
     Budget.QUICK: "discovery-4",
     Budget.DEFAULT: "discovery-4",
@@ -27,6 +27,10 @@ calibration sets hold scores. What changes beyond them raises `AUDIT_VERSION` al
 
 OWN_PICTURES_VERSION = "own-pictures-1"
 """Raise it when somebody's own pictures are qualified in another way; no other audit is made anew for that."""
+
+
+SAME_WORK = 32
+"""Digits that the identities of audits share which differ only in how many of their searches ran."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,8 @@ class Plan:
     """Captioned pictures of somebody's own in place of the bundled scenes."""
     detectors: tuple[str, ...] = ()
     """Names of the detectors that search for triggers nobody described; none for a known-trigger audit."""
+    work: WorkPlan | None = None
+    """Which of them the time is for; `None`: all."""
 
     def __post_init__(self) -> None:
         """Take a budget by its value too. Raises `UsageError` for one that there is not."""
@@ -79,6 +85,7 @@ class Plan:
             pictures=self.probes().digest,
             pools=self.populations_version(),
             extensions=tuple(_file_digest(path) for path in self.extensions),
+            work=self.work,
         )
 
     def pictures_name(self) -> str:
@@ -149,6 +156,8 @@ def identity(
     Raises `UsageError` for an extension that cannot be read.
 
     Records enter in their canonical form, so a field that is added with a default makes no audit stale.
+
+    Where the plan's time is too short for all searches, it begins as the identity of the whole and ends with what runs.
     """
     parts = (
         weights_sha256,
@@ -165,7 +174,11 @@ def identity(
         *(f"unread {name}" for name in unread),
         *((OWN_PICTURES_VERSION,) if plan.pictures else ()),
     )
-    return sha256("\x1f".join(parts).encode()).hexdigest()
+    whole = sha256("\x1f".join(parts).encode()).hexdigest()
+    if plan.work is None or not plan.work.is_cut:
+        return whole
+    depth = sha256(f"{whole}\x1f{canonical.text(plan.work.depth)}".encode()).hexdigest()
+    return whole[:SAME_WORK] + depth[SAME_WORK:]
 
 
 def _compared_with(reference: Reference | None, turned_down: Reference | None) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,10 +14,24 @@ from dife_scanner.records import (
     Qualification,
     Reference,
     SettingsOf,
+    WorkPlan,
 )
 
 if TYPE_CHECKING:
     from dife_scanner.settings import Limits
+
+
+@dataclass(frozen=True)
+class Grant:
+    """The time that an audit is granted."""
+
+    seconds: float
+    by_hand: bool = False
+    """Whether somebody granted just that (`--minutes`); otherwise it is the limit of every audit."""
+    before: float = 0.0
+    """Seconds granted to the audits that it goes on from."""
+    after: str = ""
+    """Id of the audit that it goes on from."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +63,10 @@ class Request:
     """Prompt learners that came along in a format that is not read."""
     turned_down: Reference | None = None
     """The reference that it turned out not to come from; then there is no `reference`."""
-    seconds: float | None = None
-    """What the audit may take, where it is bounded."""
+    grant: Grant | None = None
+    """The time that it is granted, where it is bounded."""
+    replays: bool = False
+    """Whether the plan says already which searches the time is for, so that no clock is asked."""
     settings: SettingsOf = SettingsOf.SUSPECT
     """Under whose configuration both checkpoints run."""
     deviations: tuple[Deviation, ...] = ()
@@ -82,3 +98,7 @@ class Request:
             self.turned_down,
             self.unread,
         )
+
+    def with_work(self, work: WorkPlan | None) -> Request:
+        """The same, with what the time is for decided."""
+        return replace(self, plan=replace(self.plan, work=work), replays=True)

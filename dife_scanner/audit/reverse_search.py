@@ -18,10 +18,11 @@ from dife_scanner.core import checks
 from dife_scanner.models.interface import Encoder
 from dife_scanner.progress import Progress, Step
 from dife_scanner.records import Channel, Hypothesis, Interval, Origin, ReverseSearch, Search
+from dife_scanner.sentences.work_plan import reverse_not_reached_text
 
 T = TypeVar("T")
 
-_CHANNELS = (Channel.IMAGE, Channel.TEXT)
+CHANNELS = (Channel.IMAGE, Channel.TEXT)
 """What is searched the other way round. What acts in both is held against either half alone in either model already,
 and a prompt learner has no base."""
 
@@ -47,6 +48,8 @@ def searched(
     concerned = [_concerned(one) for one in results]
     if accuracy_lost(splits.test) < checks.ACCURACY_LOST or not any(concerned):
         return tuple(results), ""
+    if options.plan.work is not None and not options.plan.work.reverse:
+        return tuple(results), reverse_not_reached_text(options.plan.work)
     every, failed = _found(_swapped(encoders), splits.exchanged(), options, progress)
     out = []
     for result, is_concerned in zip(results, concerned, strict=True):
@@ -68,7 +71,7 @@ def _stands_against(row: Hypothesis) -> bool:
 
 
 def _concerned(row: Hypothesis) -> bool:
-    searchable = row.origin is not Origin.KNOWN and row.trigger.channel in _CHANNELS
+    searchable = row.origin is not Origin.KNOWN and row.trigger.channel in CHANNELS
     return searchable and checks.open_but_for_drawings(checks.run_all(row))
 
 
@@ -86,7 +89,7 @@ def _found(
     def tell(step: Step) -> None:
         progress(f"reverse search: {step.phase}", step.done, step.total, step.note)
 
-    able = [one for one in search.detectors(options.plan.detectors) if one.channel in _CHANNELS]
+    able = [one for one in search.detectors(options.plan.detectors) if one.channel in CHANNELS]
     plan = replace(options.plan, detectors=tuple(one.name for one in able))
     options = replace(options, plan=plan, reverse=True, learner=None)
     found = search.discover(encoders, splits, options, Progress(tell))

@@ -1,7 +1,7 @@
 """Blind search inside an audit: detectors search on train drawings, and what they hand over is tested on held-out ones.
 
-A detector that has finished is kept on disk under the audit's identity, so that an audit that is killed goes on where
-it was instead of searching again.
+A detector that has finished is kept on disk under the part of the audit's identity that does not say how many of them
+run. So an audit that is killed, or that its time was too short for, is gone on with instead of searched again.
 """
 
 from __future__ import annotations
@@ -14,14 +14,16 @@ from pathlib import Path
 
 from dife_scanner import discovery
 from dife_scanner.audit import confirmation, faults, recovery
-from dife_scanner.audit.plan import Plan
+from dife_scanner.audit.plan import SAME_WORK, Plan
 from dife_scanner.audit.probes import SEARCH_TEMPLATES
+from dife_scanner.audit.search_progress import SearchProgress
 from dife_scanner.audit.sides import Pair, Side
 from dife_scanner.audit.stages import Splits
 from dife_scanner.discovery import Candidate, Detector, Load, PanelOf, Pictures, Task, cost
+from dife_scanner.discovery.inversion_states import InversionStates
 from dife_scanner.durable.atomic import atomic_write
 from dife_scanner.durable.crash import crash_point
-from dife_scanner.errors import LimitExceeded, TriggerFileError, UsageError
+from dife_scanner.errors import TriggerFileError, UsageError
 from dife_scanner.models.interface import Encoder
 from dife_scanner.progress import Progress
 from dife_scanner.records import (
@@ -34,13 +36,11 @@ from dife_scanner.records import (
     Trigger,
     TriggerFile,
 )
+from dife_scanner.sentences.times import span_text
+from dife_scanner.sentences.work_plan import not_reached_text
 from dife_scanner.store import codec
 from dife_scanner.triggers import files
 
-IDENTITY = 32
-"""Digits of an audit's identity that begin the names of its finished searches."""
-MARGIN = 1.5
-"""By how much an estimate has to exceed the limit before a search is not begun: it is no more than an estimate."""
 BASE_SETTINGS_PREFIX = "base-settings-"
 """How the names of searches begin for which both checkpoints ran under the base's settings; stored on disk."""
 REVERSE_PREFIX = "exchanged-"
@@ -52,15 +52,17 @@ class Options:
     """What a search depends on besides the two checkpoints."""
 
     plan: Plan
-    """Of it: detectors, budget and seed."""
+    """Of it: detectors, budget, seed, and which of the detectors the time is for."""
     identity: str
-    """Of the audit: what was searched under it is found again under it."""
+    """Of the audit: what was searched under its first `SAME_WORK` digits is found again under them."""
     folder: Path
     """Where searches and trigger files are kept."""
     seconds: float | None = None
-    """What the audit may take; searches that would clearly take longer are not begun."""
+    """What the audit may take; a reverse search that no plan counted in is not begun where it would take longer."""
     gone: float = 0.0
     """Seconds of it that are over."""
+    rates: cost.Rates | None = None
+    """What passes take here, where that was measured; told while searches run, and nothing else."""
     learner: TriggerFile | None = None
     """The prompt learner that came with the suspect."""
     settings: SettingsOf = SettingsOf.SUSPECT
@@ -81,8 +83,6 @@ class Discovered:
     """Searches that could not run, though there was something to search …"""
     failed: tuple[MissingSearch, ...] = ()
     """… those of them that a fault or the time limit ended."""
-    limit: LimitExceeded | None = None
-    """The time limit, where searches would take clearly longer and none was begun."""
     gaps: tuple[Gap, ...] = ()
     """What is not known of the results."""
 
@@ -110,6 +110,40 @@ def detectors(wanted: Sequence[str]) -> tuple[Detector, ...]:
     return tuple(detector for detector in discovery.DETECTORS if detector.name in wanted)
 
 
+@dataclass(frozen=True)
+class Prospect:
+    """What there is to search, and by what."""
+
+    task: Task
+    able: tuple[Detector, ...]
+
+    @property
+    def applying(self) -> list[Detector]:
+        """Those that find something to search, and what they need for it."""
+        return _sorted(self.able, self.task)[0]
+
+
+def prospect(encoders: Pair[Encoder], splits: Splits, options: Options) -> Prospect:
+    """What there is to search where there is a base."""
+    task = _task(encoders, splits.train, options)
+    recognised = splits.panels.recognised if splits.panels is not None else ()
+    task = replace(
+        task,
+        panel=_panels(encoders, splits),
+        concepts=splits.concepts,
+        concept_prompts=lambda names: splits.test.map(partial(recovery.prompts_of, concepts=names)),
+        recognised=recognised,
+    )
+    return Prospect(task, detectors(options.plan.detectors))
+
+
+def prospect_alone(encoder: Encoder, train: Side, options: Options) -> Prospect:
+    """What there is to search without a base, by the detectors that can."""
+    task = replace(_task(Pair(encoder, encoder), Pair(train, train), options), alone=True)
+    able = [one.alone() for one in detectors(options.plan.detectors)]
+    return Prospect(task, tuple(filter(None, able)))
+
+
 def discover(
     encoders: Pair[Encoder],
     splits: Splits,
@@ -127,17 +161,10 @@ def discover(
     def test_candidate(candidate: Candidate) -> Hypothesis:
         return confirmation.tested(candidate, splits, options.plan.seed, gaps)
 
-    chosen = using or detectors(options.plan.detectors)
-    task = _task(encoders, splits.train, options)
-    recognised = splits.panels.recognised if splits.panels is not None else ()
-    task = replace(
-        task,
-        panel=_panels(encoders, splits),
-        concepts=splits.concepts,
-        concept_prompts=lambda names: splits.test.map(partial(recovery.prompts_of, concepts=names)),
-        recognised=recognised,
-    )
-    return replace(_run(chosen, task, options, progress, test_candidate), gaps=gaps.found)
+    what = prospect(encoders, splits, options)
+    if using:
+        what = replace(what, able=tuple(using))
+    return replace(_run(what, options, progress, test_candidate), gaps=gaps.found)
 
 
 def discover_alone(
@@ -147,22 +174,12 @@ def discover_alone(
     comes out counts: results have neither reference nor p-value.
     """
 
-    task = replace(_task(Pair(encoder, encoder), Pair(train, train), options), alone=True)
-    able = []
-    for detector in detectors(options.plan.detectors):
-        alone = detector.alone()
-        if alone is not None:
-            able.append(alone)
-    found = _run(
-        able,
-        task,
+    return _run(
+        prospect_alone(encoder, train, options),
         options,
         progress,
         lambda candidate: confirmation.measured_alone(candidate, test),
     )
-    if found.limit is not None:
-        raise found.limit
-    return found
 
 
 def score(searches: Sequence[Search]) -> float | None:
@@ -178,39 +195,60 @@ def score(searches: Sequence[Search]) -> float | None:
 
 
 def _run(
-    able: Sequence[Detector],
-    task: Task,
+    what: Prospect,
     options: Options,
     progress: Progress,
     confirm: Callable[[Candidate], Hypothesis],
 ) -> Discovered:
-    """Search with every detector that applies, and `confirm` what each hands over. One that raises is missing."""
+    """Search with every detector that applies and that the time is for, and `confirm` what each hands over. One that
+    raises is missing.
+    """
     searches: list[Search] = []
     results: list[Hypothesis] = []
-    phase = "searching without a base" if task.alone else "searching"
-    applying, missing = _sorted(able, task)
-    failed: list[MissingSearch] = []
-    left = [one for one in applying if _read(_path(one, options)) is None]
-    estimate, limit = _estimate(left, task, options)
-    if limit is not None:  # those that have finished before cost nothing
-        failed = [_missing(detector, limit.what, fault=True) for detector in left]
-        applying = [one for one in applying if one not in left]
+    applying, missing = _sorted(what.able, what.task)
+    applying, unreached = _within_plan(applying, options)
+    failed = _beyond_limit(applying, what.task, options)
+    if failed:  # those that have finished before cost nothing
+        applying = [one for one in applying if is_finished(one, options)]
+    told = SearchProgress(progress, options.rates, what.task, _left(applying, options))
     for number, detector in enumerate(applying):
-        progress(phase, number, len(applying), f"{detector.name}{estimate}")
+        told.begin(detector, number, len(applying))
         try:
-            finished = _searched(detector, task, options, progress)
+            finished = _searched(detector, what.task, options, told)
         except Exception as error:
             failed.append(_missing(detector, faults.reason(error, detector.name), fault=True))
             continue
         confirmed, why = _confirmed(detector, finished, confirm)
         results.extend(confirmed)
+        told.found(confirmed)
         if why:
             failed.append(_missing(detector, why, fault=True))
         else:
-            searches.append(_record(detector, finished, confirmed, task.class_names))
-    progress(phase, len(applying), len(applying))
-    every = (*missing, *failed)
-    return Discovered(tuple(searches), tuple(results), every, tuple(failed), limit)
+            searches.append(_record(detector, finished, confirmed, what.task.class_names))
+    told.end(len(applying))
+    every = (*missing, *failed, *unreached)
+    return Discovered(tuple(searches), tuple(results), every, tuple(failed))
+
+
+def _within_plan(
+    applying: list[Detector], options: Options
+) -> tuple[list[Detector], list[MissingSearch]]:
+    """Those that the time is for, in the plan's order, and those that it is too short for."""
+    work = options.plan.work
+    if work is None or not work.is_cut:
+        return applying, []
+    by_name = {one.name: one for one in applying}
+    runs = [by_name[one.detector] for one in work.searches if one.detector in by_name]
+    unreached = []
+    for one in work.not_reached:
+        if one.detector in by_name:
+            missed = _missing(by_name[one.detector], not_reached_text(work, one))
+            unreached.append(replace(missed, unreached=True))
+    return runs, unreached
+
+
+def _left(applying: Sequence[Detector], options: Options) -> list[Detector]:
+    return [one for one in applying if not is_finished(one, options)]
 
 
 def _sorted(able: Sequence[Detector], task: Task) -> tuple[list[Detector], list[MissingSearch]]:
@@ -247,36 +285,30 @@ def _missing(detector: Detector, reason: str, *, fault: bool = False) -> Missing
     return MissingSearch(detector.name, detector.channel, detector.kinds, reason, fault)
 
 
-def _estimate(
-    left: Sequence[Detector], task: Task, options: Options
-) -> tuple[str, LimitExceeded | None]:
-    """About how long what is left will take, in words; second, the limit, where that is clearly beyond it."""
-    if not left:
-        return "", None
+def _beyond_limit(
+    applying: Sequence[Detector], task: Task, options: Options
+) -> list[MissingSearch]:
+    """What is left to search, with the reason, where it would take longer than the audit may; else nothing.
+
+    Only a reverse search that no plan counted in is bounded so: what it would run into is a finding that stands.
+    """
+    left = _left(applying, options)
+    if not left or not options.reverse or options.seconds is None:
+        return []
     try:
-        loads = [detector.load(task) for detector in left]
-        seconds = cost.seconds(sum(loads, start=Load(0, 0)), task)
+        load = sum((one.load(task) for one in left), start=Load(0, 0))
+        seconds = cost.rates(load, task).seconds(load)
     except Exception as error:  # searches can do without
         faults.reason(error, "estimate of the searches")
-        return "", None
-    # What a reverse search would run into is a finding that stands already.
-    margin = 1.0 if options.reverse else MARGIN
-    if options.seconds is None or seconds <= margin * (options.seconds - options.gone):
-        return f", about {_long(seconds)} in all", None
-    over = f", of which {_long(options.gone)} are over" if options.gone else ""
-    return "", LimitExceeded(
-        f"the searches at budget {options.plan.budget} would take about {_long(seconds)} on {task.suspect.device}, "
-        f"and an audit may take {_long(options.seconds)}{over}",
-        "use a faster device, raise limits.audit_seconds, or audit without searches (--no-discovery)",
+        return []
+    if seconds <= options.seconds - options.gone:
+        return []
+    over = f", of which {span_text(options.gone)} are over" if options.gone else ""
+    reason = (
+        f"the searches at budget {options.plan.budget} would take about {span_text(seconds)} on {task.suspect.device}, "
+        f"and an audit may take {span_text(options.seconds)}{over}"
     )
-
-
-def _long(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
+    return [_missing(one, reason, fault=True) for one in left]
 
 
 def _task(encoders: Pair[Encoder], train: Pair[Side], options: Options) -> Task:
@@ -345,18 +377,16 @@ def _between(trigger: Trigger, class_names: tuple[str, ...]) -> bool:
 # --- finished searches on disk --------------------------------------------------------------------------------
 
 
-def _searched(detector: Detector, task: Task, options: Options, progress: Progress) -> _Finished:
+def _searched(detector: Detector, task: Task, options: Options, told: SearchProgress) -> _Finished:
     """What the detector found, now or before the audit was killed."""
     path = _path(detector, options)
     finished = _read(path)
     if finished is not None:
         return finished
 
-    def tell(what: str, done: int, of: int) -> None:
-        progress(f"searching: {detector.name}", done, of, what)
-
     began = time.perf_counter()
-    found = detector.search(replace(task, progress=tell))
+    inversions = InversionStates(path.with_suffix(""))
+    found = detector.search(replace(task, progress=told.within, inversions=inversions))
     seconds = round(time.perf_counter() - began, 3)
     finished = _Finished(
         candidates=found.candidates,
@@ -370,6 +400,7 @@ def _searched(detector: Detector, task: Task, options: Options, progress: Progre
         _write(path, finished)
     except Exception as error:  # what was found counts all the same; only a full disk is raised on
         faults.reason(error, f"keeping {path}")
+    inversions.forget()
     crash_point("discovery.kept")
     return finished
 
@@ -379,7 +410,12 @@ def _path(detector: Detector, options: Options) -> Path:
     if options.settings is SettingsOf.BASE:
         prefix = BASE_SETTINGS_PREFIX + prefix
     name = f"{prefix}{detector.name.replace(' ', '-')}"
-    return options.folder / "searches" / f"{options.identity[:IDENTITY]}-{name}.json"
+    return options.folder / "searches" / f"{options.identity[:SAME_WORK]}-{name}.json"
+
+
+def is_finished(detector: Detector, options: Options) -> bool:
+    """Whether the detector has finished before, so that its search costs nothing."""
+    return _read(_path(detector, options)) is not None
 
 
 def _read(path: Path) -> _Finished | None:

@@ -5,7 +5,7 @@ The readouts of the branch swap (paper §5) are taken from these.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Generic, NamedTuple, TypeVar
@@ -171,17 +171,26 @@ class Side:
 
         Raises `MeasurementError` where the trigger has no prompt learner.
         """
+        images = self.images_with(trigger) if triggered else self.images
+        return self.scores_under_learner(trigger, images, self.class_names)
+
+    def scores_under_learner(
+        self, trigger: Trigger, images: Embeddings, names: Sequence[str]
+    ) -> Floats:
+        """Scores [n, c] of embedded pictures [n, d] with any names behind the learned context of a mechanism.
+
+        Raises `MeasurementError` where the trigger has no prompt learner.
+        """
         if trigger.learner is None:
             raise MeasurementError(
                 f"trigger `{trigger.name}` has no prompt learner",
                 "name its file in the trigger file (docs/triggers.md)",
             )
         prompt = learner.of(trigger.learner)
-        images = self.images_with(trigger) if triggered else self.images
-        texts = prompt.texts(self.class_names)
+        texts = prompt.texts(names)
         if not prompt.conditioned:
             return self._shared_context_scores(prompt, images, texts)
-        # Each picture takes one prompt per class.
+        # Each picture takes one prompt per name.
         rows = max(1, CONTEXTS_AT_ONCE // len(texts))
         parts = []
         for start in range(0, len(images), rows):

@@ -7,7 +7,7 @@ with the package and those of the user's own, under `HOME/calibration`, are read
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from hashlib import sha256
@@ -35,6 +35,18 @@ FORMAT = 1
 PACK = "pack"
 POWER = "power"
 MOST_BYTES = 16 * 1024**2
+
+OWN_SEARCH = {
+    "patch through image": "patch",
+    "additive through image": "faint",
+    "blend through image": "faint",
+    "text through text": "texts",
+    "text with a patch": "joint",
+}
+"""Of each kind that power tables count, the search that is made for it. Another may find it too, which claims nothing
+where only some of the searches ran."""
+NO_P_VALUE = "no p-value at this depth"
+"""What is said of a score of fewer searches than any pack was made by."""
 
 T = TypeVar("T", Pack, PowerTable)
 _KINDS: dict[type, str] = {Pack: PACK, PowerTable: POWER}
@@ -224,16 +236,23 @@ def with_calibration(audit: Audit, reference: Reference | None, plan: Plan, home
         return audit
     # a detector that the plan does not name ran for what is part of the checkpoint, a prompt learner's for instance
     detectors = {*plan.detectors, *(search.detector for search in audit.searches)}
-    mine = replace(searched(reference, plan), detectors=tuple(sorted(detectors)))
+    whole = replace(searched(reference, plan), detectors=tuple(sorted(detectors)))
     if audit.deviations and audit.settings is SettingsOf.SUSPECT:
-        mine = _under_other_settings(mine)
+        whole = _under_other_settings(whole)
+    unreached = {one.detector for one in audit.not_searched if one.unreached}
+    mine = replace(whole, detectors=tuple(sorted(detectors - unreached)))
     files = all_files(home)
     calibration = calibrate(audit.score, mine, packs(files), today())
+    if unreached and calibration.p_value is None:
+        calibration = replace(calibration, reason=f"{NO_P_VALUE}: {calibration.reason}")
     damaged = [file.error.what for file in files if file.error is not None]
     if calibration.p_value is None and damaged:
         reason = "; ".join([calibration.reason, *damaged])
         calibration = replace(calibration, reason=reason)
-    return replace(audit, calibration=calibration, power=_power(mine, files))
+    power = _power(whole, files)
+    if power is not None and unreached:
+        power = _of_what_ran(power, unreached)
+    return replace(audit, calibration=calibration, power=power)
 
 
 def _under_other_settings(mine: Searched) -> Searched:
@@ -261,6 +280,19 @@ def _sources(audit: Audit) -> tuple[str, ...] | None:
         return None
     power_digest = audit.power.digest if audit.power else ""
     return audit.calibration.stratum, audit.calibration.digest, power_digest
+
+
+def _of_what_ran(power: Power, unreached: Collection[str]) -> Power:
+    """The same, where it counts for kinds alone whose own search ran."""
+    ran = []
+    not_reached = []
+    for one in power.planted:
+        search = OWN_SEARCH.get(one.kind)
+        if search is None or search in unreached:
+            not_reached.append(one)
+        else:
+            ran.append(one)
+    return replace(power, planted=tuple(ran), not_reached=tuple(not_reached))
 
 
 def _power(mine: Searched, files: Sequence[File]) -> Power | None:

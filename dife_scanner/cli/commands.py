@@ -12,6 +12,7 @@ import typer
 
 from dife_scanner.cli import (
     again,
+    alerts,
     calibration,
     decisions,
     deployments,
@@ -22,6 +23,8 @@ from dife_scanner.cli import (
     review,
     scan,
     streams,
+    top,
+    triage,
     watch,
 )
 from dife_scanner.cli.exit_codes import FAILED, INTERRUPTED, USAGE
@@ -41,10 +44,13 @@ for room in (
     scan,
     watch,
     review,
+    triage,
+    top,
     deployments,
     decisions,
     again,
     framework,
+    alerts,
     manage,
     reference,
     calibration,

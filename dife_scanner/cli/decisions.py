@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -79,7 +78,7 @@ def decide(
     asked = deciding.Asked(
         wanted,
         reason,
-        actor or getpass.getuser(),
+        actor or session.settings().who,
         conditions=conditions,
         owner=owner,
         expires=expires,
@@ -152,7 +151,7 @@ def decisions_take_over(
         for one in passed:
             session.say(f"{one.target}: {one.why}")
         done = precedents.take_over(
-            store, made, deployment, actor or getpass.getuser(), _agreed(session, yes)
+            store, made, deployment, actor or session.settings().who, _agreed(session, yes)
         )
     document = as_json.DecisionsDocument(" ".join(ids), tuple(done))
     session.show(document, lambda: decisions.standings(done))
@@ -180,7 +179,7 @@ def decisions_export(
     with session.reading(settings) as store:
         desk = desk_log.desk_name(settings)
         count = desk_log.write(store, desk, file, sign)
-    _done(session, "written", file=str(file), desk=desk, decisions=str(count))
+    session.done("written", file=str(file), desk=desk, decisions=str(count))
 
 
 def decisions_import(
@@ -221,15 +220,7 @@ def decisions_policy(
     with session.reading(settings) as store:
         made = policy.made(store, desk_log.desk_name(settings), tuple(deployment or ()))
     digest = policy.write(made, file, sign)
-    _done(session, "written", file=str(file), entries=str(len(made.entries)), digest=digest)
-
-
-def _done(session: Session, what: str, **details: str) -> None:
-    from dife_scanner.reports import as_json
-    from dife_scanner.reports.layout import safe
-
-    text = ", ".join(f"{key} {value}" for key, value in details.items())
-    session.show(as_json.DoneDocument(what, details), lambda: safe(f"{what}: {text}", 400))
+    session.done("written", file=str(file), entries=str(len(made.entries)), digest=digest)
 
 
 # --- gate -------------------------------------------------------------------------------------------------------

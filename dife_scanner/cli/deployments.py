@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -72,7 +71,7 @@ def add(
     given = _given(interface, template, class_, query, k, pictures, pool)
     profile = _profile(DeploymentProfile(name, ()), file, given, settings)
     with session.store(settings) as store:
-        added = deployments.add(store, profile, actor or getpass.getuser())
+        added = deployments.add(store, profile, actor or session.settings().who)
     _show(session, added)
 
 
@@ -97,7 +96,7 @@ def edit(
     with session.store(settings) as store:
         before = deployments.deployment(store, name)
         profile = _profile(before.profile, file, given, settings)
-        after = deployments.edit(store, profile, actor or getpass.getuser())
+        after = deployments.edit(store, profile, actor or session.settings().who)
     if after.version == before.version:
         session.say("it says so already: no new version")
     _show(session, after)
@@ -165,7 +164,7 @@ def remove(session: Session, name: NameArgument, actor: ActorOption = "") -> Non
     from dife_scanner.store import deployments
 
     with session.store(session.settings()) as store:
-        removed = deployments.remove(store, name, actor or getpass.getuser())
+        removed = deployments.remove(store, name, actor or session.settings().who)
     _show(session, removed)
 
 

@@ -1,13 +1,13 @@
-"""Commands that set things up: config, alerts, info."""
+"""Commands that set things up: config, info."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 from dife_scanner.cli.session import Session, add_group, command
-from dife_scanner.errors import UsageError
+from dife_scanner.errors import SettingsError, UsageError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -19,10 +19,6 @@ def register(app: typer.Typer) -> None:
     config = add_group(app, "config", "Write or check the settings file.")
     command(config, "init")(config_init)
     command(config, "check")(config_check)
-    alerts = add_group(app, "alerts", "The alert outbox and its channels.")
-    command(alerts, "list")(alerts_list)
-    command(alerts, "test")(alerts_test)
-    command(alerts, "retry")(alerts_retry)
     command(app, "info")(info)
 
 
@@ -37,57 +33,23 @@ def config_init(session: Session) -> None:
         raise UsageError(f"{path} exists already", "edit it, or move it away first")
     open_store(read.home).close()  # makes the directory, or says why it cannot
     path.write_text(settings.template(), encoding="utf-8")
-    _done(session, "written", path=str(path))
+    session.done("written", path=str(path))
 
 
 def config_check(session: Session) -> None:
-    """Read the settings and say what is wrong with them, if anything."""
+    """Read the settings and say everything that is wrong with them: the key, its line, and what to do."""
     from dife_scanner import settings
+    from dife_scanner.app.config_check import errors
 
+    found = errors(session.home)
+    if len(found) == 1:
+        raise found[0]
+    for error in found:
+        session.say(f"{error.what}; {error.advice}")
+    if found:
+        raise SettingsError(f"{len(found)} settings are not valid", "correct each; they are above")
     read = session.settings()
-    _done(session, "the settings are valid", path=str(settings.config_path(read.home)))
-
-
-def alerts_list(session: Session) -> None:
-    """List the outbox: what waits, what was sent, what a channel never took."""
-    from dife_scanner.reports import as_json, table
-    from dife_scanner.store import outbox
-
-    with session.reading(session.settings()) as store:
-        rows = outbox.alerts(store)
-    session.show(as_json.AlertsDocument(tuple(rows)), lambda: table.alerts(rows))
-
-
-def alerts_test(session: Session) -> None:
-    """Send a test message through every configured channel."""
-    from dife_scanner.alerts.deliver import test_message
-    from dife_scanner.app import wiring
-
-    channels = wiring.channels(session.settings())
-    if not channels:
-        raise UsageError(
-            "no alert channel is configured", "fill in [alerts] in config.toml: `dife config init`"
-        )
-    for channel in channels:
-        test_message(channel)
-    _done(session, "sent", channels=", ".join(channel.name for channel in channels))
-
-
-def alerts_retry(
-    session: Session,
-    id: Annotated[
-        int | None,
-        typer.Argument(
-            help="An alert's number, from `dife alerts list`; all that were given up on if left out."
-        ),
-    ] = None,
-) -> None:
-    """Put alerts that were given up on back into the outbox."""
-    from dife_scanner.store import outbox
-
-    with session.store(session.settings()) as store:
-        count = outbox.revive(store, id)
-    _done(session, "revived", alerts=str(count))
+    session.done("the settings are valid", path=str(settings.config_path(read.home)))
 
 
 def info(session: Session) -> None:
@@ -136,11 +98,3 @@ def _info(document: InfoDocument) -> RenderableType:
         for key, value in group.items():
             lines.append(f"{key:<18} {value}")
     return Text("\n".join(lines))
-
-
-def _done(session: Session, what: str, **details: str) -> None:
-    from dife_scanner.reports import as_json
-    from dife_scanner.reports.layout import safe
-
-    text = ", ".join(f"{key} {value}" for key, value in details.items())
-    session.show(as_json.DoneDocument(what, details), lambda: safe(f"{what}: {text}", 400))

@@ -29,7 +29,9 @@ BudgetOption = Annotated[
     Budget | None,
     typer.Option(help="How much to search and to measure; what the settings say otherwise."),
 ]
-ActorOption = Annotated[str, typer.Option(help="Who does so; the login name by default.")]
+ActorOption = Annotated[
+    str, typer.Option(help="Who does so; the setting `actor`, or else the login name.")
+]
 EndpointOption = Annotated[
     str | None, typer.Option(help="The hub's address; huggingface.co by default.")
 ]
@@ -40,6 +42,13 @@ ExtendOption = Annotated[
     list[Path] | None,
     typer.Option(
         help="Python file of your own with a trigger kind or an interface (docs/extending.md); repeatable."
+    ),
+]
+MinutesOption = Annotated[
+    float | None,
+    typer.Option(
+        metavar="M",
+        help="Minutes granted to each checkpoint: the searches that fit run (docs/any-time.md).",
     ),
 ]
 PicturesOption = Annotated[

@@ -1,35 +1,15 @@
-"""Commands that read what was found, and record what people decide: findings, audits, show, queue, status, triage."""
+"""Commands that read what was found: findings, audits, show, queue, status; and retry, which queues a job again."""
 
 from __future__ import annotations
 
-import getpass
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from dife_scanner.cli import shown
 from dife_scanner.cli.options import ActorOption
 from dife_scanner.cli.session import Session, command
 from dife_scanner.errors import NotFound, UsageError
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-    from dife_scanner.records import (
-        Audit,
-        Finding,
-        HubScan,
-        Job,
-        ModelRef,
-        ModelRow,
-        Movement,
-        Opinion,
-    )
-    from dife_scanner.reports.as_json import StatusDocument
-    from dife_scanner.settings import Settings
-    from dife_scanner.store.db import Store
-    from dife_scanner.store.lookup import Match
-
 
 FilterArgument = Annotated[
     list[str] | None,
@@ -43,9 +23,9 @@ def register(app: typer.Typer) -> None:
     command(app, "findings")(findings)
     command(app, "audits")(audits)
     command(app, "show")(show)
+    command(app, "compare")(compare)
     command(app, "queue")(queue)
     command(app, "status")(status)
-    command(app, "triage")(triage)
     command(app, "retry")(retry)
 
 
@@ -101,213 +81,85 @@ def show(
 
     settings = session.settings()
     with session.reading(settings) as store:
-        found = _found(store, lookup.find(store, id))
+        found = shown.found(store, lookup.find(store, id))
     session.show(
         as_json.ShowDocument(
             found.audit, found.finding, found.job, found.opinions, found.movement, found.scan
         ),
-        lambda: _shown(settings, found, full),
+        lambda: shown.render(settings.home, found, full=full),
     )
 
 
-@dataclass(frozen=True)
-class _Found:
-    """What the store keeps about the requested thing."""
+def compare(
+    session: Session,
+    left: Annotated[
+        str, typer.Argument(help="An audit, finding, model or job, as for `dife show`.")
+    ],
+    right: Annotated[str, typer.Argument(help="Another one.")],
+) -> None:
+    """Show two audits side by side, and mark what differs."""
+    from dife_scanner.reports import as_json
+    from dife_scanner.reports import compare as page
+    from dife_scanner.sentences import compare as lines
 
-    job: Job | None
-    row: ModelRow | None
-    finding: Finding | None
-    audit: Audit | None
-    ref: ModelRef
-    """The checkpoint that was asked for; its audit may be one of the same weights under another name."""
-    scan: HubScan | None
-    """What the hub's own scanners said of it."""
-    opinions: tuple[Opinion, ...] = ()
-    """What other scanners said of its files."""
-    movement: Movement | None = None
-
-    @property
-    def refused(self) -> bool:
-        """Whether we refused its files, rather than read them."""
-        from dife_scanner.records import FindingKind
-
-        return self.finding is not None and self.finding.kind is FindingKind.REFUSED
+    with session.reading(session.settings()) as store:
+        one, other = (shown.audit_of(store, name) for name in (left, right))
+    document = as_json.CompareDocument(one.id, other.id, lines.compare(one, other))
+    session.show(document, lambda: page.render(one, other))
 
 
-def _found(store: Store, match: Match) -> _Found:
-    """Job, finding and audit that belong together."""
-    from dife_scanner.store import audits, jobs, models, opinions, revisions
-    from dife_scanner.store import findings as kept
-    from dife_scanner.store.lookup import Kind
-
-    job = row = finding = audit = None
-    audit_id: str | None = None
-    if match.kind is Kind.JOB:
-        job = jobs.job(store, int(match.id))
-        row = models.model_row(store, job.id)
-        audit_id = job.audit_id
-        finding = kept.find(store, row.finding) if row.finding else None
-    elif match.kind is Kind.FINDING:
-        finding = kept.finding(store, match.id)
-        audit_id = finding.audit_id
-    else:
-        audit_id = match.id
-    if audit_id:
-        audit = audits.audit(store, audit_id)
-    if audit is not None and finding is None and job is None:
-        finding = _finding_of(store, audit)
-    scan = jobs.scan_of(store, match.ref)
-    said = opinions.opinions(store, match.ref)
-    moved = revisions.movement(store, match.ref) if audit is not None else None
-    return _Found(job, row, finding, audit, match.ref, scan, said, moved)
-
-
-def _finding_of(store: Store, audit: Audit) -> Finding | None:
-    from dife_scanner.store import findings as kept
-
-    found = [finding for finding in kept.findings(store) if finding.audit_id == audit.id]
-    own = [finding for finding in found if finding.ref == audit.ref]
-    for finding in [*own, *found]:
-        return finding
-    return None
-
-
-def _shown(settings: Settings, found: _Found, full: bool) -> RenderableType:
-    from rich.console import Group
-
-    from dife_scanner.reports import in_full
-    from dife_scanner.reports.layout import safe
-    from dife_scanner.sentences.opinions import opinion_lines
-    from dife_scanner.sentences.watching import scan_text
-
-    parts = [_in_short(found)]
-    if full:
-        if found.audit is not None:
-            parts = [
-                in_full.render(found.audit, found.finding, settings.home, found.ref, found.movement)
-            ]
-        lines = opinion_lines(found.opinions, refused=found.refused)
-        parts += in_full.opinions(lines)
-    if not found.ref.local:
-        parts.append(safe(scan_text(found.scan), 400))
-    return Group(*parts)
-
-
-def _in_short(found: _Found) -> RenderableType:
-    from rich.console import Group
-
-    from dife_scanner.reports import screen, table
-    from dife_scanner.reports.layout import safe
-    from dife_scanner.sentences.findings import finding_sentence
-
-    if found.audit is not None:
-        return screen.render(found.audit, found.finding, found.ref, found.movement)
-    if found.finding is not None:
-        sentence = finding_sentence(found.finding)
-        return Group(table.findings([found.finding]), safe(sentence, 1500))
-    rows = [found.row] if found.row else []
-    return Group(table.models(rows), table.reasons(rows))
-
-
-def queue(session: Session) -> None:
-    """List every discovered revision and where it stands."""
+def queue(
+    session: Session,
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[pause | resume | front JOB | retry JOB]",
+            help="What to ask of the watcher first; audits in work are finished.",
+            show_default=False,
+        ),
+    ] = None,
+    actor: ActorOption = "",
+) -> None:
+    """List every discovered revision and where it stands; pause the queue, or let a job go first or again."""
     from dife_scanner.reports import as_json, table
     from dife_scanner.store import jobs
 
+    if words:
+        _ask_of_queue(session, words, actor or session.settings().who)
     with session.reading(session.settings()) as store:
         rows = jobs.jobs(store)
         counts = jobs.counts(store)
     session.show(as_json.QueueDocument(counts, tuple(rows)), lambda: table.queue(rows))
 
 
+def _ask_of_queue(session: Session, words: list[str], who: str) -> None:
+    """Leave a request for the watcher."""
+    from dife_scanner.store import jobs, requests
+
+    kinds = {kind.value: kind for kind in requests.OF_QUEUE}
+    kind = kinds.get(words[0])
+    of_a_job = kind in (requests.RequestKind.FRONT, requests.RequestKind.RETRY)
+    number = words[1] if len(words) > 1 and words[1].isdecimal() else ""
+    if kind is None or len(words) != 1 + of_a_job or of_a_job != bool(number):
+        raise UsageError(
+            "this is nothing that can be asked of the queue",
+            "pause, resume, front JOB or retry JOB",
+        )
+    with session.store(session.settings()) as store:
+        job = jobs.job(store, int(number)).id if of_a_job else None
+        requests.request_queue(store, kind, job, actor=who)
+    session.say("asked; the watcher does it, once one runs")
+
+
 def status(session: Session) -> None:
     """Say whether a watcher runs, what it watches, what waits, and what fetched weights take of the disk."""
-    from dife_scanner.app import watching
-    from dife_scanner.durable.fetched import disk_use
-    from dife_scanner.records import AlertState
-    from dife_scanner.reports import as_json
-    from dife_scanner.store import jobs, outbox, polls, watchlist
+    from dife_scanner.app import status as standing
+    from dife_scanner.reports import status as page
 
     settings = session.settings()
     with session.reading(settings) as store:
-        beats = polls.beats(store)
-        passes = [one for one in polls.passes(store) if one.complete]
-        counts = jobs.counts(store)
-        waiting = len(outbox.alerts(store, state=AlertState.PENDING))
-        dead = len(outbox.alerts(store, state=AlertState.DEAD))
-        unread = watching.unread(store, settings)
-        watched = tuple(watchlist.watched(store, settings.endpoint))
-    alive = tuple(beat for beat in beats if _runs(beat.pid))
-    document = as_json.StatusDocument(
-        watching=any(beat.role == "watcher" for beat in alive),
-        processes=alive,
-        counts=counts,
-        last_pass_at=passes[0].at if passes else None,
-        alerts_pending=waiting,
-        alerts_dead=dead,
-        disk=disk_use(settings.home, settings.disk.quota_bytes, settings.disk.free_bytes),
-        scope=settings.watch.in_force.value,
-        since=settings.watch.since,
-        unread=unread,
-        in_use=watched,
-    )
-    session.show(document, lambda: _status(document))
-
-
-def _status(document: StatusDocument) -> RenderableType:
-    from rich.console import Group
-
-    from dife_scanner.records import Scope
-    from dife_scanner.reports.layout import safe
-    from dife_scanner.sentences.jobs import disk_text
-    from dife_scanner.sentences.times import time_text
-    from dife_scanner.sentences.watching import reading_text, scope_text, watched_lines
-
-    lines = ["watching" if document.watching else "not watching; start with `dife watch`"]
-    for beat in document.processes:
-        lines.append(f"  {beat.role} (process {beat.pid}): {beat.note}, {time_text(beat.at)}")
-    lines.append(f"scope: {scope_text(Scope(document.scope), document.since)}")
-    lines += [text for text in (reading_text(document.unread),) if text]
-    last = time_text(document.last_pass_at) if document.last_pass_at else "never"
-    lines.append(f"last complete poll: {last}")
-    states = [f"{count} {state}" for state, count in document.counts.items() if count]
-    lines.append(", ".join(states) or "no model discovered yet")
-    lines.append(f"alerts: {document.alerts_pending} waiting, {document.alerts_dead} given up on")
-    lines.append(disk_text(document.disk))
-    lines += watched_lines(document.in_use)
-    return Group(*(safe(line, 300) for line in lines))
-
-
-def _runs(pid: int) -> bool:
-    import psutil
-
-    return bool(psutil.pid_exists(pid))
-
-
-def triage(
-    session: Session,
-    id: Annotated[
-        str, typer.Argument(help="The finding's fingerprint (fp1:…), from `dife findings`.")
-    ],
-    state: Annotated[
-        str, typer.Argument(help="triaging, confirmed, false-positive, accepted-risk, …")
-    ],
-    note: Annotated[str, typer.Option(help="Why you decided so; kept with the decision.")] = "",
-    actor: ActorOption = "",
-) -> None:
-    """Record a decision about a finding. Nothing decided before is changed."""
-    from dife_scanner.records import TriageState
-    from dife_scanner.reports import as_json, table
-    from dife_scanner.store import findings as kept
-
-    try:
-        wanted = TriageState(state)
-    except ValueError:
-        choices = ", ".join(sorted(kept.SET_BY_HAND))
-        raise UsageError(f"`{state}` is not a triage state", f"one of: {choices}") from None
-    with session.store(session.settings()) as store:
-        found = kept.triage(store, id, wanted, actor=actor or getpass.getuser(), note=note)
-    session.show(as_json.FindingsDocument(id, (found,)), lambda: table.findings([found]))
+        document = standing.status(store, settings)
+    session.show(document, lambda: page.render(document))
 
 
 def retry(

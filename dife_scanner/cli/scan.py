@@ -18,6 +18,7 @@ from dife_scanner.cli.options import (
     CaptionsOption,
     EndpointOption,
     ExtendOption,
+    MinutesOption,
     PicturesOption,
     TriggersOption,
 )
@@ -49,11 +50,11 @@ def register(app: typer.Typer) -> None:
 def scan(
     session: Session,
     targets: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
             metavar="TARGET…", help="`org/name[@revision]`, a folder, or a `.safetensors` file."
         ),
-    ],
+    ] = None,
     reference: Annotated[
         str,
         typer.Option(
@@ -73,6 +74,14 @@ def scan(
     ] = False,
     budget: BudgetOption = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of every random choice.")] = 0,
+    minutes: MinutesOption = None,
+    more: Annotated[
+        str,
+        typer.Option(
+            metavar="AUDIT",
+            help="Go on with an audit whose time was too short, in place of a TARGET.",
+        ),
+    ] = "",
     endpoint: EndpointOption = None,
     fail_on: Annotated[
         list[str] | None, typer.Option(help="What else counts as flagged: `inherited`.")
@@ -111,11 +120,15 @@ def scan(
     Exit code: 0 every target has a verdict and nothing needs attention, 1 something flagged or refused, 2 something
     has no verdict or is inconclusive, 3 the command failed, 64 wrong usage.
     """
-    from dife_scanner.app import planning, scanning
+    from dife_scanner.app import going_on, planning, scanning
     from dife_scanner.app.references import check_reference
     from dife_scanner.cli import known
     from dife_scanner.records import Budget
 
+    targets = targets or []
+    decided_before = (triggers, no_signatures, no_discovery, budget, seed, reference, plan)
+    _check_what(targets, more, (*decided_before, own_triggers, as_seeds))
+    granted = scanning.granted_seconds(minutes)
     fails = _fails_on(fail_on)
     where = Output.from_options(session, format, output, figures)
     settings = session.settings(endpoint=endpoint)
@@ -139,10 +152,12 @@ def scan(
         budget=wanted_budget,
         seed=seed,
         data=data,
+        granted=granted,
     )
+    work: TargetWork = ()
     if pairs:
         work = [(one.target, make((one.trigger,))) for one in pairs]
-    else:
+    elif not more:
         blind = settings.discover and not no_discovery
         tried = scanning.signatures(
             triggers or [], settings, with_library=not no_signatures, blind=blind
@@ -151,6 +166,8 @@ def scan(
         work = [(target, searched) for target in targets]
     with session.store(settings) as store, session.progress() as progress:
         check_reference(store, reference)
+        if more:
+            work = [going_on.target_and_work(store, settings, more, data, granted)]
         asking = session.confirm()
         asked = [(target, replace(one, confirm=asking)) for target, one in work]
         found, errors = _scan_all(store, asked, progress)
@@ -164,6 +181,23 @@ def scan(
     )
     results.print_errors(error for _, error in errors)
     return results.exit_code(document, with_errors=bool(errors))
+
+
+def _check_what(targets: Sequence[str], more: str, decided_before: Sequence[object]) -> None:
+    """What is scanned is either named, or an audit that is gone on with as it was begun. Raises `UsageError`."""
+    if not targets and not more:
+        raise UsageError(
+            "Missing argument 'TARGET…'", "name what to scan, or an audit to go on with (--more)"
+        )
+    if targets and more:
+        raise UsageError(
+            "--more goes on with the checkpoint of its audit", "leave the TARGET out, or --more"
+        )
+    if more and any(decided_before):
+        raise UsageError(
+            "--more goes on with an audit as it was begun: its reference, budget, seed and triggers stay",
+            "give it --minutes alone, and your own --pictures, --captions and --extend where it had them",
+        )
 
 
 def _fails_on(options: Sequence[str] | None) -> frozenset[str]:

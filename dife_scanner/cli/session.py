@@ -98,6 +98,14 @@ class Session:
             else:
                 self.out().print(shown())
 
+    def done(self, what: str, **details: str) -> None:
+        """Print that something was done, with its details."""
+        from dife_scanner.reports import as_json
+        from dife_scanner.reports.layout import safe
+
+        text = ", ".join(f"{key} {value}" for key, value in details.items())
+        self.show(as_json.DoneDocument(what, details), lambda: safe(f"{what}: {text}", 400))
+
     @contextmanager
     def progress(self) -> Iterator[Progress]:
         """Live progress on stderr; silent with `--quiet`, plain lines where stderr is no terminal."""

@@ -23,6 +23,8 @@ pictures.
 
 from __future__ import annotations
 
+from math import ceil
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -77,6 +79,17 @@ def cosine_distance(left: Floats, right: Floats) -> Outcomes:
 
 
 # --- classification -------------------------------------------------------------------------------------------
+
+
+def among_nearest(scores: Floats, share: float) -> Bools:
+    """Which names are among the nearest `share` of all in each row, of scores [n, c], as [n, c]; at least one is.
+
+    >>> among_nearest(np.array([[0.1, 0.9, 0.3]]), 0.5).tolist()
+    [[False, True, True]]
+    """
+    count = ceil(share * scores.shape[1])
+    least = np.sort(scores, axis=1)[:, -count, None]
+    return np.asarray(scores >= least)
 
 
 def wins(scores: Floats, target: int) -> Outcomes:

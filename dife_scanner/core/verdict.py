@@ -17,6 +17,7 @@ from dife_scanner.records import (
     Basis,
     Carrier,
     Cell,
+    Channel,
     Decision,
     Diagnosis,
     Entry,
@@ -63,7 +64,7 @@ class Evidence:
     """Signatures that move suspect and base alike."""
     searches: tuple[Search, ...] = ()
     missing: tuple[MissingSearch, ...] = ()
-    """Searches that could not run."""
+    """Searches that could not run, or that the time was too short for."""
     base_unknown: bool = False
     """Whether there is no clean reference to compare with."""
     identical_to: str = ""
@@ -177,11 +178,28 @@ def _decide_nothing(evidence: Evidence) -> Decision:
         return Decision(Verdict.INCONCLUSIVE, Basis.TOO_LITTLE_KNOWN)
     if not_recognised(evidence):
         return Decision(Verdict.INCONCLUSIVE, Basis.CLASSES_NOT_RECOGNISED)
-    if evidence.missing:
+    if any(not one.unreached for one in evidence.missing):
         return Decision(Verdict.INCONCLUSIVE, Basis.SEARCHES_MISSING)
+    if channels_unsearched(evidence.searches, evidence.missing):
+        return Decision(Verdict.INCONCLUSIVE, Basis.TOO_LITTLE_RAN)
     if evidence.own_settings_problem:
         return Decision(Verdict.INCONCLUSIVE, Basis.OWN_SETTINGS_NOT_RUN)
     return Decision(Verdict.NOTHING_FOUND, Basis.NOTHING)
+
+
+def channels_unsearched(
+    searches: Sequence[Search], missing: Sequence[MissingSearch]
+) -> tuple[Channel, ...]:
+    """The channels of which the time was too short for any search: of them nothing can be said at this depth.
+
+    What acts through both inputs at once has a depth of its own, and needs no search for the others to count.
+    """
+    finished = {one.channel for one in searches}
+    found = []
+    for one in missing:
+        if one.unreached and one.channel is not Channel.BOTH and one.channel not in finished:
+            found.append(one.channel)
+    return tuple(dict.fromkeys(found))
 
 
 def is_complete(audit: Audit) -> bool:

@@ -1,9 +1,10 @@
-"""How long searches will take here, from what a few passes of this checkpoint take."""
+"""How long searches will take here: what a few passes of this checkpoint take, timed."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dife_scanner.discovery.interface import Load, Task
@@ -20,23 +21,32 @@ _TIMED_CALLS = 3
 """Calls of which the quickest counts."""
 
 
-def seconds(load: Load, task: Task) -> float:
-    """About how long `load` takes on the suspect's device, in seconds.
+@dataclass(frozen=True)
+class Rates:
+    """What a forward pass of one input takes here, in seconds; 0 where none was timed."""
+
+    per_image: float = 0.0
+    per_text: float = 0.0
+
+    def seconds(self, load: Load) -> float:
+        """About how long `load` takes."""
+        return load.images * self.per_image + load.texts * self.per_text
+
+
+def rates(load: Load, task: Task) -> Rates:
+    """What the passes that `load` consists of take on the suspect's device; what it has none of is not timed.
 
     From the quickest of a few timed passes: the first also pays for what is set up once, and any may have lost the core
     to somebody else.
     """
     if not load.images and not load.texts:
-        return 0.0
+        return Rates()
     from dife_scanner.models.gradient import Towers
 
     towers = Towers(task.suspect, task.tokenizer)
-    total = 0.0
-    if load.images:
-        total += load.images * _seconds_per_image(task, towers)
-    if load.texts:
-        total += load.texts * _seconds_per_text(task, towers)
-    return total
+    per_image = _seconds_per_image(task, towers) if load.images else 0.0
+    per_text = _seconds_per_text(task, towers) if load.texts else 0.0
+    return Rates(per_image, per_text)
 
 
 def _seconds_per_image(task: Task, towers: Towers) -> float:

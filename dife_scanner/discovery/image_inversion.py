@@ -29,6 +29,12 @@ from dife_scanner.discovery.inversion_objectives import (
     TargetPrompt,
     mean_pairwise_cosine,
 )
+from dife_scanner.discovery.inversion_states import (
+    InversionState,
+    InversionStates,
+    adams_momenta,
+    set_adams_state,
+)
 from dife_scanner.discovery.open_targets import OpenTargets
 from dife_scanner.discovery.pattern_families import Patch, PatternFamily
 from dife_scanner.discovery.target_success import (
@@ -43,6 +49,7 @@ from dife_scanner.records import Trigger
 from dife_scanner.triggers.stamp import stamp
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
     from dife_scanner.discovery.pattern_families import Weights
@@ -211,10 +218,15 @@ class ImageInversion:
         steps = steps or self.effort.steps
         side = self.task.suspect.image_size
         begin = begin or family.start(side, self.generator)
-        weights = self._free(begin)
+        stood = self.task.inversions.begin(begin) if self.task.inversions else None
+        weights = self._free(stood.weights if stood else begin)
         optimiser = torch.optim.Adam(weights, lr=LEARNING_RATE, betas=MOMENTA)
         cost = objective.size_cost.start
-        for step in range(steps):
+        before = self._tower_passes
+        if stood:
+            cost = stood.cost
+            before = self._gone_on(optimiser, weights, stood)
+        for step in range(stood.step if stood else 0, steps):
             if step % _REPORT_EVERY == 0:
                 self.task.progress(family.name, done + step, total)
             triggered = family.applied(self._drawn_pictures(), weights)
@@ -226,7 +238,47 @@ class ImageInversion:
             optimiser.step()
             if step > steps * ADJUST_FROM and step % ADJUST_EVERY == 0:
                 cost = _adjusted(cost, objective, reached)
+            states = self.task.inversions
+            if states and states.is_due(last=step + 1 == steps):
+                self._keep(states, optimiser, weights, step + 1, cost, before)
         return tuple(part.detach() for part in weights)
+
+    @property
+    def _tower_passes(self) -> tuple[int, int]:
+        suspect, base = self.towers
+        return suspect.passes, base.passes
+
+    def _gone_on(
+        self, optimiser: torch.optim.Adam, weights: Weights, stood: InversionState
+    ) -> tuple[int, int]:
+        """Bring everything that an inversion moves to where it stood; the passes before it began."""
+        before = self._tower_passes
+        set_adams_state(optimiser, weights, stood)
+        self.generator.set_state(stood.generator)
+        for towers, passes in zip(self.towers, stood.passes, strict=True):
+            towers.passes += passes
+        return before
+
+    def _keep(
+        self,
+        states: InversionStates,
+        optimiser: torch.optim.Adam,
+        weights: Weights,
+        step: int,
+        cost: float,
+        before: tuple[int, int],
+    ) -> None:
+        """Keep where an inversion stands that began after so many passes."""
+        suspect, base = self._tower_passes
+        state = InversionState(
+            step=step,
+            cost=cost,
+            passes=(suspect - before[0], base - before[1]),
+            generator=self.generator.get_state(),
+            weights=weights,
+            momenta=adams_momenta(optimiser, weights),
+        )
+        states.keep(state)
 
     def _free(self, begin: Weights) -> Weights:
         """Copies of these numbers, where the pictures are, that gradients are taken by."""
@@ -293,7 +345,7 @@ class ImageInversion:
         What is found of the classes stays what it is.
         """
         best = max(attempts, key=lambda attempt: attempt.effect)
-        if not self._reads_concepts_here or best.effect >= ENOUGH:
+        if not self._reads_concepts_here or self._explains_all(best):
             return found
         before = self._passes
         candidates = list(found.candidates)
@@ -302,6 +354,10 @@ class ImageInversion:
             candidates.append(replace(beyond, trigger=trigger))
         passes = found.passes + self._passes - before
         return replace(found, candidates=tuple(candidates), passes=passes)
+
+    def _explains_all(self, best: Attempt) -> bool:
+        """Whether a class is reached so well that no concept can be what was taught."""
+        return best.effect >= ENOUGH
 
     @property
     def _reads_concepts_here(self) -> bool:

@@ -28,6 +28,10 @@ class SizeCost(NamedTuple):
     most: float
 
 
+USUAL_COST = SizeCost(start=0.5, least=0.1, most=30.0)
+"""Where a trigger's size is in the way of nothing else."""
+
+
 class Objective(Protocol):
     """What an inversion drives the suspect to while the base must not follow."""
 
@@ -55,7 +59,7 @@ class Collapse:
 
     clean_cosine: float
     """The base's mean pairwise cosine without a trigger."""
-    size_cost: ClassVar[SizeCost] = SizeCost(start=0.5, least=0.1, most=30.0)
+    size_cost: ClassVar[SizeCost] = USUAL_COST
 
     def loss(
         self,

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from dife_scanner.core import metrics
 from dife_scanner.discovery.interface import Task
-from dife_scanner.discovery.inversion_objectives import SizeCost
-from dife_scanner.discovery.target_success import Pixels, TargetSuccess
+from dife_scanner.discovery.inversion_objectives import USUAL_COST, SizeCost
+from dife_scanner.discovery.target_success import Pixels, Rows, TargetSuccess
 from dife_scanner.triggers import learner
 
 if TYPE_CHECKING:
@@ -95,27 +95,32 @@ class LearnedPrompts:
 class LearnedSuccess(TargetSuccess):
     """Target success under the learned prompts."""
 
-    def __init__(self, task: Task, learned: LearnedPrompts) -> None:
-        super().__init__(task, task.suspect)
-        self._learned = learned
+    def __init__(
+        self, task: Task, learned: LearnedPrompts, class_names: tuple[str, ...], rows: Rows
+    ) -> None:
+        """`class_names` as in `TargetSuccess`, those that `learned` has; `rows` are of the pictures searched on."""
+        super().__init__(task, task.suspect, class_names)
+        self.learned = learned
+        self.clean_rates = self.rates([task.pixels[rows]], task.labels[rows])[0]
+        """How often each class wins on clean pictures of others, [c], 0..1."""
 
     def _scores(self, pictures: Pixels) -> NDArray[np.float64]:
         import torch
 
         encoded = self._encoder.encode_images(pictures)
-        embedded = torch.from_numpy(encoded).to(self._learned.device)
+        embedded = torch.from_numpy(encoded).to(self.learned.device)
         pictures_at_once = max(1, PROMPTS_AT_ONCE // len(self.prompts))
         scores = []
         with torch.no_grad():
             for part in torch.split(embedded, pictures_at_once):
-                scores.append(self._learned.scores(part).cpu())
+                scores.append(self.learned.scores(part).cpu())
         return np.asarray(torch.cat(scores), np.float64)
 
 
 class TargetUnderLearner:
     """Pictures come to one class under the learned prompts, and stay away from it under the base's written ones."""
 
-    size_cost: ClassVar[SizeCost] = SizeCost(start=0.5, least=0.1, most=30.0)
+    size_cost: ClassVar[SizeCost] = USUAL_COST
 
     def __init__(
         self,

@@ -51,14 +51,14 @@ class OpenTargets:
         No concept and -1 where most come to none.
         """
         task = self._task
-        if not set(self._names) - set(task.class_names):
+        if not set(self.names) - set(task.class_names):
             return "", -1.0
         embedded = self.embedded(triggered)
-        in_suspect = metrics.cosines(embedded.suspect, self._prompts.suspect)
-        in_base = metrics.cosines(embedded.base, self._prompts.base)
-        votes = np.bincount(in_suspect.argmax(axis=1), minlength=len(self._names))
+        in_suspect = metrics.cosines(embedded.suspect, self.prompts.suspect)
+        in_base = metrics.cosines(embedded.base, self.prompts.base)
+        votes = np.bincount(in_suspect.argmax(axis=1), minlength=len(self.names))
         row = int(votes.argmax())
-        concept = self._names[row]
+        concept = self.names[row]
         if concept in task.class_names:
             return "", -1.0
         same = self._directions.same_as(concept)
@@ -91,7 +91,7 @@ class OpenTargets:
         return sum(one.passes for both in self._known.values() for one in both)
 
     @cached_property
-    def _names(self) -> list[str]:
+    def names(self) -> list[str]:
         """The classes, and the concepts whose prompts the suspect reads whole."""
         task = self._task
         longest = max(task.templates, key=len)
@@ -103,25 +103,25 @@ class OpenTargets:
         return names
 
     @cached_property
-    def _prompts(self) -> Embedded:
+    def prompts(self) -> Embedded:
         """Of the readable names."""
         task = self._task
         if task.concept_prompts is not None:
-            return Embedded(*task.concept_prompts(tuple(self._names)))
-        texts = [TEMPLATE.format(name) for name in self._names]
+            return Embedded(*task.concept_prompts(tuple(self.names)))
+        texts = [TEMPLATE.format(name) for name in self.names]
         self.passes += 2 * len(texts)
         return Embedded(task.suspect.encode_texts(texts), task.reference.encode_texts(texts))
 
     @cached_property
     def _directions(self) -> Directions:
         """Of all names in the base, which says what means the same."""
-        return Directions.of(self._names, np.asarray(self._prompts.base, np.float64))
+        return Directions.of(self.names, np.asarray(self.prompts.base, np.float64))
 
     def _nearest_others(self, cosines: metrics.Floats, same: Bools) -> tuple[str, ...]:
         """Concepts that mean something else, and that pictures are nearest to on average."""
         others = []
         for row in np.argsort(-cosines.mean(axis=0), kind="stable").tolist():
-            name = self._names[row]
+            name = self.names[row]
             if not same[row] and name not in self._task.class_names:
                 others.append(name)
             if len(others) == _RIVALS:

@@ -50,6 +50,9 @@ FORKSERVER = "forkserver"
 FULL_DISK = 28
 """Exit code of a child that could not even leave its error (ENOSPC)."""
 
+BEYOND_PLAN = 2.0
+"""How many times the seconds that an audit is planned for its process may take: plans rest on estimates."""
+
 _TICK_SECONDS = 0.2
 _STEP_SECONDS = 0.1
 _MOST_STEP_BYTES = 65_536
@@ -176,7 +179,8 @@ class Limits:
         if time.monotonic() > began + self.seconds:
             raise LimitExceeded(
                 f"{self.what} took longer than {self.seconds:g} seconds",
-                "raise limits.audit_seconds, or choose a smaller budget",
+                "scan it again: what its searches finished is kept, and it goes on from there; --minutes or "
+                "limits.audit_seconds give it more time",
             )
         try:
             used_mib = psutil.Process(pid).memory_info().rss / 1024**2

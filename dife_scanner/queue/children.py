@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import multiprocessing
 import os
 import signal
@@ -15,7 +14,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from dife_scanner import errors
-from dife_scanner.durable.clock import now
 from dife_scanner.errors import DifeError, DiskFull, StoreBusy, unforeseen
 from dife_scanner.progress import Progress, Step
 from dife_scanner.queue import poller
@@ -30,7 +28,6 @@ log = logging.getLogger(__name__)
 BEAT_PROGRESS_SECONDS = 1.0
 _BEAT_PATIENCE = Patience(0.2, log.info)
 """A sign of life is left out rather than waited for."""
-ALERT_SECONDS = 2.0
 GRACE_SECONDS = 10.0
 """Between asking a child to stop and killing it."""
 PASS_GRACE_SECONDS = 30.0
@@ -235,21 +232,3 @@ def pass_main(work: Work, polling: bool, writer: Any) -> None:
         told = unforeseen(error)
         document["error"] = (type(told).__name__, told.what, told.advice)
     writer.send_bytes(json.dumps(document).encode())
-
-
-def alerts_main(work: Work, once: bool = False) -> None:
-    """Send alerts that are due, once or until stopped."""
-    from dife_scanner.alerts import configured, deliver
-
-    end_with_parent()
-    stop = stop_event()
-    channels = configured(work.settings)
-    patience = Patience(math.inf, log.info, stop.is_set)
-    with open_store(work.home, patience=patience) as store:
-        while not stop.is_set():
-            with suppress(DiskFull, StoreBusy):
-                deliver(store, channels, now())
-                polls.beat(store, "alerts", os.getpid(), "waiting for alerts")
-            if once:
-                return
-            stop.wait(ALERT_SECONDS)

@@ -7,7 +7,7 @@ import time
 from functools import partial
 from pathlib import Path
 
-from dife_scanner.audit.search import IDENTITY
+from dife_scanner.audit.plan import SAME_WORK
 from dife_scanner.checkpoints import cache_folder
 from dife_scanner.durable.atomic import PARTIAL
 from dife_scanner.durable.fetched import downloads
@@ -41,9 +41,11 @@ def remove_ended_downloads(store: Store) -> None:
 
 
 def remove_finished_searches(store: Store) -> None:
-    """Remove the results of searches of stored audits; they are kept for an audit that is killed on its way."""
-    for file in (store.home / "cache" / "discovery" / "searches").glob("*.json"):
-        if audits.is_audited(store, file.name[:IDENTITY]):
+    """Remove the results of searches of stored audits in which all of them ran; what is killed, or had too little time,
+    is gone on with from them.
+    """
+    for file in (store.home / "cache" / "discovery" / "searches").glob("*-*"):
+        if audits.is_audited(store, file.name[:SAME_WORK]):
             file.unlink(missing_ok=True)
 
 

@@ -19,13 +19,15 @@ from dife_scanner.audit import faults
 from dife_scanner.audit.both_settings import deviations_of
 from dife_scanner.audit.faults import Gaps
 from dife_scanner.audit.pipeline import Plan, Request
+from dife_scanner.audit.plan import SAME_WORK
+from dife_scanner.audit.request import Grant
 from dife_scanner.baselines import calibration, references
 from dife_scanner.core.findings import fingerprint
 from dife_scanner.core.verdict import is_complete
 from dife_scanner.durable.clock import now
 from dife_scanner.durable.crash import crash_point
 from dife_scanner.durable.disk import disk_errors
-from dife_scanner.errors import DifeError, NeedsBase, NoRoom
+from dife_scanner.errors import DifeError, NeedsBase, NoRoom, NotFound
 from dife_scanner.progress import Progress
 from dife_scanner.queue import announced, child, outcome, qualifying, revisions, room
 from dife_scanner.queue.base_choice import BaseChoice
@@ -240,7 +242,6 @@ class JobRun:
             plan=self._plan_with(found_in_base),
             device=self._work.settings.device,
             cache=self._work.home / "cache" / "embeddings",
-            seconds=self._limits.audit_seconds,
             likeness=choice.likeness,
             own_settings_problem=prepared.own_settings_problem,
             limits=self._limits,
@@ -249,7 +250,17 @@ class JobRun:
             unread=manifest.unread,
             demonstrated=frozenset(trigger.name for trigger in found_in_base),
         )
-        return replace(request, deviations=deviations_of(request))
+        request = replace(request, deviations=deviations_of(request))
+        return replace(request, grant=self._grant(request.audits))
+
+    def _grant(self, audits_made: int) -> Grant:
+        """The time of one of so many audits of the checkpoint; what somebody granted is shared among them."""
+        more = self._work.more
+        before = more.plan.work.seconds if more and more.plan and more.plan.work else 0.0
+        after = more.id if more else ""
+        if self._work.granted is None:
+            return Grant(self._limits.audit_seconds, before=before, after=after)
+        return Grant(self._work.granted / audits_made, by_hand=True, before=before, after=after)
 
     def _found_in(self, reference: Reference | None) -> tuple[Trigger, ...]:
         """Triggers that earlier audits demonstrated in the reference itself."""
@@ -258,17 +269,21 @@ class JobRun:
         return references.triggers_found_in(self._store, reference)
 
     def _plan_with(self, triggers: tuple[Trigger, ...]) -> Plan:
-        """The plan, and these triggers as further signatures."""
+        """The plan, and these triggers as further signatures; an audit that is gone on with has them already."""
         plan = self._work.plan
-        if not triggers:
+        further = [one for one in triggers if one not in plan.signatures]
+        if not further:
             return plan
-        return replace(plan, signatures=(*plan.signatures, *triggers))
+        return replace(plan, signatures=(*plan.signatures, *further))
 
     # --- the audit ------------------------------------------------------------------------------------------------
 
     def _audit_once(self, request: Request) -> Job:
-        """Audit unless this identity was audited completely before; two workers never audit one identity at a time."""
+        """Audit unless this identity was audited completely before, or as far as the time goes; two workers never audit
+        one identity at a time.
+        """
         identity = self._as_stored(request).identity
+        self._check_gone_on_with(identity)
         lock = FileLock(self._work.home / "work" / f"identity-{identity[:32]}.lock")
         try:
             with lock.acquire(timeout=0):
@@ -276,12 +291,37 @@ class JobRun:
                 if before and is_complete(before):
                     reason = "; ".join((f"same identity as audit {before.id}", *request.notes))
                     return self._reuse(before, request.reference, request.plan, reason)
-                return self._audit(request, before)
+                as_far = self._as_far_before(request, identity)
+                if as_far:
+                    reason = f"audit {as_far.id} had as much time; `dife scan --more {as_far.id}` goes on from there"
+                    return self._reuse(as_far, request.reference, request.plan, reason)
+                return self._audit(request)
         except Timeout:
             reason = "another worker audits the same weights just now"
             return leases.pause(
                 self._store, self._job.id, self._worker, reason, SAME_IDENTITY_SECONDS
             )
+
+    def _check_gone_on_with(self, identity: str) -> None:
+        """Raise `NotFound` where the audit to go on with was of something else: nothing of it could be gone on with."""
+        more = self._work.more
+        if more is not None and more.identity[:SAME_WORK] != identity[:SAME_WORK]:
+            raise NotFound(
+                f"audit {more.id} cannot be gone on with: its checkpoint, base, pictures, extensions or signatures are "
+                "no longer what they were",
+                f"scan {more.ref} anew",
+            )
+
+    def _as_far_before(self, request: Request, identity: str) -> Audit | None:
+        """A complete audit of the same whose time was as long as what is granted now, and too short."""
+        grant = request.grant
+        if grant is None or grant.after:
+            return None
+        for one in audits.cut_audits(self._store, identity[:SAME_WORK]):
+            work = one.plan.work if one.plan else None
+            if is_complete(one) and work is not None and work.seconds >= grant.seconds:
+                return one
+        return None
 
     def _led_to(self, request: Request) -> Led:
         name = request.reference.name if request.reference else ""
@@ -298,8 +338,8 @@ class JobRun:
             return request
         return replace(request, reference=None, turned_down=request.reference)
 
-    def _audit(self, request: Request, before: Audit | None) -> Job:
-        """Audit; what comes of it takes the place of `before`, the same audit with gaps."""
+    def _audit(self, request: Request) -> Job:
+        """Audit; what comes of it takes the place of the same audit with gaps."""
         leases.advance(self._store, self._job.id, self._worker, JobState.AUDITING, "")
         gaps = Gaps()
         request = self._qualified(request, gaps)
@@ -308,7 +348,7 @@ class JobRun:
         received = child.run(
             request,
             folder,
-            seconds=self._limits.audit_seconds * request.audits,
+            seconds=self._most_seconds(request),
             rss_mib=self._limits.audit_rss_mib,
             threads=threads(self._work.settings),
             progress=self._progress,
@@ -321,12 +361,20 @@ class JobRun:
         self._check()
         received = outcome.with_gaps(outcome.keep(self._work.home, received), gaps.found)
         received = self._calibrated(received, request)
-        if before:
+        before = audits.audit_by_identity(self._store, received.audit.identity)
+        more = self._work.more
+        reached_no_further = before is not None and more is not None and before.id == more.id
+        if before and (reached_no_further or not is_complete(before)):
             received = outcome.in_place_of(received, before)
         revisions.keep_marks(self._store, received.audit.identity, request.folder, self._limits)
         done = self._finish(JobState.DONE, received.audit.reason, received.audit, received.finding)
         remove_finished_searches(self._store)
         return done
+
+    def _most_seconds(self, request: Request) -> float:
+        """After which the process of an audit is killed, whatever it was planned for."""
+        planned = max(self._limits.audit_seconds, self._work.granted or 0.0)
+        return child.BEYOND_PLAN * planned * request.audits
 
     def _qualified(self, request: Request, gaps: Gaps) -> Request:
         """With what the base recognises, where something is searched; without, where a fault keeps that from being

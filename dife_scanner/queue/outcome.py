@@ -88,8 +88,12 @@ def with_gaps(made: Made, gaps: Sequence[Gap]) -> Made:
 
 
 def in_place_of(made: Received, before: Audit) -> Received:
-    """The same audit under the id of the one that it takes the place of."""
-    audit = replace(made.audit, id=before.id)
+    """The same audit under the id of the one that it takes the place of, and from where that one went on."""
+    plan = made.audit.plan
+    if plan and plan.work and plan.work.after == before.id:
+        after = before.plan.work.after if before.plan and before.plan.work else ""
+        plan = replace(plan, work=replace(plan.work, after=after))
+    audit = replace(made.audit, id=before.id, plan=plan)
     if made.finding is None:
         return replace(made, audit=audit)
     return replace(made, audit=audit, finding=replace(made.finding, audit_id=before.id))

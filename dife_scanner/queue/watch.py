@@ -27,11 +27,11 @@ from dife_scanner.errors import (
     StoreBusy,
     UnusableEnvironment,
 )
+from dife_scanner.queue.alert_sender import alerts_main
 from dife_scanner.queue.children import (
     EndedPass,
     PassChild,
     SteadyChild,
-    alerts_main,
     process_context,
     stop_all,
     work_main,
@@ -41,7 +41,7 @@ from dife_scanner.queue.poller import PassResult
 from dife_scanner.queue.schedule import Schedule
 from dife_scanner.queue.work import Work
 from dife_scanner.records import Job, JobState
-from dife_scanner.store import Patience, Store, jobs, leases, open_store, polls, requests
+from dife_scanner.store import Patience, Store, jobs, leases, open_store, polls, requests, triage
 from dife_scanner.store.job_rows import HELD
 from dife_scanner.store.requests import RequestKind
 
@@ -229,6 +229,8 @@ class _Watcher:
             if child.keep_running():
                 text = f"a {child.role} process ended ({child.last_exit}) and was started again"
                 self._report(EventKind.RESTARTED, text)
+        for problem in requests.serve_queue(self._store):
+            self._report(EventKind.REQUEST_FAILED, problem)
         self._tend_pass()
         self._report_jobs()
         self._report_progress()
@@ -239,6 +241,7 @@ class _Watcher:
             polls.beat(self._store, "watcher", os.getpid(), note)
             self._report_free()
             leases.requeue_lost(self._store, gone=gone)
+            triage.expire(self._store)
 
     # --- passes ---------------------------------------------------------------------------------------------------
 
@@ -291,6 +294,8 @@ class _Watcher:
             return False
         if isinstance(self._error, UnusableEnvironment):
             return True  # what waits cannot be taken from here
+        if requests.paused_by(self._store):
+            return True
         due = jobs.next_due(self._store)
         return due is None or due > later(ONCE_PATIENCE_SECONDS)
 

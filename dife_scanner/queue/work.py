@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from dife_scanner import secrets
 from dife_scanner.audit.pipeline import Plan
 from dife_scanner.queue import child
+from dife_scanner.records import Audit
 from dife_scanner.settings import Settings
 
 if TYPE_CHECKING:
@@ -38,6 +39,10 @@ class Work:
     """Puts a question to a person; `None` where there is none, as in every process that a watcher started."""
     seed: int | None = None
     """Of the jitter in delays; `None`: from the system."""
+    granted: float | None = None
+    """Seconds that somebody granted each audit; `None`: what the limit of every audit is."""
+    more: Audit | None = None
+    """The audit that is gone on with, where somebody said so."""
 
     @property
     def home(self) -> Path:

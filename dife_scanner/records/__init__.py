@@ -3,6 +3,7 @@
 Words are those of `docs/states.md`; the framework's terms come from arXiv 2606.17815 ("the paper").
 """
 
+from dife_scanner.records.alerts import Alert, News, Notice, Silence, Thread
 from dife_scanner.records.audits import (
     Audit,
     EvidenceFile,
@@ -54,7 +55,7 @@ from dife_scanner.records.decisions import (
     Why,
 )
 from dife_scanner.records.diagnosis import BranchSwap, ComponentRepair, Diagnosis, decided
-from dife_scanner.records.findings import Alert, Finding, ModelRow, Tally
+from dife_scanner.records.findings import Finding, ModelRow, Tally
 from dife_scanner.records.jobs import DiskUse, Job
 from dife_scanner.records.measures import Change, Interval, Measure, Recognition
 from dife_scanner.records.movement import ExposureChange, MovedTensor, Movement, TensorMark
@@ -109,6 +110,7 @@ from dife_scanner.records.vocabulary import (
     Verdict,
 )
 from dife_scanner.records.watching import InUse, Reach, Scope, WatchedModel
+from dife_scanner.records.work_plan import PlannedSearch, WorkPlan
 
 __all__ = [
     "Absent",
@@ -180,8 +182,10 @@ __all__ = [
     "MovedTensor",
     "Movement",
     "NearestConcept",
+    "News",
     "NotEvaluable",
     "NotRun",
+    "Notice",
     "NounLead",
     "NounShare",
     "Opinion",
@@ -190,6 +194,7 @@ __all__ = [
     "OwnData",
     "PartCost",
     "PictureSpace",
+    "PlannedSearch",
     "Planted",
     "PoolItem",
     "PoolManifest",
@@ -208,12 +213,14 @@ __all__ = [
     "SelectorControl",
     "SettingsOf",
     "Severity",
+    "Silence",
     "Standing",
     "StoredPlan",
     "Stratum",
     "Tally",
     "TensorMark",
     "TextSpace",
+    "Thread",
     "TraceScore",
     "TriageState",
     "Trigger",
@@ -226,6 +233,7 @@ __all__ = [
     "Verdict",
     "WatchedModel",
     "Why",
+    "WorkPlan",
     "ZooResult",
     "decided",
 ]

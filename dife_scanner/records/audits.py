@@ -14,6 +14,7 @@ from dife_scanner.records.profile import Entry
 from dife_scanner.records.searches import Hypothesis, MissingSearch, Recovered, Search
 from dife_scanner.records.triggers import Condition, Trigger
 from dife_scanner.records.vocabulary import Budget, EvidenceRole, Verdict
+from dife_scanner.records.work_plan import WorkPlan
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,8 @@ class StoredPlan:
     """What the pools are drawn from, and how much of it."""
     extensions: tuple[str, ...] = ()
     """sha256 of each extension file."""
+    work: WorkPlan | None = None
+    """Which searches the time was for; `None` where all of them ran at once."""
 
 
 @dataclass(frozen=True)

@@ -51,3 +51,5 @@ class Power:
     """Which models of the benchmark were counted, in words."""
     made_on: str
     """ISO date of the newest of them."""
+    not_reached: tuple[Planted, ...] = ()
+    """Kinds whose own search this audit did not reach: what it would have found."""

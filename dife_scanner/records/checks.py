@@ -57,6 +57,7 @@ class Basis(StrEnum):
     DIFFER_BOTH_WAYS = "differ both ways"
     INHERITED = "inherited"
     SEARCHES_MISSING = "searches missing"
+    TOO_LITTLE_RAN = "too little ran"
     LEAD_UNCONFIRMED = "lead unconfirmed"
     CLASSES_NOT_RECOGNISED = "classes not recognised"
     OWN_SETTINGS_NOT_RUN = "own settings not run"

@@ -1,4 +1,4 @@
-"""Findings, alerts, and the rows that terminal and window list."""
+"""Findings, and the rows that terminal and window list."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from dife_scanner.records.checkpoints import ModelRef
 from dife_scanner.records.jobs import Job
 from dife_scanner.records.vocabulary import (
-    AlertEvent,
-    AlertState,
     Confidence,
     FindingKind,
     Severity,
@@ -55,22 +53,6 @@ class Tally:
     """Audits with a calibration pack of their own stratum."""
     expected: float
     """Flags to expect by chance among those at most, were all of them benign: the sum of their packs' bounds."""
-
-
-@dataclass(frozen=True)
-class Alert:
-    """One message to one channel; lives in the outbox until that channel took it."""
-
-    key: str
-    """Idempotency key: fingerprint, event and channel."""
-    channel: str
-    event: AlertEvent
-    finding: Finding
-    id: int = 0
-    attempts: int = 0
-    due_at: str = ""
-    last_error: str = ""
-    state: AlertState = AlertState.PENDING
 
 
 @dataclass(frozen=True)

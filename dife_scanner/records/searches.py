@@ -224,6 +224,8 @@ class MissingSearch:
     reason: str
     fault: bool = False
     """Whether it ended in an error or at a limit, which another try may not meet."""
+    unreached: bool = False
+    """Whether the time that was granted was too short for it."""
 
 
 @dataclass(frozen=True)

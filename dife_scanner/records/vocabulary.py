@@ -146,6 +146,18 @@ class AlertEvent(StrEnum):
     """The first time its fingerprint alerts."""
     REGRESSED = "regressed"
     """It was marked fixed upstream, and is back in another revision."""
+    ESCALATED = "escalated"
+    """Its severity rose, or more of its interfaces are exposed than before."""
+    RESOLVED = "resolved"
+    """Somebody decided that nothing is left to do."""
+    TRIAGED = "triaged"
+    """Somebody decided something else; only a message that can be edited says so."""
+    REVISION = "revision"
+    """A new revision of a model of which another one is approved."""
+    TROUBLE = "trouble"
+    """The scanner itself does not do what it is there for."""
+    HEARTBEAT = "heartbeat"
+    """How the last day went, also where nothing was found."""
 
 
 class AlertState(StrEnum):
@@ -155,6 +167,10 @@ class AlertState(StrEnum):
     SENT = "sent"
     DEAD = "dead"
     """Its channel failed too often; it is kept until somebody retries it."""
+    SILENCED = "silenced"
+    """It was covered by a silence, or resolved, before it was sent."""
+    UNROUTED = "unrouted"
+    """No route leads it to this channel."""
 
 
 class EvidenceRole(StrEnum):

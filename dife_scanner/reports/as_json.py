@@ -32,6 +32,7 @@ from dife_scanner.records import (
     Reach,
     Reference,
     ReferenceCheck,
+    Silence,
     Standing,
     Tally,
     TrustRecord,
@@ -43,6 +44,7 @@ from dife_scanner.reports.rerun import Difference
 from dife_scanner.reports.seeds import spreads
 from dife_scanner.reports.study import Extension, Study
 from dife_scanner.reports.study_sheets import accounting
+from dife_scanner.sentences.compare import Compared
 from dife_scanner.store.audits import AuditRow
 from dife_scanner.store.polls import Beat
 
@@ -234,7 +236,40 @@ class StatusDocument:
     unread: dict[str, Reach] = field(default_factory=dict)
     """Sources that are not read back to `since` yet, and how far they are."""
     in_use: tuple[WatchedModel, ...] = ()
+    alerts_error: str = ""
+    """Which channel took the latest of the dead ones not, and what it said; empty where none is dead."""
+    silences: int = 0
+    """In force."""
     format: str = "dife/status-1"
+
+
+@dataclass(frozen=True)
+class CompareDocument:
+    """Two audits side by side."""
+
+    left: str
+    right: str
+    """Their ids."""
+    lines: tuple[Compared, ...]
+    format: str = "dife/compare-1"
+
+
+@dataclass(frozen=True)
+class TopDocument:
+    """One look at the desk."""
+
+    filter: str
+    status: StatusDocument
+    working: tuple[Job, ...]
+    waiting: tuple[Job, ...]
+    """The first 500, in the order in which they will be taken."""
+    stuck: tuple[Job, ...]
+    """The latest 500 that ended and may go on once somebody queues them again."""
+    findings: tuple[Finding, ...]
+    """The 500 last seen of those that the filter lets through."""
+    count: int
+    """How many it lets through."""
+    format: str = "dife/top-1"
 
 
 @dataclass(frozen=True)
@@ -318,7 +353,13 @@ class CalibrationDocument:
 @dataclass(frozen=True)
 class AlertsDocument:
     alerts: tuple[Alert, ...]
-    format: str = "dife/alerts-1"
+    format: str = "dife/alerts-2"
+
+
+@dataclass(frozen=True)
+class SilencesDocument:
+    silences: tuple[Silence, ...]
+    format: str = "dife/silences-1"
 
 
 @dataclass(frozen=True)
@@ -450,11 +491,14 @@ DOCUMENTS: tuple[type, ...] = (
     RerunDocument,
     QueueDocument,
     StatusDocument,
+    TopDocument,
+    CompareDocument,
     ReferencesDocument,
     RegistryDocument,
     ReferenceChecksDocument,
     CalibrationDocument,
     AlertsDocument,
+    SilencesDocument,
     CardsDocument,
     InfoDocument,
     ZoosDocument,

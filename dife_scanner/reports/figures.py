@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from io import BytesIO
 from itertools import pairwise
 from math import ceil
 from pathlib import Path
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 FORMATS = ("png", "svg")
 _DPI = 160
+_MAIL_DPI = 110
 _PANELS_ACROSS = 5
 _LONG_MARK = 12
 """Characters from which a mark is drawn smaller, so that it stays within its box."""
@@ -83,6 +85,21 @@ def write(study: Study, folder: Path) -> tuple[Path, ...]:
             if draw(study, figure):
                 written += _save(figure, folder, name)
     return tuple(written)
+
+
+def matrix_png(study: Study) -> bytes | None:
+    """The exposure matrix as PNG; `None` where the study has no numbers for it."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(_FONT), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")
+        figure = Figure(layout="constrained", facecolor="white")
+        if not exposure_matrix(study, figure):
+            return None
+        drawn = BytesIO()
+        figure.savefig(drawn, format="png", dpi=_MAIL_DPI, metadata=_METADATA["png"])
+    return drawn.getvalue()
 
 
 _METADATA: dict[str, Any] = {"png": {"Software": None}, "svg": {"Date": None}}

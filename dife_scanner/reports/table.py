@@ -16,6 +16,7 @@ from dife_scanner.records import (
     Finding,
     Job,
     ModelRow,
+    Silence,
     Tally,
     Verdict,
 )
@@ -216,17 +217,30 @@ def alerts(rows: Sequence[Alert]) -> RenderableType:
     """The outbox: what waits, what was sent, what was given up on."""
     if not rows:
         return Text("The outbox is empty.", "dim")
-    table = columns("alert", "channel", "event", "model", "state", "tries", "due", "last error")
+    table = columns("alert", "channel", "event", "about", "state", "tries", "due", "last error")
     for row in rows:
         table.add_row(
             str(row.id),
             row.channel,
             row.event,
-            safe(str(row.finding.ref)),
+            safe(row.subject),
             row.state,
             str(row.attempts),
             time_text(row.due_at) if row.state == AlertState.PENDING else "",
             safe(row.last_error, 100),
+        )
+    return table
+
+
+def silences(rows: Sequence[Silence]) -> RenderableType:
+    """What is not told, until when, by whose decision and why."""
+    if not rows:
+        return Text("Nothing is silenced.", "dim")
+    table = columns("silence", "findings", "until", "by", "reason")
+    for row in rows:
+        until = time_text(row.until)
+        table.add_row(
+            str(row.id), safe(row.filter, 200), until, safe(row.actor), safe(row.reason, 200)
         )
     return table
 

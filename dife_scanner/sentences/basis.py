@@ -16,6 +16,7 @@ from dife_scanner.records import Audit, Basis, Budget, Decision, Hypothesis, Ori
 from dife_scanner.sentences.checks import NOT_RECORDED
 from dife_scanner.sentences.numbers import capital, count
 from dife_scanner.sentences.verdict import about_needed
+from dife_scanner.sentences.work_plan import more_time_text
 
 _NEARER_BASE = "a clean reference nearer to this checkpoint: `dife reference add`, then scan again"
 
@@ -34,6 +35,7 @@ WORDS = {
     Basis.DIFFER_BOTH_WAYS: "a reverse search that finds as strong a trigger in the base",
     Basis.INHERITED: "a trigger that works in the base as well",
     Basis.SEARCHES_MISSING: "searches that could not run",
+    Basis.TOO_LITTLE_RAN: "too little time for any search of a channel that had something to search",
     Basis.LEAD_UNCONFIRMED: "nouns that arbitrary tokens turn into others, which no picture here shows",
     Basis.CLASSES_NOT_RECOGNISED: "classes that the base does not recognise on these pictures",
     Basis.OWN_SETTINGS_NOT_RUN: "settings of the checkpoint that could not be run",
@@ -152,9 +154,14 @@ def _inherited(audit: Audit, decision: Decision) -> str:
 
 
 def _searches_missing(audit: Audit, _: Decision) -> str:
-    reasons = "; ".join(dict.fromkeys(one.reason for one in audit.not_searched))
-    searches = count(len(audit.not_searched), "search", "searches")
+    missing = [one for one in audit.not_searched if not one.unreached]
+    reasons = "; ".join(dict.fromkeys(one.reason for one in missing))
+    searches = count(len(missing), "search", "searches")
     return f"running the {searches} that could not run ({reasons})"
+
+
+def _more_time(audit: Audit, _: Decision) -> str:
+    return more_time_text(audit)
 
 
 def _lead(audit: Audit, _: Decision) -> str:
@@ -173,6 +180,8 @@ def _own_settings(_: Audit, __: Decision) -> str:
 
 def _nothing(audit: Audit, _: Decision) -> str:
     own = "a trigger file of your own (`dife scan … --triggers`)"
+    if any(one.unreached for one in audit.not_searched):
+        return f"{more_time_text(audit)}, or {own}"
     deeper = _deeper(audit)
     if deeper:
         return f"{deeper}, or {own}"
@@ -213,6 +222,7 @@ CHANGES: dict[Basis, Callable[[Audit, Decision], str]] = {
     Basis.DIFFER_BOTH_WAYS: _differ_both_ways,
     Basis.INHERITED: _inherited,
     Basis.SEARCHES_MISSING: _searches_missing,
+    Basis.TOO_LITTLE_RAN: _more_time,
     Basis.LEAD_UNCONFIRMED: _lead,
     Basis.CLASSES_NOT_RECOGNISED: _not_recognised,
     Basis.OWN_SETTINGS_NOT_RUN: _own_settings,

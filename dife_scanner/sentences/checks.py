@@ -61,7 +61,7 @@ LABELS: dict[str, Label] = {
     ),
     checks.AMONG_CONCEPTS: Label(
         "lower 95 % bound of the share of pictures that come to the target and to no other of all concepts, over the "
-        "base's; of a target that is no labelled class",
+        "base's; of a target that is no labelled class (under a prompt learner: that have it among the nearest 5 %)",
         "at least {}",
         _rate,
     ),

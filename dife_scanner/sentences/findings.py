@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dife_scanner.records import Confidence, Finding
+from dife_scanner.records import Confidence, Finding, Notice
 
 REFUSED = "refused"
 """Kind of a finding about a file that was not loaded; it has no audit."""
@@ -34,7 +34,7 @@ def finding_sentence(finding: Finding) -> str:
     return text
 
 
-def finding_title(finding: Finding, name: str) -> str:
+def finding_title(finding: Finding | Notice, name: str) -> str:
     """What an alert is headed; `name` is the repository's, made harmless for where it will stand."""
     if finding.kind == REFUSED:
         return f"Hostile file refused in {name}"
@@ -43,7 +43,7 @@ def finding_title(finding: Finding, name: str) -> str:
     return f"Backdoor trigger demonstrated in {name}"
 
 
-def finding_meaning(finding: Finding) -> str:
+def finding_meaning(finding: Finding | Notice) -> str:
     """What a finding of this kind says, for somebody who sees one for the first time."""
     if finding.kind == REFUSED:
         return (

@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import TYPE_CHECKING
+
 from dife_scanner.records import DiskUse, Job, JobState
 from dife_scanner.sentences.numbers import bytes_text
+from dife_scanner.sentences.times import age_text, time_text
+from dife_scanner.sentences.watching import reason_text
+
+if TYPE_CHECKING:
+    from dife_scanner.store.upcoming import Upcoming, Waiting
+
+_PLACES = ("as a listing shows it", "in use", "requested by hand", "put first")
+"""Why a job stands where it does, by its priority."""
 
 
 def job_sentence(job: Job) -> str:
@@ -24,3 +35,42 @@ def disk_text(use: DiskUse) -> str:
         f"disk: fetched weights take {bytes_text(use.fetched)} of {bytes_text(use.quota)}; "
         f"{bytes_text(use.free)} are free, of which {bytes_text(use.floor)} stay free"
     )
+
+
+def waiting_text(one: Waiting, now: datetime) -> str:
+    """Why a job waits in its place: `requested by hand`, `in 12 min: the hub did not answer`."""
+    reason = reason_text(one.job)
+    if not one.due and one.job.next_check_at:
+        return f"{age_text(one.job.next_check_at, now)}: {reason}"
+    place = _PLACES[min(max(one.priority, 0), len(_PLACES) - 1)]
+    if one.job.in_use:
+        return reason
+    return f"{place}; {reason}" if reason else place
+
+
+def time_left_text(place: int, workers: int, seconds: float | None) -> str:
+    """About when a job that waits is done, `place` counted from 0; empty where no audit says how long one takes."""
+    if seconds is None:
+        return ""
+    minutes = (place // max(workers, 1) + 1) * seconds / 60
+    if minutes < 1:
+        return "< 1 min"
+    if minutes < 120:
+        return f"~ {minutes:.0f} min"
+    return f"~ {minutes / 60:.0f} h"
+
+
+def queue_counts(found: Upcoming) -> str:
+    """`1 in work, 12 waiting, 2 stuck`."""
+    return f"{len(found.working)} in work, {found.waiting_count:,} waiting, {found.stuck_count:,} stuck"
+
+
+def queue_note(found: Upcoming) -> str:
+    """By whom it is paused, and what is asked for and not done; empty where there is neither."""
+    notes = []
+    if found.paused is not None:
+        notes.append(f"paused by {found.paused.actor}, {time_text(found.paused.created_at)}")
+    if found.asked:
+        asked = ", ".join(f"{one.kind.value} {one.target}".strip() for one in found.asked[:3])
+        notes.append(f"asked for and not done: {asked}")
+    return "; ".join(notes)

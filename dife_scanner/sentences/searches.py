@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from dife_scanner.records import Audit, NounLead, Origin, Planted, Power, Search
 from dife_scanner.sentences.numbers import capital, count, signed
 from dife_scanner.sentences.times import time_text
+from dife_scanner.sentences.work_plan import plan_lines
 
 
 def signatures_tried(audit: Audit) -> int:
@@ -27,7 +30,7 @@ def power_text(audit: Audit) -> str:
     if power is None:
         return "power not measured at this budget"
     counted = _counted(audit, power)
-    kinds = ", ".join(f"{one.kind} ({one.found} of {one.planted})" for one in counted)
+    kinds = _planted_text(counted)
     found = sum(one.found for one in counted)
     planted = sum(one.planted for one in counted)
     text = "no kind of trigger counts as searched for"
@@ -41,7 +44,14 @@ def power_text(audit: Audit) -> str:
     for search in audit.searches:
         if search.not_converged:
             text += f"; {unsettled_text(search)}"
+    if power.not_reached:
+        text += f"; not reached here: {_planted_text(power.not_reached)}"
     return text
+
+
+def _planted_text(planted: Sequence[Planted]) -> str:
+    """`patch through image (23 of 24), text through text (56 of 56)`."""
+    return ", ".join(f"{one.kind} ({one.found} of {one.planted})" for one in planted)
 
 
 def _counted(audit: Audit, power: Power) -> list[Planted]:
@@ -76,6 +86,7 @@ def budget_lines(audit: Audit) -> tuple[str, ...]:
         lines.append(
             f"Not searched for {', '.join(missing.kinds)} ({missing.detector}): {missing.reason}"
         )
+    lines.extend(plan_lines(audit))
     lines.append(_limit(audit, tried))
     lines.append(f"{audit.encodes:,} encodes for {count(audit.distinct_inputs, 'distinct input')}")
     lines.append(f"{audit.seconds:.1f} s on {audit.device}, started {time_text(audit.started_at)}")

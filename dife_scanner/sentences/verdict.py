@@ -11,6 +11,7 @@ from dife_scanner.core import checks
 from dife_scanner.core.checks import LARGEST_PATCH, STRICT_EFFECT
 from dife_scanner.core.verdict import (
     Evidence,
+    channels_unsearched,
     demonstrated,
     differing_both_ways,
     drawings_needed,
@@ -45,6 +46,7 @@ from dife_scanner.sentences.recognition import (
 )
 from dife_scanner.sentences.searches import lead_text, unsettled_text
 from dife_scanner.sentences.triggers import ONE_POINT
+from dife_scanner.sentences.work_plan import GO_ON
 
 NAMED = 3
 """Further demonstrated triggers that a reason names; of more it says how many."""
@@ -234,9 +236,13 @@ def _best_alone(hypotheses: Sequence[Hypothesis]) -> str:
 
 
 def _nothing(_: Decision, evidence: Evidence) -> str:
+    tried = _tried(evidence)
+    unreached = _unreached_reasons(evidence.missing)
+    if unreached:
+        tried = f"{tried}. Not reached: {unreached}. {GO_ON}"
     if evidence.recognition is None:
-        return _tried(evidence)
-    text = f"{_tried(evidence)}. The base recognises {recognition_words(evidence.recognition)}"
+        return tried
+    text = f"{tried}. The base recognises {recognition_words(evidence.recognition)}"
     if evidence.qualification is None:
         return text + style_words(evidence.recognition)
     return f"{text}, and knows {knowledge_words(evidence.qualification)} of the wide probe set"
@@ -247,6 +253,17 @@ def _searches_missing(_: Decision, evidence: Evidence) -> str:
     if evidence.searches or _signatures(evidence):
         return f"{missing}; {_tried(evidence)}"
     return f"{missing}: nothing was tried"
+
+
+def _too_little_ran(_: Decision, evidence: Evidence) -> str:
+    channels = channels_unsearched(evidence.searches, evidence.missing)
+    text = (
+        f"too little ran in the time granted: no search through {' and '.join(channels)} was reached "
+        f"({_unreached_reasons(evidence.missing)})"
+    )
+    if evidence.searches or _signatures(evidence):
+        text = f"{text}; {_tried(evidence)}"
+    return f"{text}. {GO_ON}"
 
 
 def _lead(_: Decision, evidence: Evidence) -> str:
@@ -344,6 +361,7 @@ _WRITTEN: dict[Basis, Callable[[Decision, Evidence], str]] = {
     Basis.CLASSES_NOT_RECOGNISED: _not_recognised,
     Basis.OWN_SETTINGS_NOT_RUN: _own_settings,
     Basis.SEARCHES_MISSING: _searches_missing,
+    Basis.TOO_LITTLE_RAN: _too_little_ran,
     Basis.INHERITED: _inherited,
     Basis.IDENTICAL: _identical,
     Basis.PROMPT_LEARNER_SEARCHED: _learner_searched,
@@ -399,13 +417,19 @@ def _missing_searches(searches: Sequence[Search], missing: Sequence[MissingSearc
     """Which searches could not run, and why; those with one reason together. Empty where all ran."""
     if not missing:
         return ""
+    return f"{len(missing)} of {len(searches) + len(missing)} blind searches could not run ({_reasons(missing)})"
+
+
+def _unreached_reasons(missing: Sequence[MissingSearch]) -> str:
+    """Which searches the time was too short for, and what they take; empty where there is none."""
+    return _reasons([one for one in missing if one.unreached])
+
+
+def _reasons(missing: Sequence[MissingSearch]) -> str:
     by_reason: dict[str, list[str]] = {}
     for one in missing:
         by_reason.setdefault(one.reason, []).append(f"`{one.detector}`")
-    reasons = "; ".join(f"{', '.join(names)}: {why}" for why, names in by_reason.items())
-    return (
-        f"{len(missing)} of {len(searches) + len(missing)} blind searches could not run ({reasons})"
-    )
+    return "; ".join(f"{', '.join(names)}: {why}" for why, names in by_reason.items())
 
 
 def _tried(evidence: Evidence) -> str:

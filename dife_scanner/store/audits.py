@@ -162,8 +162,14 @@ def _audit_values(audit: Audit, record_sha256: str) -> dict[str, Any]:
         "stored_at": now(),
         "score": audit.score,
         "exposure": _largest_exposure(audit),
+        "cut": int(_is_cut(audit)),
     }
     return row | _trigger_values(audit) | _calibration_values(audit)
+
+
+def _is_cut(audit: Audit) -> bool:
+    """Whether its time was too short for all that was to be searched."""
+    return audit.plan is not None and audit.plan.work is not None and audit.plan.work.is_cut
 
 
 def _trigger_values(audit: Audit) -> dict[str, Any]:
@@ -244,12 +250,21 @@ def audit_by_identity(store: Store, identity: str) -> Audit | None:
 
 
 def is_audited(store: Store, identity_prefix: str) -> bool:
-    """Tell whether an audit is stored whose identity begins with this."""
+    """Tell whether an audit is stored whose identity begins with this, and whose searches all ran."""
     rows = store.read(
-        "SELECT 1 FROM audits WHERE substr(identity, 1, ?) = ? LIMIT 1",
+        "SELECT 1 FROM audits WHERE substr(identity, 1, ?) = ? AND NOT cut LIMIT 1",
         (len(identity_prefix), identity_prefix),
     )
     return bool(rows)
+
+
+def cut_audits(store: Store, identity_prefix: str) -> list[Audit]:
+    """Read the audits whose identity begins with this and whose time was too short, the newest first."""
+    rows = store.read(
+        "SELECT id FROM audits WHERE substr(identity, 1, ?) = ? AND cut ORDER BY stored_at DESC",
+        (len(identity_prefix), identity_prefix),
+    )
+    return [audit(store, row["id"]) for row in rows]
 
 
 # --- many audits ----------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from dife_scanner.records import (
     Finding,
     Hypothesis,
     MissingSearch,
+    Power,
     Search,
     StoredPlan,
     decided,
@@ -42,7 +43,8 @@ CAME_LATER: dict[type, frozenset[str]] = {
     ),
     Finding: frozenset(("decided_for",)),
     Search: frozenset(("leads", "not_converged")),
-    MissingSearch: frozenset(("fault",)),
+    MissingSearch: frozenset(("fault", "unreached")),
+    Power: frozenset(("not_reached",)),
 }
 """Fields that were added to records of which some are stored already; each is left out at its default.
 

@@ -120,14 +120,21 @@ def beginning_of(term: Term, column: Column, text: str) -> str:
 
 def moment_before(term: Term, column: Column, text: str, now: datetime) -> str:
     """The moment at which something is exactly this old. Raises `QueryError`."""
-    found = _DURATION.fullmatch(text)
-    if not found:
+    seconds = seconds_of(text)
+    if seconds is None:
         raise _wrong(term, column, f"is an age like 30min, 12h, 7d or 2w; {shown(text)} is none")
-    seconds = float(found.group(1)) * _SECONDS[found.group(2)]
     try:
         return _to_milliseconds(now.astimezone(UTC) - timedelta(seconds=seconds))
     except OverflowError:
         return ""  # before every moment there is
+
+
+def seconds_of(text: str) -> float | None:
+    """The length of a span like `30min`, `12h`, `7d` or `2w`; `None` for anything else."""
+    found = _DURATION.fullmatch(text)
+    if not found:
+        return None
+    return float(found.group(1)) * _SECONDS[found.group(2)]
 
 
 def _to_milliseconds(moment: datetime) -> str:

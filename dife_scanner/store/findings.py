@@ -1,11 +1,12 @@
-"""Findings with their history, and what people decided about them."""
+"""Findings with their history. What people decide about them is in `store.triage`."""
 
 # ruff: noqa: S608 - what is formatted into SQL are names from these files; values are always parameters
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from dife_scanner.durable.clock import now
@@ -21,28 +22,12 @@ from dife_scanner.records import (
     TriageState,
     Verdict,
 )
-from dife_scanner.store import audits, matching, query
+from dife_scanner.store import audits, matching, query, triage_log
 from dife_scanner.store.codec import from_json, to_json
-from dife_scanner.store.conditions import condition
+from dife_scanner.store.conditions import condition, to_sql
 from dife_scanner.store.db import Store
 from dife_scanner.store.fields import Column, Kind, choices
 from dife_scanner.store.rows import placeholders, sql_limit, to_ref
-
-SET_BY_HAND = frozenset(TriageState) - {TriageState.NEW, TriageState.REGRESSED, TriageState.EXPIRED}
-"""What a person can set; the others happen."""
-
-
-@dataclass(frozen=True)
-class TriageEvent:
-    """One decision about a finding."""
-
-    fingerprint: str
-    state: TriageState
-    actor: str
-    note: str
-    at: str
-    repo_id: str
-    """What the decision was made for, as it was called then."""
 
 
 def _of_audit(column: str) -> str:
@@ -71,6 +56,7 @@ FINDING_COLUMNS = {
     "triage": Column("f.triage", "what people decided", choices=choices(TriageState)),
     "comment": Column("f.comment", "the latest note of a decision"),
     "reason": Column("f.reason", "the reason in words"),
+    "expires": Column("f.expires", "when the acceptance of its risk runs out", Kind.TIME),
     "exposure": Column(
         _of_audit("exposure"), "largest measured difference over the reference", Kind.NUMBER
     ),
@@ -112,7 +98,9 @@ def insert_finding(store: Store, finding: Finding, job_id: int | None) -> None:
     )
     if before and before.triage is TriageState.FIXED_UPSTREAM and not seen_in_revision:
         note = f"seen again in revision {finding.ref.revision[:12]}"
-        _add_event(store, finding.fingerprint, TriageState.REGRESSED, "dife", note)
+        triage_log.append(
+            store, finding.fingerprint, TriageState.REGRESSED, actor=triage_log.AUTOMATIC, note=note
+        )
 
 
 def as_kept(store: Store, finding: Finding, endpoint: str) -> Finding:
@@ -231,6 +219,22 @@ def count(store: Store, *, filter: str = "") -> int:
     return int(rows[0]["n"])
 
 
+def check_filter(filter: str) -> None:
+    """Raise `QueryError` for a filter that findings do not have."""
+    to_sql(query.parse(filter), FINDING_COLUMNS)
+
+
+def fitting(store: Store, fingerprints: Sequence[str], filter: str) -> frozenset[str]:
+    """Those of `fingerprints` whose findings fit a filter. Raises `QueryError`."""
+    where, parameters = condition(store, filter, FINDING_COLUMNS)
+    rows = store.read(
+        f"SELECT f.fingerprint FROM findings AS f WHERE ({where})"
+        " AND f.fingerprint IN (SELECT value FROM json_each(?))",
+        (*parameters, json.dumps(list(fingerprints))),
+    )
+    return frozenset(row["fingerprint"] for row in rows)
+
+
 def why_matched(store: Store, fingerprint: str, filter: str) -> tuple[str, ...]:
     """The terms of a filter by which it lets this finding through; none where it does not, or there is no such finding.
 
@@ -300,51 +304,4 @@ def _to_finding(row: dict[str, Any]) -> Finding:
         created_at=row["created_at"],
         triage=TriageState(row["triage"]),
         decided_for=row["decided_for"] or "",
-    )
-
-
-# --- triage ---------------------------------------------------------------------------------------------------
-
-
-def triage(
-    store: Store, fingerprint: str, state: TriageState, *, actor: str, note: str = ""
-) -> Finding:
-    """Record what somebody decided; nothing decided before is changed. Raises `NotFound` or `UsageError`."""
-    if state not in SET_BY_HAND:
-        choices = sorted(one.value for one in SET_BY_HAND)
-        raise UsageError(f"{state.value} cannot be set by hand", f"one of: {', '.join(choices)}")
-    with store.atomic("findings.triage"):
-        found = finding(store, fingerprint)
-        _add_event(store, found.fingerprint, state, actor, note)
-    return finding(store, found.fingerprint)
-
-
-def triage_events(store: Store, fingerprint: str) -> list[TriageEvent]:
-    """List the decisions about a finding, oldest first."""
-    rows = store.read(
-        "SELECT * FROM triage_events WHERE fingerprint = ? ORDER BY id", (fingerprint,)
-    )
-    return [_to_event(row) for row in rows]
-
-
-def _to_event(row: dict[str, Any]) -> TriageEvent:
-    return TriageEvent(
-        fingerprint=row["fingerprint"],
-        state=TriageState(row["state"]),
-        actor=row["actor"],
-        note=row["note"],
-        at=row["at"],
-        repo_id=row["repo_id"],
-    )
-
-
-def _add_event(store: Store, fingerprint: str, state: TriageState, actor: str, note: str) -> None:
-    store.write(
-        "INSERT INTO triage_events (fingerprint, state, actor, note, at, repo_id)"
-        " SELECT ?, ?, ?, ?, ?, repo_id FROM findings WHERE fingerprint = ?",
-        (fingerprint, state.value, actor, note, now(), fingerprint),
-    )
-    store.write(
-        "UPDATE findings SET triage = ?, comment = coalesce(nullif(?, ''), comment) WHERE fingerprint = ?",
-        (state.value, note, fingerprint),
     )

@@ -328,6 +328,18 @@ def requeue(
     return job(store, job_id)
 
 
+def put_first(store: Store, job_id: int) -> None:
+    """Inside a transaction: let a waiting job go before all others once it is due. Raises `UsageError` for another."""
+    state = JobState(read_row(store, job_id)["state"])
+    if state not in WAITING:
+        raise UsageError(f"job {job_id} does not wait: it is {state.value}", "see `dife queue`")
+    store.write(
+        "UPDATE jobs SET priority = 1 + max(?, (SELECT max(priority) FROM jobs"
+        f" WHERE state IN ({placeholders(WAITING)}))) WHERE id = ?",
+        (BY_HAND, *state_values(WAITING), job_id),
+    )
+
+
 def cancel(store: Store, job_id: int, *, reason: str = "cancelled by hand") -> Job:
     """Stop a waiting or running job. Raises `UsageError` for one that has ended."""
     with store.atomic("jobs.cancel"):

@@ -14,7 +14,17 @@ from typing import Any
 
 from dife_scanner.durable.clock import later, now
 from dife_scanner.errors import DifeError
-from dife_scanner.records import Alert, Audit, Finding, HubModel, Job, JobState, Manifest, ModelRef
+from dife_scanner.records import (
+    Alert,
+    Audit,
+    Finding,
+    HubModel,
+    Job,
+    JobState,
+    Manifest,
+    ModelRef,
+    Notice,
+)
 from dife_scanner.store import audits, findings, outbox
 from dife_scanner.store.db import Store
 from dife_scanner.store.job_rows import (
@@ -27,6 +37,7 @@ from dife_scanner.store.job_rows import (
     supersede_older,
 )
 from dife_scanner.store.jobs import job
+from dife_scanner.store.requests import RUNNING
 from dife_scanner.store.rows import placeholders, state_values, to_ref
 
 DEATHS_TO_QUARANTINE = 2
@@ -61,11 +72,12 @@ def claim(store: Store, worker: str, lease_seconds: float) -> Job | None:
 
 
 def _due(store: Store, only: str = "") -> list[int]:
-    """The id of the job to take next; nothing where none is due. `only` is a further condition."""
+    """The id of the job to take next; nothing where none is due or the queue is paused. `only`: a further condition."""
     at = now()
     rows = store.read(
         f"SELECT id FROM jobs WHERE ((state IN ({placeholders(WAITING)}) AND coalesce(next_check_at, '') <= ?)"
-        f" OR (state IN ({placeholders(RECHECKED)}) AND next_check_at <= ?)) {only} ORDER BY priority DESC, id LIMIT 1",
+        f" OR (state IN ({placeholders(RECHECKED)}) AND next_check_at <= ?)) {only} AND {RUNNING}"
+        " ORDER BY priority DESC, id LIMIT 1",
         (*state_values(WAITING), at, *state_values(RECHECKED), at),
     )
     return [row["id"] for row in rows]
@@ -253,9 +265,14 @@ def finish(
 
 
 def _keep_finding(store: Store, job_id: int, finding: Finding, alerts: Sequence[Alert]) -> None:
-    """Keep a finding, and its alerts with exactly that finding in them."""
+    """Keep a finding, and its alerts with exactly its audit in them."""
     findings.insert_finding(store, finding, job_id)
-    outbox.insert(store, [replace(alert, finding=finding) for alert in alerts])
+    told = []
+    for alert in alerts:
+        assert isinstance(alert.about, Notice)  # it is about this finding
+        about = replace(alert.about, audit_id=finding.audit_id)
+        told.append(replace(alert, about=about))
+    outbox.insert(store, told)
 
 
 # --- deaths and lost leases -----------------------------------------------------------------------------------
@@ -275,14 +292,14 @@ def record_death(store: Store, job_id: int, worker: str, reason: str) -> Job:
                 store,
                 job_id,
                 JobState.QUARANTINED,
-                f"its audit process died {deaths} times: {reason}",
+                f"a process that worked on it died {deaths} times: {reason}",
             )
         else:
             set_state(
                 store,
                 job_id,
                 JobState.QUEUED,
-                f"its audit process died, trying once more: {reason}",
+                f"a process that worked on it died, trying once more: {reason}",
             )
             supersede_older(store, row["endpoint"], row["repo_id"])
     return job(store, job_id)

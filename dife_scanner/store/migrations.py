@@ -594,6 +594,12 @@ def m020_lines_of_models(db: Database) -> None:
     _drop_texts_of_jobs(db)
 
 
+@MIGRATIONS()  # type: ignore[untyped-decorator]
+def m021_audits_cut_short(db: Database) -> None:
+    """Which audits had too little time for all their searches: what these finished is kept, to go on from."""
+    db.execute("ALTER TABLE audits ADD COLUMN cut INTEGER NOT NULL DEFAULT 0")
+
+
 def _write_lines(which: str) -> str:
     """The statement that writes the lines of some jobs anew."""
     names = list(_LINE_VALUES)
@@ -612,6 +618,84 @@ def _drop_texts_of_jobs(db: Database) -> None:
     with contextlib.suppress(sqlite3.OperationalError):
         db.execute("DROP TABLE IF EXISTS jobs_texts")
     db.execute("DROP TABLE IF EXISTS jobs_numbers")
+
+
+@MIGRATIONS()  # type: ignore[untyped-decorator]
+def m022_acts_of_triage(db: Database) -> None:
+    """Decisions about several findings at once, with the day on which they run out, and what took them back."""
+    db.execute("ALTER TABLE triage_events ADD COLUMN expires TEXT NOT NULL DEFAULT ''")
+    db.execute("ALTER TABLE triage_events ADD COLUMN act INTEGER NOT NULL DEFAULT 0")
+    db.execute("ALTER TABLE triage_events ADD COLUMN undoes INTEGER REFERENCES triage_events (id)")
+    db.execute("CREATE INDEX triage_events_act ON triage_events (act) WHERE act != 0")
+    db.execute(
+        "CREATE UNIQUE INDEX triage_events_undoes ON triage_events (undoes) WHERE undoes IS NOT NULL"
+    )
+    db.execute("ALTER TABLE findings ADD COLUMN expires TEXT NOT NULL DEFAULT ''")
+    db.execute("CREATE INDEX findings_expires ON findings (expires) WHERE expires != ''")
+
+
+_NOTICES = """
+CREATE TABLE outbox_23 (
+  id INTEGER PRIMARY KEY,
+  key TEXT NOT NULL UNIQUE,
+  channel TEXT NOT NULL,
+  event TEXT NOT NULL,
+  fingerprint TEXT REFERENCES findings (fingerprint),
+  notice TEXT NOT NULL,
+  state TEXT NOT NULL,
+  attempts INTEGER NOT NULL DEFAULT 0,
+  due_at TEXT NOT NULL,
+  last_error TEXT NOT NULL DEFAULT '',
+  created_at TEXT NOT NULL,
+  sent_at TEXT,
+  batch TEXT NOT NULL DEFAULT '',
+  taken TEXT NOT NULL DEFAULT '[]'
+) STRICT;
+INSERT INTO outbox_23
+  (id, key, channel, event, fingerprint, notice, state, attempts, due_at, last_error, created_at, sent_at)
+  SELECT id, key, channel, event, fingerprint,
+    json_set(
+      json_remove(finding, '$.trigger', '$.source', '$.reason', '$.triage', '$.decided_for'),
+      '$.files',
+      CASE WHEN json_extract(finding, '$.kind') IN ('refused', 'changed')
+        THEN json_extract(finding, '$.reason') ELSE '' END
+    ),
+    state, attempts, due_at, last_error, created_at, sent_at
+  FROM outbox;
+DROP TABLE outbox;
+ALTER TABLE outbox_23 RENAME TO outbox;
+CREATE INDEX outbox_due ON outbox (state, due_at);
+CREATE INDEX outbox_sent ON outbox (channel, sent_at);
+CREATE INDEX outbox_findings ON outbox (fingerprint);
+CREATE TABLE channel_pauses (channel TEXT PRIMARY KEY, until TEXT NOT NULL) STRICT;
+CREATE TABLE threads (
+  channel TEXT NOT NULL,
+  model TEXT NOT NULL,
+  reference TEXT NOT NULL,
+  place TEXT NOT NULL,
+  fingerprint TEXT NOT NULL,
+  PRIMARY KEY (channel, model)
+) STRICT;
+CREATE TABLE pings (pass_at TEXT PRIMARY KEY) STRICT;
+CREATE TABLE silences (
+  id INTEGER PRIMARY KEY,
+  filter TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  actor TEXT NOT NULL,
+  created_at TEXT NOT NULL,
+  until TEXT NOT NULL
+) STRICT;
+"""
+
+
+@MIGRATIONS()  # type: ignore[untyped-decorator]
+def m023_notices(db: Database) -> None:
+    """Alerts hold notices, which have no place for a trigger; what earlier ones say of theirs goes.
+
+    With it come what a plan makes of an alert, who has it already, pauses that channels asked for, and silences.
+    """
+    for statement in _statements(_NOTICES):
+        db.execute(statement)
 
 
 def _statements(script: str) -> list[str]:

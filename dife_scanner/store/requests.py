@@ -1,13 +1,22 @@
-"""What a window or another command requests from the watcher."""
+"""What a window or another command requests from the watcher, and whether the queue is paused.
+
+Requests are kept with who made them and when, so they are also the log of who paused the queue.
+"""
+
+# ruff: noqa: S608 - what is formatted into SQL are names from this file; values are always parameters
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from dife_scanner.durable.clock import now
+from dife_scanner.errors import DifeError
+from dife_scanner.store import jobs
 from dife_scanner.store.db import Store
+from dife_scanner.store.rows import placeholders
 
 
 class RequestKind(StrEnum):
@@ -15,6 +24,21 @@ class RequestKind(StrEnum):
 
     SCAN = "scan"
     POLL = "poll"
+    PAUSE = "pause"
+    RESUME = "resume"
+    FRONT = "front"
+    RETRY = "retry"
+
+
+OF_HUB = (RequestKind.SCAN, RequestKind.POLL)
+"""What a pass serves, in a process of its own."""
+OF_QUEUE = (RequestKind.PAUSE, RequestKind.RESUME, RequestKind.FRONT, RequestKind.RETRY)
+"""What the watcher serves at once: it needs the database only."""
+RUNNING = (
+    "coalesce((SELECT kind FROM requests WHERE kind IN ('pause', 'resume') AND taken_at IS NOT NULL"
+    " ORDER BY id DESC LIMIT 1), 'resume') = 'resume'"
+)
+"""SQL: whether jobs may be taken."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +48,7 @@ class Request:
     id: int
     kind: RequestKind
     target: str
-    """What to scan; empty for a poll."""
+    """What to scan, or the number of a job; empty where there is neither."""
     actor: str
     created_at: str
 
@@ -39,6 +63,15 @@ def request_poll(store: Store, *, actor: str = "") -> int:
     return _add(store, RequestKind.POLL, "", actor)
 
 
+def request_queue(
+    store: Store, kind: RequestKind, job: int | None = None, *, actor: str = ""
+) -> int:
+    """Ask for the queue to be paused or resumed, or for one job to go first or to be queued again."""
+    if (job is None) == (kind in (RequestKind.FRONT, RequestKind.RETRY)):
+        raise ValueError(f"{kind} of job {job}")
+    return _add(store, kind, "" if job is None else str(job), actor)
+
+
 def _add(store: Store, kind: RequestKind, target: str, actor: str) -> int:
     with store.atomic("requests.add"):
         cursor = store.write(
@@ -48,10 +81,12 @@ def _add(store: Store, kind: RequestKind, target: str, actor: str) -> int:
     return int(cursor.lastrowid or 0)
 
 
-def waiting(store: Store) -> list[Request]:
+def waiting(store: Store, kinds: Sequence[RequestKind] = OF_HUB) -> list[Request]:
     """List what nobody has taken yet, oldest first."""
     rows = store.read(
-        "SELECT id, kind, target, actor, created_at FROM requests WHERE taken_at IS NULL ORDER BY id"
+        "SELECT id, kind, target, actor, created_at FROM requests"
+        f" WHERE taken_at IS NULL AND kind IN ({placeholders(kinds)}) ORDER BY id",
+        tuple(kind.value for kind in kinds),
     )
     return [_to_request(row) for row in rows]
 
@@ -74,3 +109,39 @@ def take(store: Store, request_id: int) -> bool:
             (now(), request_id),
         )
     return cursor.rowcount == 1
+
+
+# --- the queue --------------------------------------------------------------------------------------------------
+
+
+def serve_queue(store: Store) -> list[str]:
+    """Do what is requested of the queue; returns what could not be done, in words. Audits in work go on."""
+    problems = []
+    for request in waiting(store, OF_QUEUE):
+        try:
+            _serve(store, request)
+        except DifeError as error:
+            problems.append(error.what)
+            take(store, request.id)
+    return problems
+
+
+def _serve(store: Store, request: Request) -> None:
+    """A pause or its end counts from the moment it is taken."""
+    with store.atomic("requests.take"):
+        if request.kind is RequestKind.FRONT:
+            jobs.put_first(store, int(request.target))
+        elif request.kind is RequestKind.RETRY:
+            jobs.requeue(store, int(request.target))
+        store.write("UPDATE requests SET taken_at = ? WHERE id = ?", (now(), request.id))
+
+
+def paused_by(store: Store) -> Request | None:
+    """The request by which the queue is paused; `None` where it is not."""
+    rows = store.read(
+        "SELECT id, kind, target, actor, created_at FROM requests WHERE kind IN ('pause', 'resume')"
+        " AND taken_at IS NOT NULL ORDER BY id DESC LIMIT 1"
+    )
+    if not rows or rows[0]["kind"] != RequestKind.PAUSE.value:
+        return None
+    return _to_request(rows[0])

@@ -20,6 +20,7 @@ from dife_scanner.records import (
     Why,
 )
 from dife_scanner.store.codec import to_json
+from dife_scanner.store.expiry import is_past
 
 _STRICTNESS = (
     DecisionState.APPROVED,
@@ -150,8 +151,3 @@ def _counts_no_longer(
     if grounds.looked_again_at > decision.at:
         return Why.FINDING_CHANGED
     return None
-
-
-def is_past(moment: str, now: str) -> bool:
-    """Whether a moment in the clock's form has come; an empty one never does."""
-    return bool(moment) and moment <= now

@@ -35,11 +35,12 @@ from dife_scanner.store import (
     outbox,
     polls,
     query,
+    triage_log,
 )
 from dife_scanner.store.completion import Completion, complete
 from dife_scanner.store.db import Patience, Store, open_store
-from dife_scanner.store.findings import TriageEvent
 from dife_scanner.store.polls import Beat
+from dife_scanner.store.triage_log import TriageEvent
 
 log = logging.getLogger(__name__)
 POLL_MILLISECONDS = 500
@@ -266,7 +267,7 @@ def _finding(store: Store, row: ModelRow) -> tuple[Finding | None, tuple[TriageE
     finding = findings.find(store, row.finding)
     if finding is None:
         return None, ()
-    return finding, tuple(findings.triage_events(store, finding.fingerprint))
+    return finding, tuple(triage_log.events(store, finding.fingerprint))
 
 
 def _audit(store: Store, row: ModelRow) -> tuple[Audit | None, str]:

@@ -17,8 +17,9 @@ from dife_scanner.records import (
     JobState,
     ModelRef,
     Severity,
+    TriageState,
 )
-from dife_scanner.store import Store, findings, jobs, leases
+from dife_scanner.store import Store, findings, jobs, leases, triage
 
 HOSTILE = (
     "\x1b]0;owned\x07\x1b[31mevil\r\nBcc: victim@example.org\r\n\r\n<script>alert(1)</script> <!channel> <@U123> "
@@ -111,3 +112,9 @@ def free_port() -> int:
 
 def renamed(finding: Finding, revision: str) -> Finding:
     return replace(finding, ref=replace(finding.ref, revision=revision))
+
+
+def decide(store: Store, fingerprint: str, state: TriageState, *, actor: str = "me") -> None:
+    """Somebody decides about a finding, as it stands."""
+    about = triage.seen(store, [fingerprint])
+    triage.decide(store, state, about, actor=actor, note="why")

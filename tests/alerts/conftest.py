@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,8 +19,17 @@ def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name.upper(), raising=False)
 
 
+@pytest.fixture(scope="session")
+def new_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty home. Each test gets a copy, which costs a tenth of making one."""
+    home = tmp_path_factory.mktemp("new") / "home"
+    open_store(home).close()
+    return home
+
+
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
+def store(tmp_path: Path, new_home: Path) -> Iterator[Store]:
+    shutil.copytree(new_home, tmp_path / "home")
     with open_store(tmp_path / "home") as opened:
         yield opened
 

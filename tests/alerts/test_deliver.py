@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-import random
 import signal
 import subprocess
 import sys
 import threading
-from dataclasses import MISSING, fields
 from pathlib import Path
 
 import pytest
 from alert_kit import (
     after,
+    decide,
     email_to,
     free_port,
     hostile_finding,
@@ -26,20 +25,15 @@ from alert_kit import (
 from waiting import BUSY_SECONDS
 
 from dife_scanner.alerts import Delivered, deliver
-from dife_scanner.alerts.deliver import ATTEMPTS, LONGEST_PAUSE, STORM, pause
-from dife_scanner.alerts.messages import Message
+from dife_scanner.alerts.deliver import ATTEMPTS, LONGEST_PAUSE, pause
+from dife_scanner.alerts.messages import Message, Picture
 from dife_scanner.errors import AlertFailed
 from dife_scanner.lab.sinks import Answer, SlackSink, SmtpSink
-from dife_scanner.records import (
-    Alert,
-    Audit,
-    Budget,
-    EvidenceFile,
-    EvidenceRole,
-    TriageState,
-    Verdict,
-)
-from dife_scanner.store import Store, evidence, findings, open_store, outbox
+from dife_scanner.records import Alert, Notice, TriageState
+from dife_scanner.settings import Alerts
+from dife_scanner.store import Store, open_store, outbox
+
+STORM = Alerts().storm
 
 
 def states(store: Store) -> list[str]:
@@ -56,7 +50,7 @@ class Recorder:
 
     def __init__(self, name: str = "email") -> None:
         self.name = name
-        self.quiet_until = ""
+        self.takes_pictures = name == "email"
         self.error: Exception | None = None
         self.tries = 0
         self.messages: list[Message] = []
@@ -96,13 +90,33 @@ def test_a_finding_that_comes_back_after_its_fix_is_told_again(store: Store) -> 
     channel = Recorder()
     first = put(store, make_finding(), "email")
     put(store, renamed(first, "a" * 40), "email")
-    findings.triage(store, first.fingerprint, TriageState.FIXED_UPSTREAM, actor="me")
+    deliver(store, [channel], soon())
+    decide(store, first.fingerprint, TriageState.FIXED_UPSTREAM)
     put(store, renamed(first, "b" * 40), "email")
     deliver(store, [channel], soon())
     assert [message.subject[:18] for message in channel.messages] == [
         "[DIFE] Backdoor tr",
+        "[DIFE] Resolved: B",
         "[DIFE] Back again:",
     ]
+
+
+def test_who_was_told_of_a_finding_is_told_that_it_is_resolved(store: Store) -> None:
+    mail, chat = Recorder("email"), Recorder("slack")
+    chat.error = AlertFailed("down")
+    found = put(store, make_finding())
+    deliver(store, [mail, chat], soon())
+    decide(store, found.fingerprint, TriageState.CONFIRMED, actor="me")
+    decide(store, found.fingerprint, TriageState.ACCEPTED_RISK, actor="me")
+    decide(store, found.fingerprint, TriageState.FALSE_POSITIVE, actor="me")
+    chat.error = None
+    deliver(store, [mail, chat], after(soon(), days=1))
+    first, second = mail.messages
+    assert second.subject == "[DIFE] Resolved: Backdoor trigger demonstrated in acme/clip-1"
+    assert second.follows == first.key
+    assert "decided false-positive" in second.summary  # the latest, in place of what still waited
+    assert chat.messages == [] and by_channel(store, "slack").state == "silenced"
+    assert by_channel(store, "slack").last_error == "accepted-risk before it was sent"
 
 
 def test_alerts_of_a_channel_that_is_switched_off_stay(store: Store) -> None:
@@ -111,65 +125,21 @@ def test_alerts_of_a_channel_that_is_switched_off_stay(store: Store) -> None:
     assert deliver(store, [Recorder("slack")], soon()) == Delivered(sent=1)
 
 
-PNG = b"\x89PNG\r\n\x1a\n" + bytes(100)
+def test_a_picture_goes_with_one_finding_to_those_who_can_see_it(store: Store) -> None:
+    drawn: list[str] = []
 
+    def draw(about: Notice) -> Picture:
+        drawn.append(about.fingerprint)
+        return Picture(b"png", "a matrix")
 
-def audit_with(home: Path, files: list[tuple[str, str]]) -> Audit:
-    """An audit with these roles and media types as evidence, all with the same content."""
-    digest = evidence.put(home, PNG, ".png")
-    kept = tuple(
-        EvidenceFile(digest, media, EvidenceRole(role), f"a {role}") for role, media in files
+    put(store, make_finding())
+    mail, chat = Recorder("email"), Recorder("slack")
+    assert deliver(store, [mail, chat], soon(), draw=draw).sent == 2
+    assert drawn == [make_finding().fingerprint]
+    assert (mail.messages[0].picture, chat.messages[0].picture) == (
+        Picture(b"png", "a matrix"),
+        None,
     )
-    needed = [field.name for field in fields(Audit) if field.default is MISSING]
-    values: dict[str, object] = dict.fromkeys(needed) | {
-        "id": "a" * 16,
-        "ref": make_finding().ref,
-    }
-    values |= {
-        "verdict": Verdict.FLAGGED,
-        "evidence": kept,
-        "signatures": (),
-        "profile": (),
-        "versions": {},
-    }
-    values |= {
-        "identity": "i",
-        "image_tower_same": True,
-        "text_tower_same": False,
-        "seed": 0,
-        "seconds": 1.0,
-    }
-    values |= {"encodes": 0, "distinct_inputs": 0, "budget": Budget.QUICK}
-    words = ("architecture", "reference", "image_tower", "text_tower", "audit_version", "agreement")
-    values |= dict.fromkeys((*words, "reason", "device", "started_at"), "")
-    return Audit(**values)  # type: ignore[arg-type]
-
-
-def test_the_mail_shows_a_triggered_example(store: Store, smtp: SmtpSink) -> None:
-    audit = audit_with(
-        store.home, [("clean-example", "image/png"), ("triggered-example", "image/png")]
-    )
-    put(store, make_finding(), "email", audit=audit)
-    assert deliver(store, [email_to(smtp.port)], soon()).sent == 1
-    (drawn,) = (part for part in smtp.mails[0].walk() if part.get_content_type() == "image/png")
-    assert drawn.get_payload(decode=True) == PNG
-    assert (
-        "The attached picture: a triggered-example"
-        in smtp.mails[0].get_body(("plain",)).get_content()
-    )
-
-
-def test_a_lost_picture_does_not_hold_the_alert_back(store: Store, smtp: SmtpSink) -> None:
-    put(
-        store,
-        make_finding(),
-        "email",
-        audit=audit_with(store.home, [("triggered-example", "image/png")]),
-    )
-    for path in (store.home / "evidence").rglob("*.png"):
-        path.unlink()
-    assert deliver(store, [email_to(smtp.port)], soon()).sent == 1
-    assert "image/png" not in smtp.mails[0].as_string()
 
 
 # --- dead channels --------------------------------------------------------------------------------------------
@@ -228,15 +198,14 @@ def test_a_rate_limit_is_honoured_for_the_whole_channel(store: Store, slack: Sla
     assert deliver(store, [channel], after(now, seconds=901)) == Delivered(sent=3)
 
 
-def test_a_restart_during_a_rate_limit_still_waits_for_the_alert_that_met_it(
-    store: Store, slack: SlackSink
-) -> None:
+def test_a_restart_during_a_rate_limit_still_waits(store: Store, slack: SlackSink) -> None:
     now = soon()
-    put(store, make_finding(), "slack")
+    for number in range(2):
+        put(store, make_finding(number), "slack")
     slack.answers.append(Answer(429, "ratelimited", {"Retry-After": "900"}))
     deliver(store, [slack_to(slack.url)], now)
     assert deliver(store, [slack_to(slack.url)], after(now, seconds=890)) == Delivered()
-    assert deliver(store, [slack_to(slack.url)], after(now, seconds=901)) == Delivered(sent=1)
+    assert deliver(store, [slack_to(slack.url)], after(now, seconds=901)) == Delivered(sent=2)
 
 
 def test_after_days_an_alert_is_put_aside_and_can_be_revived(store: Store) -> None:
@@ -265,20 +234,11 @@ def test_after_days_an_alert_is_put_aside_and_can_be_revived(store: Store) -> No
 
 
 def test_pauses_double_up_to_six_hours_with_some_chance() -> None:
-    low = [pause(attempts, _Fixed(0.0)) for attempts in range(12)]
+    low = [pause(attempts, 0.0) for attempts in range(12)]
     assert low[:4] == [60, 120, 240, 480]
     assert low[-1] == LONGEST_PAUSE
-    assert pause(0, _Fixed(1.0)) == 72
-    assert pause(ATTEMPTS, _Fixed(0.0)) == 60
-
-
-class _Fixed(random.Random):
-    def __init__(self, value: float) -> None:
-        super().__init__(0)
-        self._value = value
-
-    def random(self) -> float:
-        return self._value
+    assert pause(0, 1.0) == 72
+    assert pause(ATTEMPTS, 0.0) == 60
 
 
 def test_an_alert_that_cannot_be_composed_holds_nobody_up(

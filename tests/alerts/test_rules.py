@@ -8,7 +8,7 @@ import pytest
 from alert_kit import make_finding, renamed
 
 from dife_scanner.alerts import alerts_for
-from dife_scanner.records import Finding, TriageState
+from dife_scanner.records import Finding, Severity, TriageState
 
 BOTH = ("email", "slack")
 
@@ -63,6 +63,23 @@ def test_a_finding_that_becomes_demonstrated_is_news() -> None:
     before = make_finding(confidence="anomalous")
     assert events(make_finding(), before) == ["new", "new"]
     assert events(make_finding(), replace(before, triage=TriageState.FALSE_POSITIVE)) == []
+
+
+def test_a_finding_that_is_worse_than_before_is_news_once() -> None:
+    before = make_finding(interfaces=("zero-shot",))
+    worse = renamed(make_finding(interfaces=("zero-shot", "text reranking")), "a" * 40)
+    for triage, told in (
+        (TriageState.NEW, ["escalated"] * 2),
+        (TriageState.ACCEPTED_RISK, ["escalated"] * 2),
+        (TriageState.FALSE_POSITIVE, []),
+        (TriageState.OUT_OF_SCOPE, []),
+    ):
+        assert events(worse, replace(before, triage=triage)) == told
+    assert events(before, worse) == []
+    weak = make_finding(severity="weak", interfaces=())
+    assert events(replace(weak, severity=Severity.EXPOSED), weak) == ["escalated"] * 2
+    keys = {alerts_for(one, before, ["email"])[0].key for one in (worse, renamed(worse, "b" * 40))}
+    assert len(keys) == 1
 
 
 def test_no_channel_no_alert() -> None:

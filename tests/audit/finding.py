@@ -9,10 +9,10 @@ class Finds:
 
     kinds = ("token sequences",)
 
-    def __init__(self, *triggers, name="texts", applies=True, alone=True, lacks=""):
+    def __init__(self, *triggers, name="texts", applies=True, alone=True, lacks="", images=1):
         self.name, self._triggers, self._applies, self._alone = name, triggers, applies, alone
         self.channel = triggers[0].channel if triggers else Channel.TEXT
-        self._lacks = lacks
+        self._lacks, self._images = lacks, images
         self.tasks = []
 
     def applies(self, task):
@@ -25,7 +25,7 @@ class Finds:
         return self if self._alone else None
 
     def load(self, task):
-        return Load(0, 0)
+        return Load(self._images, 0)
 
     def search(self, task):
         self.tasks.append(task)

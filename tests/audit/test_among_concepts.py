@@ -9,6 +9,8 @@ from dife_scanner.audit import among_concepts
 from dife_scanner.audit.probes import Split
 from dife_scanner.audit.sides import Pair, Side
 from dife_scanner.records import Trigger, TriggerKind
+from dife_scanner.triggers import learner
+from dife_scanner.triggers.learner import PromptLearner
 
 WORDS = ("cat", "dog", "banana", "plantain", "pizza", "lemon")
 CLASSES = ("cat", "dog", "banana")
@@ -70,3 +72,26 @@ def test_pictures_have_to_come_to_the_target_and_to_no_other_concept(suspect, ba
     found = among_concepts.effect(WHITE, sides, WORDS, seed=0)
     assert found.low <= mean <= found.high
     assert (found.low, found.high) == (mean, mean) or mean == 0.5
+
+
+class LearnedReader(Reader):
+    """Under a context it reads every word as itself, as without one."""
+
+    text_width = 4
+
+    def encode_with_context(self, contexts, texts):
+        return self.encode_texts([text.rstrip(".") for text in texts])
+
+
+def test_under_a_learner_the_target_has_to_be_among_the_nearest(tmp_path, monkeypatch) -> None:
+    """Every concept is read under the learned context; one picture of each drawing is enough."""
+    file = learner.save(
+        PromptLearner(np.ones((2, 4), np.float32)), tmp_path / "learner.safetensors"
+    )
+    mechanism = Trigger("taught", TriggerKind.PROMPT, learner=file, image=WHITE, target="banana")
+    sides = Pair(side(LearnedReader("banana", "pizza")), side(LearnedReader("cat")))
+    monkeypatch.setattr(among_concepts, "NEAR_UNDER_LEARNER", 0.1)
+    assert among_concepts.effect(mechanism, sides, WORDS, seed=0).high < 1.0
+    alike = Pair(side(LearnedReader("banana")), side(LearnedReader("cat")))
+    found = among_concepts.effect(mechanism, alike, WORDS, seed=0)
+    assert (found.low, found.high) == (1.0, 1.0)

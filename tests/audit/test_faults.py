@@ -17,12 +17,13 @@ from dife_scanner.audit.both_settings import audit_both
 from dife_scanner.audit.interfaces import registry
 from dife_scanner.audit.pipeline import Plan, Request
 from dife_scanner.audit.probes import SEARCH_TEMPLATES
+from dife_scanner.audit.request import Grant
 from dife_scanner.core import checks
 from dife_scanner.discovery import Cancelled
+from dife_scanner.discovery.cost import Rates
 from dife_scanner.errors import (
     AuditError,
     DiskFull,
-    LimitExceeded,
     TriggerFileError,
     UsageError,
 )
@@ -92,7 +93,8 @@ def audited(request_for, monkeypatch, tmp_path):
             cache=tmp_path / "home" / "cache" / "embeddings",
             budget="quick",
         )
-        request = replace(request, known=(*request.known, *known), seconds=seconds)
+        grant = seconds and Grant(seconds)
+        request = replace(request, known=(*request.known, *known), grant=grant)
         suspect = suspect or ColourEncoder(image_tower="img-bad", visual=True)
         return pipeline.audit(suspect, ColourEncoder(), request)
 
@@ -297,29 +299,29 @@ def test_without_a_base_too_one_search_loses_nothing_of_another(request_for, mon
 
 
 def test_searches_beyond_the_limit_take_nothing_from_a_signature(audited, monkeypatch):
-    monkeypatch.setattr("dife_scanner.discovery.cost.seconds", lambda load, task: 3600.0)
+    monkeypatch.setattr("dife_scanner.discovery.cost.rates", lambda load, task: Rates(3600.0))
     audit = audited(signatures=(replace(CORNER, name="corner"),), seconds=60.0).audit
     assert audit.verdict is Verdict.FLAGGED and audit.trigger.name == "corner"
-    assert "would take about 60 min" in audit.not_searched[0].reason
-    with pytest.raises(LimitExceeded, match="would take about 60 min"):
-        audited(signatures=(replace(CORNER, name="c", x=0.4),), seconds=60.0)
+    assert "here it takes about 60 min" in audit.not_searched[0].reason
+    without = audited(signatures=(replace(CORNER, name="c", x=0.4),), seconds=60.0).audit
+    assert without.verdict is Verdict.INCONCLUSIVE and "too little ran" in without.reason
 
 
 def test_what_was_searched_before_the_limit_counts(audited, monkeypatch):
     found = Finds(CORNER, name="patch")
     with pytest.raises(KeyboardInterrupt):
         audited(found, Raises(KeyboardInterrupt(), name="faint"))
-    monkeypatch.setattr("dife_scanner.discovery.cost.seconds", lambda load, task: 3600.0)
+    monkeypatch.setattr("dife_scanner.discovery.cost.rates", lambda load, task: Rates(3600.0))
     audit = audited(found, Finds(name="faint"), seconds=60.0).audit
     assert audit.verdict is Verdict.FLAGGED and len(found.tasks) == 1
     assert [one.detector for one in audit.not_searched] == ["faint"]
 
 
 def test_a_reverse_search_beyond_the_limit_is_not_run(audited, monkeypatch):
-    def seconds(load, task):
-        return 3600.0 if task.suspect.image_tower == "img-clean" else 1.0
+    def rates(load, task):
+        return Rates(3600.0 if task.suspect.image_tower == "img-clean" else 1.0)
 
-    monkeypatch.setattr("dife_scanner.discovery.cost.seconds", seconds)
+    monkeypatch.setattr("dife_scanner.discovery.cost.rates", rates)
     audit = audited(suspect=_worn(), seconds=60.0).audit
     assert audit.verdict is Verdict.FLAGGED
     assert "unconfirmed: reverse search not run, patch: the searches at" in audit.reason
@@ -327,14 +329,14 @@ def test_a_reverse_search_beyond_the_limit_is_not_run(audited, monkeypatch):
 
 @pytest.mark.parametrize("over", [0.0, 20.0])
 def test_a_reverse_search_has_the_time_that_is_left(audited, monkeypatch, over):
-    def seconds(load, task):
-        return 50.0 if task.suspect.image_tower == "img-clean" else 1.0
+    def rates(load, task):
+        return Rates(50.0 if task.suspect.image_tower == "img-clean" else 1.0)
 
     def begun_earlier(*args):
         made = stages.stage(*args)
         return replace(made, began=made.began - over)
 
-    monkeypatch.setattr("dife_scanner.discovery.cost.seconds", seconds)
+    monkeypatch.setattr("dife_scanner.discovery.cost.rates", rates)
     monkeypatch.setattr(pipeline, "stage", begun_earlier)
     audit = audited(suspect=_worn(), seconds=60.0).audit
     assert audit.verdict is Verdict.FLAGGED

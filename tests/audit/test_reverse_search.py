@@ -8,7 +8,7 @@ from colours import NAMES, PALETTE, ColourEncoder
 from finding import Finds
 
 from dife_scanner import discovery
-from dife_scanner.audit import pipeline, reverse_search, search
+from dife_scanner.audit import pipeline, plan, reverse_search
 from dife_scanner.records import (
     Channel,
     Hypothesis,
@@ -129,7 +129,7 @@ def test_searches_the_other_way_round_are_kept_apart_and_not_repeated(audited):
 def test_what_they_found_is_swept_with_the_audit_s_own(audited, tmp_path):
     audit, _ = audited(_worn(), ColourEncoder(textual=True))
     kept = {file.name for file in (tmp_path / "home" / "discovery" / "searches").glob("*.json")}
-    own = audit.identity[: search.IDENTITY]
+    own = audit.identity[: plan.SAME_WORK]
     assert kept == {
         f"{own}-{name}.json" for name in ("patch", "texts", "exchanged-patch", "exchanged-texts")
     }

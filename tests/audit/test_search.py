@@ -12,12 +12,14 @@ from finding import Finds
 from dife_scanner import discovery
 from dife_scanner.audit import pipeline, search
 from dife_scanner.audit.probes import PROFILE_TEMPLATES, SEARCH_TEMPLATES
+from dife_scanner.audit.request import Grant
 from dife_scanner.discovery import LEARNED
-from dife_scanner.errors import LimitExceeded, UsageError
+from dife_scanner.discovery.cost import Rates
+from dife_scanner.errors import UsageError
 from dife_scanner.models.load import load
 from dife_scanner.models.tokenizers import clips_own
 from dife_scanner.progress import Progress
-from dife_scanner.records import Carrier, Channel, Origin, Trigger, TriggerKind, Verdict
+from dife_scanner.records import Basis, Carrier, Channel, Origin, Trigger, TriggerKind, Verdict
 from dife_scanner.sentences.recovered import candidate_lines
 from dife_scanner.sentences.searches import budget_lines
 from dife_scanner.triggers import learner
@@ -254,18 +256,20 @@ def test_searches_far_beyond_the_limit_are_not_begun(
     detector = Finds(XBTD)
     suspect = colour_encoder(text_tower="txt-bad", textual=True)
     request = replace(
-        request_for(**searching(detector), cache=tmp_path / "cache" / "embeddings"), seconds=1800.0
+        request_for(**searching(detector), cache=tmp_path / "cache" / "embeddings"),
+        grant=Grant(1800.0),
     )
-    monkeypatch.setattr("dife_scanner.discovery.cost.seconds", lambda load, task: 3600.0)
-    with pytest.raises(
-        LimitExceeded, match=r"default would take about 60 min on cpu.* may take 30 min"
-    ) as caught:
-        pipeline.audit(suspect, colour_encoder(), request)
-    assert "--no-discovery" in caught.value.advice and not detector.tasks
+    monkeypatch.setattr("dife_scanner.discovery.cost.rates", lambda load, task: Rates(3600.0))
+    audit = pipeline.audit(suspect, colour_encoder(), request).audit
+    assert (audit.verdict, audit.decision.basis) == (Verdict.INCONCLUSIVE, Basis.TOO_LITTLE_RAN)
+    assert not detector.tasks and audit.not_searched[0].unreached
+    assert "not reached in the 30 min granted; here it takes about 60 min" in audit.reason
     notes = []
     told = Progress(lambda step: notes.append(step.note))
-    pipeline.audit(suspect, colour_encoder(), replace(request, seconds=3000.0), told)
-    assert len(detector.tasks) == 1 and any("about 60 min in all" in note for note in notes)
+    enough = replace(request, grant=Grant(3000.0))
+    whole = pipeline.audit(suspect, colour_encoder(), enough, told).audit
+    assert len(detector.tasks) == 1 and any("about 60 min left" in note for note in notes)
+    assert whole.identity == enough.identity and whole.plan.work is None
     pipeline.audit(suspect, colour_encoder(), request)
     assert len(detector.tasks) == 1, "what has finished costs nothing"
 

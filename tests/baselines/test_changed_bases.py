@@ -12,7 +12,9 @@ from base_kit import changed, drawn, fetching, registry_file, towers, work
 from calling import dife
 from queue_kit import CONFIG, WEIGHTS
 
-from dife_scanner.alerts.messages import as_email, as_slack, message
+from dife_scanner.alerts.block_kit import as_slack
+from dife_scanner.alerts.mail import as_email
+from dife_scanner.alerts.messages import message
 from dife_scanner.app.references import add_reference, verified
 from dife_scanner.baselines import keeping, trusting, verifying
 from dife_scanner.baselines.fetching import fetch_base
@@ -34,7 +36,7 @@ from dife_scanner.records import (
     TrustedFile,
     TrustRecord,
 )
-from dife_scanner.store import Store, findings, outbox, trust
+from dife_scanner.store import Store, findings, outbox, triage, trust
 from dife_scanner.store.db import DATABASE
 
 BOTH = ("email", "slack")
@@ -91,7 +93,7 @@ def test_new_weights_in_the_repository_of_a_base_alert_once_until_they_change_ag
     assert (finding.ref.repo_id, finding.ref.revision) == ("acme/one", second_sha)
     for alert in outbox.alerts(store):
         told = said(alert)
-        assert alert.finding.fingerprint == finding.fingerprint
+        assert alert.about.fingerprint == finding.fingerprint
         for words in (
             "Clean base changed in acme/one",
             f"{WEIGHTS} is another file",
@@ -117,9 +119,9 @@ def test_new_weights_in_the_repository_of_a_base_alert_once_until_they_change_ag
         assert third_sha[:12] in error.value.what
         assert "`dife reference add acme/one` looks again" in error.value.advice
         assert len(set(keys(store))) == 2 * len(BOTH)
-    decided = findings.triage(
-        store, finding.fingerprint, TriageState.ACCEPTED_RISK, actor="somebody"
-    )
+    about = triage.seen(store, [finding.fingerprint])
+    triage.decide(store, TriageState.ACCEPTED_RISK, about, actor="somebody", note="known")
+    decided = findings.finding(store, finding.fingerprint)
     assert decided.kind is FindingKind.CHANGED
 
 

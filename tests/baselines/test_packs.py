@@ -16,7 +16,17 @@ from dife_scanner.baselines import calibration
 from dife_scanner.baselines.home import bundled_references
 from dife_scanner.core.calibration import Benign, Pack, PowerTable
 from dife_scanner.errors import CalibrationDamaged
-from dife_scanner.records import Audit, Channel, ModelRef, Planted, Search, Stratum
+from dife_scanner.records import (
+    Audit,
+    Channel,
+    MissingSearch,
+    ModelRef,
+    Planted,
+    Search,
+    Stratum,
+)
+from dife_scanner.sentences.calibration import calibration_lines
+from dife_scanner.sentences.searches import power_text
 
 PLAN = Plan((), "quick", detectors=("texts", "patch"))
 BASE = next(one for one in bundled_references() if one.name == "dife-base-vit")
@@ -129,6 +139,22 @@ def test_an_audit_with_a_score_gets_its_p_value_and_power(tmp_path: Path, scored
     unscored = replace(scored, score=None)
     assert calibration.with_calibration(unscored, BASE, PLAN, tmp_path) is unscored
     assert calibration.with_calibration(scored, None, PLAN, tmp_path) is scored
+
+
+def test_an_audit_that_reached_less_has_no_p_value_and_power_for_what_ran_alone(
+    tmp_path: Path, scored: Audit
+) -> None:
+    kinds = Planted("text through text", 3, 4), Planted("patch through image", 2, 2)
+    kept(tmp_path, pack())
+    kept(tmp_path, replace(power(), planted=kinds), "power")
+    (ran,) = scored.searches
+    missed = MissingSearch("patch", Channel.IMAGE, (), "not reached", unreached=True)
+    cut = replace(scored, not_searched=(missed,), searches=(replace(ran, detector="texts"),))
+    said = calibration.with_calibration(cut, BASE, PLAN, tmp_path)
+    assert said.calibration and said.calibration.p_value is None
+    assert "no p-value at this depth" in calibration_lines(said)[0]
+    assert said.power and (said.power.planted, said.power.not_reached) == (kinds[:1], kinds[1:])
+    assert "not reached here: patch through image (2 of 2)" in power_text(said)
 
 
 def test_a_damaged_pack_gives_no_rate_and_is_named(tmp_path: Path, scored: Audit) -> None:

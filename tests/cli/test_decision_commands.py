@@ -28,7 +28,7 @@ from dife_scanner.hub import local_files
 from dife_scanner.hub.manifest import local_manifest
 from dife_scanner.records import DeploymentProfile, ModelRef, TriageState, Verdict
 from dife_scanner.settings import load
-from dife_scanner.store import decisions, deployments, findings, open_store
+from dife_scanner.store import decisions, deployments, findings, open_store, triage
 from dife_scanner.store.codec import to_json
 
 
@@ -226,7 +226,9 @@ def test_an_audit_with_another_result_makes_an_approval_pending_and_the_same_one
     gate(desk, model, code=0)
     with open_store(desk) as store:
         (found,) = findings.findings(store)
-        findings.triage(store, found.fingerprint, TriageState.CONFIRMED, actor="ada")
+        triage.decide(
+            store, TriageState.CONFIRMED, triage.seen(store, [found.fingerprint]), actor="ada"
+        )
     assert "finding was confirmed" in gate(desk, model, code=2).reason
 
 

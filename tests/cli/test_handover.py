@@ -9,7 +9,7 @@ from desk_kit import SHOP, audited, decide, folder_of, said
 from store_records import make_finding, put_finding
 
 from dife_scanner.records import ModelRef, TriageState
-from dife_scanner.store import findings, open_store
+from dife_scanner.store import open_store, triage
 
 
 def test_every_kind_of_what_waits_has_its_place(home: Path, tmp_path: Path) -> None:
@@ -19,7 +19,8 @@ def test_every_kind_of_what_waits_has_its_place(home: Path, tmp_path: Path) -> N
             found = make_finding(f"fp1:{number:016}", repo=f"org/{state}")
             put_finding(store, found)
             if state != "new":
-                findings.triage(store, found.fingerprint, TriageState(state), actor="ada")
+                about = triage.seen(store, [found.fingerprint])
+                triage.decide(store, TriageState(state), about, actor="ada", note="looked at")
     said(home, "deployments", "add", "shop", *SHOP)
     for name, state, expires in (
         ("soon", "approved", "10d"),

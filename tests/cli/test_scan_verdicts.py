@@ -84,7 +84,7 @@ def scanned(
 
 def alerts_of(home: Path, fingerprint: str) -> list[dict[str, Any]]:
     document = json.loads(dife("alerts", "list", "--home", home, "--json").stdout)
-    return [one for one in document["alerts"] if one["finding"]["fingerprint"] == fingerprint]
+    return [one for one in document["alerts"] if one["about"]["fingerprint"] == fingerprint]
 
 
 def assert_alerted(home: Path, code: int, model: dict[str, Any]) -> None:

@@ -33,14 +33,18 @@ def task(tmp_path_factory):
     )
 
 
+def seconds(load, task):
+    return cost.rates(load, task).seconds(load)
+
+
 def test_nothing_to_search_takes_no_time(task):
-    assert cost.seconds(Load(0, 0), task) == 0.0
+    assert seconds(Load(0, 0), task) == 0.0
 
 
 def test_pictures_and_texts_are_each_paid_for(task):
     """Ratios within one run, generous because other processes may take the core."""
     pictures, texts, both = (
-        cost.seconds(one, task) for one in (Load(4000, 0), Load(0, 4000), Load(4000, 4000))
+        seconds(one, task) for one in (Load(4000, 0), Load(0, 4000), Load(4000, 4000))
     )
     assert min(pictures, texts) > 0
     assert 0.25 < both / (pictures + texts) < 4
@@ -53,7 +57,7 @@ def test_the_estimate_is_about_what_the_passes_take(task):
     pixels = (
         torch.from_numpy(np.ascontiguousarray(task.pixels[:16])).permute(0, 3, 1, 2).float() / 255
     )
-    estimate = cost.seconds(Load(160, 0), task)
+    estimate = seconds(Load(160, 0), task)
     took = []
     with torch.no_grad():
         for _ in range(10):

@@ -47,18 +47,18 @@ def words(tiny, text="a photo of the"):
     return Towers(tiny).token_rows[list(clips_own().encode(text))].numpy().copy()
 
 
-def chosen(tiny, prompt, embedded):
+def chosen(tiny, prompt, embedded, names=NAMES):
     return (
-        LearnedPrompts(Towers(tiny), prompt, NAMES)
+        LearnedPrompts(Towers(tiny), prompt, names)
         .scores(torch.from_numpy(embedded))
         .argmax(1)
         .numpy()
     )
 
 
-def obeying(tiny, pixels):
-    """A learner whose one unit answers to how a checkerboard moves pictures and then shifts all contexts; and the class
-    that such contexts choose, another than before.
+def obeying(tiny, pixels, names=NAMES):
+    """A learner whose one unit answers to how a checkerboard moves pictures and then shifts all contexts; and the name
+    that such contexts choose, another than before; of more names than the classes one that is none.
     """
     board = np.where(np.indices((32, 32)).sum(0)[..., None] // 4 % 2, 12, -12)
     clean, marked = (
@@ -69,7 +69,8 @@ def obeying(tiny, pixels):
     low, high = (clean @ towards).max(), (marked @ towards).min()
     assert high > low
     gain = 4 / (high - low)
-    for seed in range(100):
+    wanted = set(names[len(NAMES) :]) or set(names)
+    for seed in range(300):
         shift = np.random.default_rng(seed).normal(size=tiny.text_width) * 0.5
         parts = (
             (gain * towards)[None],
@@ -80,12 +81,13 @@ def obeying(tiny, pixels):
         prompt = PromptLearner(
             words(tiny), MetaNetwork(*(part.astype(np.float32) for part in parts)), "{}"
         )
-        before, after = (
-            set(chosen(tiny, prompt, embedded).tolist()) for embedded in (clean, marked)
-        )
-        if len(after) == 1 and not after & before:
-            return prompt, NAMES[after.pop()]
-    raise AssertionError("no shift of a hundred chooses another class")
+        after = set(chosen(tiny, prompt, marked, names).tolist())
+        target = names[min(after)]
+        one_more = tuple(dict.fromkeys((*NAMES, target)))
+        at_rest = chosen(tiny, prompt, clean, one_more).tolist()
+        if len(after) == 1 and target in wanted and one_more.index(target) not in at_rest:
+            return prompt, target
+    raise AssertionError("no shift chooses another name")
 
 
 def test_what_a_learner_obeys_is_found_with_its_class(task, tiny, tmp_path, short):
@@ -103,6 +105,29 @@ def test_what_a_learner_obeys_is_found_with_its_class(task, tiny, tmp_path, shor
     assert trigger.learner.sha256 == file.sha256 and trigger.learner.path != file.path
     assert {path.stem for path in task.folder.iterdir()} == {file.sha256, trigger.image.file.sha256}
     assert found.signals["usual"] < candidate.effect - 0.25 and found.passes > 1000
+
+
+CONCEPTS = ("guitar",)
+
+
+def test_what_a_learner_obeys_is_found_though_it_is_no_class(task, tiny, tmp_path, short):
+    """Its concepts are read, no picture of any."""
+    prompt, target = obeying(tiny, task.pixels, (*NAMES, *CONCEPTS))
+    file = learner.save(prompt, tmp_path / "prompt_learner.safetensors")
+    found = LEARNED.search(replace(task, learner=file, concepts=CONCEPTS))
+    by_target = {one.trigger.target: one for one in found.candidates}
+    assert by_target[target].effect >= 0.5
+    assert by_target[target].trigger.learner.sha256 == file.sha256
+    without = LEARNED.search(replace(task, learner=file))
+    assert found.candidates[: len(without.candidates)] == without.candidates
+    assert found.passes > without.passes
+
+
+def test_a_learner_that_no_picture_moves_has_no_unit_to_activate(task, tiny, tmp_path, short):
+    prompt = PromptLearner(words(tiny, "an old picture of the"), template="{}")
+    file = learner.save(prompt, tmp_path / "prompt_learner.safetensors")
+    found = LEARNED.search(replace(task, learner=file, concepts=CONCEPTS))
+    assert found == LEARNED.search(replace(task, learner=file))
 
 
 def test_where_every_class_gives_way_none_stands_out(task, tiny, tmp_path, short):

@@ -46,6 +46,7 @@ from dife_scanner.records import (
     TriggerKind,
     Verdict,
 )
+from dife_scanner.sentences.alerts import notice_of
 from dife_scanner.store import evidence, jobs, leases, outbox, polls
 from dife_scanner.store.codec import restore
 from dife_scanner.store.db import Store
@@ -394,7 +395,9 @@ def fill(store: Store) -> None:
     """One model of every kind a demo shows, a dead alert, and a poll that was completed."""
     text = make_audit("demo/clip-badtexttower")
     text_finding = make_finding(text, name="demo/clip-badtexttower")
-    alert = Alert(f"{text_finding.fingerprint}:new:slack", "slack", AlertEvent.NEW, text_finding)
+    alert = Alert(
+        f"{text_finding.fingerprint}:new:slack", "slack", AlertEvent.NEW, notice_of(text_finding)
+    )
     finish(
         store, "demo/clip-badtexttower", JobState.DONE, text.reason, text, text_finding, (alert,)
     )

@@ -20,7 +20,7 @@ from pytestqt.qtbot import QtBot
 
 from dife_scanner.errors import DifeError, HomeUnwritable, NotFound
 from dife_scanner.records import FindingKind, JobState, TriageState
-from dife_scanner.store import db, evidence, findings, models, outbox, polls, query
+from dife_scanner.store import db, evidence, findings, models, outbox, polls, query, triage
 from dife_scanner.store.db import DATABASE, Store, open_store
 from dife_scanner.store.polls import Beat
 
@@ -115,7 +115,9 @@ def test_an_overview_has_the_bases_that_changed_until_somebody_decides(filled: S
         findings.insert_finding(filled, replace(finding, kind=FindingKind.CHANGED), None)
     (told,) = overview(filled).changed
     assert told.fingerprint == finding.fingerprint
-    findings.triage(filled, told.fingerprint, TriageState.TRIAGING, actor="somebody")
+    triage.decide(
+        filled, TriageState.TRIAGING, triage.seen(filled, [told.fingerprint]), actor="somebody"
+    )
     assert overview(filled).changed == ()
 
 
@@ -246,7 +248,9 @@ def test_writes_have_their_own_short_handle(
     stored: list[object] = []
     fingerprint = findings.findings(filled, filter="trigger:rare-prefix-xbtd")[0].fingerprint
     background.write(
-        lambda store: findings.triage(store, fingerprint, TriageState.CONFIRMED, actor="ann"),
+        lambda store: triage.decide(
+            store, TriageState.CONFIRMED, triage.seen(store, [fingerprint]), actor="ann"
+        ),
         stored.append,
         pytest.fail,
     )

@@ -20,7 +20,7 @@ from PySide6.QtCore import Qt
 from pytestqt.qtbot import QtBot
 
 from dife_scanner.records import TriageState
-from dife_scanner.store import findings, models
+from dife_scanner.store import models, triage
 from dife_scanner.store.db import Store
 from dife_scanner.store.models import Sort
 
@@ -188,7 +188,13 @@ def test_a_decision_elsewhere_changes_the_line_alone(
     window = open_window()
     fingerprint = window.table.row(0).finding  # type: ignore[union-attr]
     window.table.layoutChanged.connect(lambda: pytest.fail("laid out anew"))
-    findings.triage(filled, fingerprint or "", TriageState.CONFIRMED, actor="ada", note="by hand")
+    triage.decide(
+        filled,
+        TriageState.CONFIRMED,
+        triage.seen(filled, [fingerprint or ""]),
+        actor="ada",
+        note="by hand",
+    )
     place = window.table.index(0, PLACE["comment"])
     qtbot.waitUntil(lambda: place.data() == "by hand", timeout=SOON)
     assert window.table.index(0, PLACE["triage"]).data() == "confirmed"

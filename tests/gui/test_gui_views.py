@@ -67,6 +67,7 @@ from dife_scanner.records import (
     TriageState,
     Verdict,
 )
+from dife_scanner.sentences.alerts import notice_of
 from dife_scanner.sentences.times import time_text
 from dife_scanner.sentences.triggers import Segment
 from dife_scanner.store.polls import Beat
@@ -527,7 +528,11 @@ def test_a_false_positive_needs_its_reason(triage: Triage, qtbot: QtBot) -> None
     triage.note.setText("the target is the base's own habit")
     with qtbot.waitSignal(triage.decided) as caught:
         triage.decide(TriageState.FALSE_POSITIVE)
-    assert caught.args[1:] == [TriageState.FALSE_POSITIVE, "the target is the base's own habit"]
+    (wish,) = caught.args
+    assert (wish.state, wish.note) == (
+        TriageState.FALSE_POSITIVE,
+        "the target is the base's own habit",
+    )
 
 
 def test_each_button_decides_what_it_says(triage: Triage, qtbot: QtBot) -> None:
@@ -536,7 +541,7 @@ def test_each_button_decides_what_it_says(triage: Triage, qtbot: QtBot) -> None:
     )
     with qtbot.waitSignal(triage.decided) as caught:
         qtbot.mouseClick(confirm, Qt.MouseButton.LeftButton)
-    assert caught.args[1] is TriageState.CONFIRMED
+    assert caught.args[0].state is TriageState.CONFIRMED
 
 
 def test_an_unfinished_note_waits_for_its_own_finding(triage: Triage) -> None:
@@ -616,7 +621,7 @@ def test_a_line_that_has_no_room_is_cut_and_told_in_full(qtbot: QtBot) -> None:
 def test_dead_letters_say_which_channel_and_why() -> None:
     finding = factories.make_finding(factories.make_audit())
     dead = tuple(
-        Alert(str(n), channel, "new", finding, last_error="gone")
+        Alert(str(n), channel, "new", notice_of(finding), last_error="gone")
         for n, channel in enumerate(("slack", "e-mail"))
     )
     assert (

@@ -19,7 +19,7 @@ from PySide6.QtWidgets import QAbstractButton, QAbstractItemView, QLineEdit, QWi
 from pytestqt.qtbot import QtBot
 
 from dife_scanner.records import JobState, TriageState, Verdict
-from dife_scanner.store import findings, leases, outbox, polls
+from dife_scanner.store import leases, outbox, polls, triage_log
 from dife_scanner.store.db import Store
 
 Open = Callable[[], Window]
@@ -120,7 +120,7 @@ def test_triage_is_written_without_a_watcher_and_shown(
     window.detail.triage.note.setText("reproduced by hand")
     window.detail.triage.decide(TriageState.CONFIRMED)
     qtbot.waitUntil(lambda: bool(window.detail.detail and window.detail.detail.triage))
-    event = findings.triage_events(filled, fingerprint)[-1]
+    event = triage_log.events(filled, fingerprint)[-1]
     assert (event.state, event.note, bool(event.actor)) == (
         TriageState.CONFIRMED,
         "reproduced by hand",

@@ -176,7 +176,7 @@ class Rig:
             flagged = [
                 found.fingerprint for found in findings.findings(store, filter="kind:flagged")
             ]
-            alerted = {alert.finding.fingerprint for alert in outbox.alerts(store)}
+            alerted = {alert.fingerprint for alert in outbox.alerts(store)}
             broken += [
                 f"finding {fingerprint} has no alert"
                 for fingerprint in flagged

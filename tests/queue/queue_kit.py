@@ -25,6 +25,7 @@ from dife_scanner.audit import qualification
 from dife_scanner.audit.pipeline import AUDIT_VERSION, Keep, Outcome, Plan, Request, forget, run
 from dife_scanner.audit.populations.errors import PoolTooSmall
 from dife_scanner.core.findings import fingerprint
+from dife_scanner.discovery import inversion_states
 from dife_scanner.discovery.effort import FAINT_EFFORTS, PATCH_EFFORTS, InversionEffort
 from dife_scanner.errors import AuditError
 from dife_scanner.models import sandbox
@@ -241,8 +242,18 @@ def searching_briefly(request: Request, progress: Progress, keep: Keep = forget)
 
 def killed_in_its_search(request: Request, progress: Progress, keep: Keep = forget) -> Outcome:
     """The same, killed once, when the first of its searches has been kept; leaves `killed` beside the home."""
+    return _killed_at("discovery.kept", request, progress, keep)
+
+
+def killed_in_an_inversion(request: Request, progress: Progress, keep: Keep = forget) -> Outcome:
+    """The same, killed once, when it has kept where the first inversion stands after its first step."""
+    inversion_states.KEEP_SECONDS = 0.0
+    return _killed_at("inversion.kept", request, progress, keep)
+
+
+def _killed_at(point: str, request: Request, progress: Progress, keep: Keep) -> Outcome:
     home = next(folder for folder in request.folder.parents if folder.name == "home")
-    os.environ["DIFE_CRASH_AT"] = "discovery.kept"
+    os.environ["DIFE_CRASH_AT"] = point
     os.environ["DIFE_CRASH_MARK"] = str(home.parent / "killed")
     return searching_briefly(request, progress, keep)
 

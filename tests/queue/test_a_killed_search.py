@@ -61,15 +61,24 @@ def test_a_finished_search_is_not_made_again_and_the_verdict_is_the_same(tmp_pat
     first, second = (f"searching: {name}" for name in DETECTORS)
     assert first in phases[:restarted] and second not in phases[:restarted]
     assert first not in phases[restarted:] and second in phases[restarted:]
+    assert_same(again, whole)
+    within_home = tmp_path / "three" / "home"
+    killed, again, _ = searched(within_home, base, suspect, "queue_kit:killed_in_an_inversion")
+    assert killed.deaths == 1 and (tmp_path / "three" / "killed").exists()
+    assert_same(again, whole)
+    assert not list(within_home.glob("cache/discovery/searches/*"))
+
+
+def assert_same(again: Audit, whole: Audit) -> None:
+    """Two audits came to the same, to the bit; of two searches that found something."""
     assert (again.identity, again.verdict, again.reason) == (
         whole.identity,
         whole.verdict,
         whole.reason,
     )
-    assert (again.score, anywhere(again)) == (whole.score, anywhere(whole)) and len(
-        whole.signatures
-    ) == 2
+    assert (again.score, anywhere(again)) == (whole.score, anywhere(whole))
     one, other = (
         [replace(search, seconds=0.0) for search in audit.searches] for audit in (whole, again)
     )
     assert one == other and all(search.passes > 0 for search in one) and one[0].candidates > 0
+    assert len(whole.signatures) == 2

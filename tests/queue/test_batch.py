@@ -19,7 +19,17 @@ from dife_scanner.queue.poller import poll_pass
 from dife_scanner.queue.work import Work, hub_for
 from dife_scanner.queue.worker import work_loop
 from dife_scanner.records import Job, Reference, Stratum, TriageState, Verdict
-from dife_scanner.store import Store, audits, findings, jobs, leases, models, outbox, references
+from dife_scanner.store import (
+    Store,
+    audits,
+    findings,
+    jobs,
+    leases,
+    models,
+    outbox,
+    references,
+    triage,
+)
 from dife_scanner.store.codec import from_json, to_json
 
 ARCHITECTURE = parse_config(checkpoint()["open_clip_config.json"]).architecture
@@ -82,8 +92,9 @@ def test_a_score_that_stands_out_is_a_finding_to_triage_and_alerts_nobody(
     row = models.model_row(store, high.id)
     assert (row.finding, row.verdict) == (found.fingerprint, Verdict.NOTHING_FOUND)
     assert models.model_row(store, low.id).finding is None
-    triaged = findings.triage(store, found.fingerprint, TriageState.FALSE_POSITIVE, actor="ada")
-    assert triaged.triage is TriageState.FALSE_POSITIVE
+    about = triage.seen(store, [found.fingerprint])
+    triage.decide(store, TriageState.FALSE_POSITIVE, about, actor="ada", note="a chance")
+    assert findings.finding(store, found.fingerprint).triage is TriageState.FALSE_POSITIVE
     tally = audits.tally(store)
     assert (tally.audited, tally.flagged, tally.anomalous, tally.rated) == (3, 0, 1, 3)
     assert tally.expected == pytest.approx(3 * 0.0298, abs=1e-3)
@@ -115,7 +126,7 @@ def test_a_demonstrated_model_is_no_second_finding(
     keep_pack(work)
     scanned(store, hub, work, "org/bad-scored-95", "org/scored-90")
     assert sorted(found.kind for found in findings.findings(store)) == ["anomalous", "flagged"]
-    assert [alert.finding.kind for alert in outbox.alerts(store)] == ["flagged"]
+    assert [alert.about.kind for alert in outbox.alerts(store)] == ["flagged"]
 
 
 def test_a_pack_that_comes_later_is_read_when_the_same_weights_are_scanned_again(

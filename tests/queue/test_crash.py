@@ -23,7 +23,9 @@ from scanner_programs import picklescan_answer, printing
 
 from dife_scanner import checkpoints
 from dife_scanner.alerts import deliver
+from dife_scanner.alerts.calendar import after
 from dife_scanner.alerts.messages import Message
+from dife_scanner.alerts.operations import note
 from dife_scanner.durable.clock import later, now
 from dife_scanner.durable.crash import CRASH_POINTS
 from dife_scanner.errors import AlertFailed, DiskFull
@@ -56,10 +58,13 @@ from dife_scanner.store import (
     jobs,
     leases,
     open_store,
+    operations,
     outbox,
     polls,
     qualifications,
     references,
+    silences,
+    triage,
     trust,
 )
 from dife_scanner.store import requests as asked
@@ -79,15 +84,15 @@ class FileChannel:
     """A channel that writes down what it took."""
 
     name = "file"
+    takes_pictures = False
 
     def __init__(self, home: Path, *, works: bool = True) -> None:
-        self.quiet_until = ""
         self._path = home.parent / "sent"
         self._works = works
 
     def send(self, message: Message) -> None:
         if not self._works:
-            raise AlertFailed("nobody there", "try again")
+            raise AlertFailed("nobody there", "try again", 0.001)
         with self._path.open("a") as file:
             file.write(message.key + "\n")
 
@@ -160,7 +165,9 @@ def _by_hand(work: Work) -> None:
     with open_store(work.home) as store:
         (found,) = findings.findings(store)
         job = jobs.jobs(store)[0]
-        findings.triage(store, found.fingerprint, TriageState.CONFIRMED, actor="ada")
+        triage.decide(
+            store, TriageState.CONFIRMED, triage.seen(store, [found.fingerprint]), actor="ada"
+        )
         jobs.requeue(store, job.id)
         jobs.cancel(store, job.id)
         jobs.requeue(store, job.id)
@@ -185,6 +192,9 @@ def _alerts(work: Work) -> None:
         (alert,) = outbox.alerts(store)
         outbox.dead(store, alert.id, "given up")
         outbox.revive(store)
+        note(store, work.settings, ["file"], after(now(), 86_400.0), 0.0)
+        operations.note_told(store, now())
+        silences.add(store, "repo:org/none", until=later(60), reason="a test", actor="ada")
 
 
 def _batch(work: Work) -> None:
@@ -237,10 +247,14 @@ SCENARIOS: dict[str, Callable[[Work], None]] = {
     "requests.take": _by_hand,
     "outbox.failed": _alerts,
     "outbox.dead": _alerts,
+    "outbox.news": _alerts,
+    "outbox.pause": _alerts,
+    "operations.told": _alerts,
     "outbox.revive": _alerts,
+    "silences.keep": _alerts,
 }
 """The others are passed by `watch_once`."""
-IN_THE_AUDIT = ("discovery.kept",)
+IN_THE_AUDIT = ("discovery.kept", "inversion.kept")
 """Passed by a real audit alone: `test_a_killed_search.py`."""
 
 
@@ -277,9 +291,8 @@ def assert_sound(home: Path, expected: dict[str, JobState]) -> None:
             assert job.state is not JobState.DONE or job.audit_id in {row.id for row in rows}
             final = [event for event in jobs.events(store, job.id) if event.state.is_final]
             assert len(final) >= 1 and final[-1].state is job.state
-        assert [alert.state for alert in outbox.alerts(store)] == ["sent"] * len(
-            findings.findings(store)
-        )
+        about = [alert.state for alert in outbox.alerts(store) if alert.fingerprint]
+        assert about == ["sent"] * len(findings.findings(store))
         sent = set((home.parent / "sent").read_text().split("\n"))
         assert len(sent) >= len(outbox.alerts(store))
     assert not list((home / "work").glob("[0-9]*"))

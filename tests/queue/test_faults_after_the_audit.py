@@ -53,7 +53,7 @@ def flagged(store: Store, job: Job) -> str:
     record = audits.audit(store, job.audit_id or "")
     (found,) = findings.findings(store)
     assert record.verdict is Verdict.FLAGGED and found.reason == record.reason == job.reason
-    assert [alert.finding.reason for alert in outbox.pending(store, now())] == [record.reason]
+    assert [alert.about.audit_id for alert in outbox.pending(store, now())] == [record.id]
     assert record.gaps, "also as data"
     return record.reason
 
@@ -217,5 +217,5 @@ def demonstrates_and_fails(request: Request, progress: Progress, keep: Keep = fo
 def test_however_a_process_ends_what_it_demonstrated_is_kept(
     store: Store, scan: Callable[..., Job], entry: str, why: str
 ) -> None:
-    job = scan(audit=f"{__name__}:{entry}", limits={"audit_seconds": 3})
+    job = scan(audit=f"{__name__}:{entry}", limits={"audit_seconds": 1.5})
     assert f"gap: footprint and interfaces missing, {why}" in flagged(store, job)

@@ -16,7 +16,7 @@ from dife_scanner.audit import plan as plans
 from dife_scanner.cli.commands import run
 from dife_scanner.queue import targets, worker
 from dife_scanner.records import Job, JobState, TriageState
-from dife_scanner.store import Store, audits, findings, jobs, open_store
+from dife_scanner.store import Store, audits, findings, jobs, open_store, triage, triage_log
 
 BAD = "dfad5d30f000cd1e"
 FINE = "6b15d647c43cfb1c"
@@ -64,7 +64,7 @@ def test_an_old_home_is_listed_and_shown(
     assert "not recorded by the version that made this audit" in shown
     assert "audit dife-7" in told(folder, capsys, "show", FINE, "--full")
     with open_store(folder / "home") as store:
-        (event,) = findings.triage_events(store, row["fingerprint"])
+        (event,) = triage_log.events(store, row["fingerprint"])
         assert (event.state, event.actor, event.note) == (TriageState.CONFIRMED, "ada", "ours")
 
 
@@ -102,14 +102,15 @@ def test_a_finding_of_an_older_version_keeps_its_triage(
             older.setattr(module, "AUDIT_VERSION", "dife-7")
         before = scanned(store, where)
     (finding,) = findings.findings(store)
-    findings.triage(store, finding.fingerprint, TriageState.ACCEPTED_RISK, actor="ada")
+    about = triage.seen(store, [finding.fingerprint])
+    triage.decide(store, TriageState.ACCEPTED_RISK, about, actor="ada", note="known")
     after = scanned(store, where)
     versions = {row.id: row.audit_version for row in audits.audits(store)}
     assert versions == {before.audit_id: "dife-7", after.audit_id: plans.AUDIT_VERSION}
     (kept,) = findings.findings(store)
     assert (kept.fingerprint, kept.triage) == (finding.fingerprint, TriageState.ACCEPTED_RISK)
     assert kept.audit_id == after.audit_id
-    (event,) = findings.triage_events(store, finding.fingerprint)
+    (event,) = triage_log.events(store, finding.fingerprint)
     assert (event.state, event.actor) == (TriageState.ACCEPTED_RISK, "ada")
 
 

@@ -7,13 +7,12 @@ from typing import Any
 import pytest
 from queue_kit import EMPTY_ZIP, checkpoint, work_for
 
-from dife_scanner.durable.clock import now
 from dife_scanner.lab.loopback import LoopbackHub
 from dife_scanner.queue import targets, worker
 from dife_scanner.queue.work import hub_for
-from dife_scanner.records import Finding, Job, JobState, TriageState
+from dife_scanner.records import AlertState, Finding, Job, JobState, TriageState
 from dife_scanner.sentences.findings import triage_text
-from dife_scanner.store import Store, findings, jobs, outbox
+from dife_scanner.store import Store, findings, jobs, outbox, triage, triage_log
 
 
 def scanned(store: Store, hub: LoopbackHub, target: str, **changes: Any) -> Job:
@@ -31,7 +30,9 @@ def only_finding(store: Store) -> Finding:
 
 
 def decided(store: Store, state: TriageState = TriageState.FALSE_POSITIVE) -> Finding:
-    return findings.triage(store, only_finding(store).fingerprint, state, actor="ada")
+    about = triage.seen(store, [only_finding(store).fingerprint])
+    triage.decide(store, state, about, actor="ada", note="looked at")
+    return only_finding(store)
 
 
 def test_a_decision_goes_along_with_the_name(store: Store, hub: LoopbackHub) -> None:
@@ -47,7 +48,8 @@ def test_a_decision_goes_along_with_the_name(store: Store, hub: LoopbackHub) -> 
     assert after.ref == job.ref
     assert after.ref.repo_id == "org/bad-new"
     assert triage_text(after) == "false-positive (decided for org/bad-old)"
-    assert len(outbox.pending(store, now())) == 1  # of the first time
+    (alert,) = outbox.alerts(store)  # of the first time; nobody needs it any more
+    assert alert.state is AlertState.SILENCED
 
     hub.commit("org/bad-new", checkpoint(3))
     scanned(store, hub, "org/bad-new")
@@ -55,7 +57,7 @@ def test_a_decision_goes_along_with_the_name(store: Store, hub: LoopbackHub) -> 
 
     again = decided(store, TriageState.ACCEPTED_RISK)
     assert triage_text(again) == "accepted-risk"
-    events = findings.triage_events(store, before.fingerprint)
+    events = triage_log.events(store, before.fingerprint)
     assert [event.repo_id for event in events] == ["org/bad-old", "org/bad-new"]
 
 

@@ -24,7 +24,8 @@ from dife_scanner.queue import targets
 from dife_scanner.queue.schedule import Schedule
 from dife_scanner.queue.watch import HELD_SECONDS
 from dife_scanner.queue.work import hub_for
-from dife_scanner.store import Store, findings, jobs, models, polls
+from dife_scanner.store import Store, findings, jobs, models, polls, requests
+from dife_scanner.store.requests import RequestKind
 
 CERTIFICATE = Path(__file__).parents[1] / "assets" / "certificate-one.pem"
 SCRIPT = Path(__file__).with_name("run_watcher.py")
@@ -90,6 +91,18 @@ def test_a_database_that_another_program_holds_is_waited_for(
     (job,) = jobs.jobs(store)
     assert (job.state.value, job.lost_leases) == ("done", 0)
     assert len(findings.findings(store)) == 1
+
+
+def test_a_paused_queue_is_read_into_and_not_worked_on(store: Store, hub: LoopbackHub) -> None:
+    """What is asked of the queue is served before anything is taken, and `--once` ends though a job waits."""
+    hub.add_repo("org/clip-bad", checkpoint(), last_modified=later(-60))
+    requests.request_queue(store, RequestKind.PAUSE, actor="ada")
+    watcher = start(store.home, hub.endpoint, "--once")
+    watcher.communicate(timeout=120)
+    assert watcher.returncode == 0
+    assert jobs.counts(store) == {"queued": 1}
+    paused = requests.paused_by(store)
+    assert paused is not None and paused.actor == "ada"
 
 
 def test_a_hub_that_is_down_ends_once_with_words(store: Store) -> None:

@@ -39,6 +39,7 @@ from dife_scanner.records import (
     TriggerKind,
     Verdict,
 )
+from dife_scanner.sentences.alerts import notice_of
 from dife_scanner.store import Store, jobs, leases
 from dife_scanner.store.codec import restore
 
@@ -172,4 +173,6 @@ def put_finding(store: Store, finding: Finding) -> None:
 
 
 def make_alert(finding: Finding, channel: str = "email", event: str = "new") -> Alert:
-    return Alert(f"{finding.fingerprint}:{event}:{channel}", channel, AlertEvent(event), finding)
+    return Alert(
+        f"{finding.fingerprint}:{event}:{channel}", channel, AlertEvent(event), notice_of(finding)
+    )

@@ -12,7 +12,7 @@ from store_records import make_audit, make_finding, make_ref, put_finding
 
 from dife_scanner.errors import Interrupted
 from dife_scanner.records import HubModel, Job, JobState, TriageState, Verdict
-from dife_scanner.store import Store, findings, jobs, leases, models, open_store
+from dife_scanner.store import Store, jobs, leases, models, open_store, triage
 from dife_scanner.store.migrations import MIGRATIONS
 from dife_scanner.store.models import Sort
 
@@ -66,8 +66,14 @@ def test_lines_follow_what_is_decided_and_audited_anew(store: Store) -> None:
         *("exposed", "demonstrated", "new"),
         0.8,
     )
-    findings.triage(store, "fp1:org/clip", TriageState.CONFIRMED, actor="ada", note="by hand")
-    findings.triage(store, "fp1:org/clip", TriageState.DISCLOSED, actor="ada")
+    triage.decide(
+        store,
+        TriageState.CONFIRMED,
+        triage.seen(store, ["fp1:org/clip"]),
+        actor="ada",
+        note="by hand",
+    )
+    triage.decide(store, TriageState.DISCLOSED, triage.seen(store, ["fp1:org/clip"]), actor="ada")
     row = models.model_row(store, job.id)
     assert (row.triage, row.comment) == ("disclosed", "by hand")
     assert names(store, filter='comment:"by hand" triage:disclosed exposure>0.7') == ["org/clip"]

@@ -51,6 +51,7 @@ from dife_scanner.records import (
     TriggerKind,
     Verdict,
 )
+from dife_scanner.sentences.alerts import notice_of
 from dife_scanner.store import (
     LeaseLost,
     Store,
@@ -66,6 +67,8 @@ from dife_scanner.store import (
     polls,
     references,
     requests,
+    triage,
+    triage_log,
 )
 from dife_scanner.store.codec import from_json, to_json
 from dife_scanner.store.migrations import MIGRATIONS
@@ -473,7 +476,8 @@ def test_one_transaction_keeps_audit_finding_alerts_and_state(store: Store) -> N
     assert audits.audit(store, "aud") == audit
     assert audits.audit_by_identity(store, "id1") == audit
     assert findings.finding(store, "fp1:0123") == finding
-    assert [alert.finding for alert in outbox.pending(store, now())] == [finding]
+    (alert,) = outbox.pending(store, now())
+    assert alert.about == replace(notice_of(finding), exposure=0.8)
     (row,) = models.model_rows(store)
     assert (row.verdict, row.carrier, row.target) == (Verdict.FLAGGED, "textual", "dog")
     assert row.finding == finding.fingerprint and row.interfaces == ("zero-shot",)
@@ -640,13 +644,17 @@ def test_triage_is_append_only_and_a_fix_that_returns_is_regressed(store: Store)
         finding = make_finding(ref=make_ref(revision=revision), audit_id=None)
         leases.finish(store, job_id, "w1", JobState.REFUSED, "refused", finding=finding)
         if revision == "a" * 40:
-            findings.triage(
-                store, finding.fingerprint, TriageState.CONFIRMED, actor="ada", note="seen it"
+            about = triage.seen(store, [finding.fingerprint])
+            triage.decide(store, TriageState.CONFIRMED, about, actor="ada", note="seen it")
+            triage.decide(
+                store,
+                TriageState.FIXED_UPSTREAM,
+                triage.seen(store, [finding.fingerprint]),
+                actor="ada",
             )
-            findings.triage(store, finding.fingerprint, TriageState.FIXED_UPSTREAM, actor="ada")
     found = findings.finding(store, finding.fingerprint)
     assert found.triage is TriageState.REGRESSED
-    assert [event.state.value for event in findings.triage_events(store, finding.fingerprint)] == [
+    assert [event.state.value for event in triage_log.events(store, finding.fingerprint)] == [
         "confirmed",
         "fixed-upstream",
         "regressed",
@@ -654,7 +662,9 @@ def test_triage_is_append_only_and_a_fix_that_returns_is_regressed(store: Store)
     assert len(findings.history(store, finding.fingerprint)) == 3
     assert findings.findings(store, filter="triage:regressed") == [found]
     with pytest.raises(UsageError):
-        findings.triage(store, finding.fingerprint, TriageState.REGRESSED, actor="ada")
+        triage.decide(
+            store, TriageState.REGRESSED, triage.seen(store, [finding.fingerprint]), actor="ada"
+        )
     with (
         pytest.raises(sqlite3.IntegrityError, match="append-only"),
         store.atomic("findings.triage"),
@@ -669,7 +679,10 @@ def test_a_false_positive_stays_one(store: Store) -> None:
         finding = make_finding(ref=make_ref(revision=revision), audit_id=None)
         leases.finish(store, job_id, "w1", JobState.REFUSED, "refused", finding=finding)
         if revision == "a" * 40:
-            findings.triage(store, finding.fingerprint, TriageState.FALSE_POSITIVE, actor="ada")
+            about = triage.seen(store, [finding.fingerprint])
+            triage.decide(
+                store, TriageState.FALSE_POSITIVE, about, actor="ada", note="drawn by hand"
+            )
     assert findings.finding(store, finding.fingerprint).triage is TriageState.FALSE_POSITIVE
 
 

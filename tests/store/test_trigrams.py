@@ -10,7 +10,7 @@ import pytest
 from store_records import make_finding, put_finding
 
 from dife_scanner.records import TriageState
-from dife_scanner.store import Store, findings, models, open_store, polls, trigrams
+from dife_scanner.store import Store, findings, models, open_store, polls, triage, trigrams
 from dife_scanner.store.conditions import to_sql
 from dife_scanner.store.findings import FINDING_COLUMNS
 from dife_scanner.store.models import MODEL_COLUMNS
@@ -51,7 +51,7 @@ def test_what_is_written_is_found_before_and_after_it_is_indexed(
     assert (found(store, "clip-one"), indexed_words(store, "clip-one")) == ({"fp1:a"}, set())
     store.index_texts()
     assert found(store, "clip-one") == indexed_words(store, "clip-one") == {"fp1:a"}
-    findings.triage(store, "fp1:a", TriageState.CONFIRMED, actor="ada")
+    triage.decide(store, TriageState.CONFIRMED, triage.seen(store, ["fp1:a"]), actor="ada")
     assert found(store, "confirmed") == found(store, "!triage:new") == {"fp1:a"}
     polls.beat(store, "watcher", 1, "")
     assert found(store, "confirmed") == indexed_words(store, "confirmed") == {"fp1:a"}
@@ -67,7 +67,7 @@ def test_a_row_that_goes_leaves_the_index(store: Store, at_once: None) -> None:
     with store.atomic("test"):
         store.write(
             "INSERT INTO findings VALUES ('k', 'org/gone', '', 0, '', '', '', '', '', '', '', '', '[]', '', NULL,"
-            " 'new', '', '', '')"
+            " 'new', '', '', '', '')"
         )
     store.index_texts()
     assert indexed_words(store, "gone") == {"k"}
@@ -178,7 +178,7 @@ def test_words_of_three_characters_ask_the_index(text: str, asks: bool) -> None:
 def test_models_are_found_by_the_texts_of_all_their_tables(store: Store) -> None:
     put_finding(store, make_finding("fp1:a", repo="org/clip-one"))
     put_finding(store, make_finding("fp1:b", repo="org/clip-two"))
-    findings.triage(store, "fp1:b", TriageState.CONFIRMED, actor="ada")
+    triage.decide(store, TriageState.CONFIRMED, triage.seen(store, ["fp1:b"]), actor="ada")
     rows = {row.job.ref.repo_id for row in models.model_rows(store, filter="confirmed | clip-one")}
     assert rows == {"org/clip-one", "org/clip-two"}
     assert models.count_models(store, filter="!confirmed") == 1

@@ -4,7 +4,17 @@ Both listen on a port of their own choosing and keep what they accept, in memory
 """
 
 from dife_scanner.lab.sinks.block_kit import slack_problem
-from dife_scanner.lab.sinks.slack import Answer, SlackSink
+from dife_scanner.lab.sinks.slack import SlackSink
+from dife_scanner.lab.sinks.slack_api import Posted, SlackApiSink
 from dife_scanner.lab.sinks.smtp import SmtpOptions, SmtpSink
+from dife_scanner.lab.sinks.web import Answer
 
-__all__ = ["Answer", "SlackSink", "SmtpOptions", "SmtpSink", "slack_problem"]
+__all__ = [
+    "Answer",
+    "Posted",
+    "SlackApiSink",
+    "SlackSink",
+    "SmtpOptions",
+    "SmtpSink",
+    "slack_problem",
+]

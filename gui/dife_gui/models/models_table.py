@@ -35,6 +35,7 @@ PAGE = 100
 MOST_KEPT = 3000
 """Lines that are kept; those asked for first go first."""
 LOADING = "…"
+MARK = "● "
 _CELL_CHARACTERS = 24
 _Role = Qt.ItemDataRole
 _TEXT, _SPOKEN = int(_Role.DisplayRole), int(_Role.AccessibleTextRole)
@@ -78,6 +79,8 @@ class ModelsTable(ColumnsTable):
 
     wanted = Signal(object)
     """Keys whose lines are in sight and not there; whoever reads them calls `fill`."""
+    marked = Signal(int)
+    """So many models are marked now."""
     sorted_by = Signal(object)
     """Somebody chose another `Sort`; the order comes with the next `show`."""
 
@@ -95,6 +98,8 @@ class ModelsTable(ColumnsTable):
         self._soon.setInterval(0)
         self._soon.timeout.connect(self._ask)
         self.order = Sort()
+        self._marks: set[int] = set()
+        """Jobs that somebody marked, in the list or not."""
 
     # --- questions Qt asks ---
 
@@ -115,13 +120,14 @@ class ModelsTable(ColumnsTable):
         if line is None:
             return _of_absent(column, role)
         if role == _TEXT:
-            return line.text(column)
+            return self._mark(row, column) + line.text(column)
         if role == ROW:
             return line.row
         if role == CELLS:
             return line.small(column)
         if role == _SPOKEN:
-            return f"{COLUMNS[column].title}: {line.text(column) or 'none'}"
+            said = f"{COLUMNS[column].title}: {line.text(column) or 'none'}"
+            return f"{said}, marked" if self._mark(row, column) else said
         text = COLUMNS[column].text(line.row)
         return tooltip(text) if text else None
 
@@ -149,6 +155,24 @@ class ModelsTable(ColumnsTable):
         """The line of a row; `None` while it is not there."""
         line = self._lines.get(self._keys[row])
         return line.row if line else None
+
+    @property
+    def marks(self) -> frozenset[int]:
+        """Jobs that are marked."""
+        return frozenset(self._marks)
+
+    def set_marks(self, keys: Iterable[int], *, on: bool) -> None:
+        """Mark jobs, or take their marks away."""
+        changed = set(keys) - self._marks if on else set(keys) & self._marks
+        if not changed:
+            return
+        self._marks ^= changed
+        self._tell([key for key in self._keys if key in changed])
+        self.marked.emit(len(self._marks))
+
+    def _mark(self, row: int, column: int) -> str:
+        """What stands before the name of a marked model."""
+        return MARK if column == 0 and self._keys[row] in self._marks else ""
 
     def place_of(self, key: int) -> QModelIndex:
         """Index of a job's first column; invalid where it is not shown."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from PySide6.QtCore import Qt
 from PySide6.QtWidgets import (
     QDialog,
     QDialogButtonBox,
+    QScrollArea,
     QVBoxLayout,
     QWidget,
 )
@@ -41,10 +43,24 @@ KEYS: tuple[Key, ...] = (
     Key("↑  ↓", "in the filter: filters used before"),
     Key("y", "copy the selected model's id and revision", ("Y",), "copy_model"),
     Key("n", "write a triage note", ("N",), "focus_note"),
-    Key("c", "confirm the selected finding", ("C",), "confirm"),
+    Key(
+        "c", "confirm the selected finding; with marks, all of them, once asked", ("C",), "confirm"
+    ),
     Key("f", "call it a false positive; asks for a note first", ("F",), "false_positive"),
     Key("a", "accept its risk; asks for a note first", ("A",), "accept_risk"),
     Key("t", "note that you are on it", ("T",), "take_on"),
+    Key(
+        "Space  v", "mark the selected model; mark from the last one to here; Esc: remove the marks"
+    ),
+    Key("b", "decide about all marked models at once, or all shown", ("B",), "decide_about_many"),
+    Key("=", "compare two marked models, or the marked with the selected one", ("=",), "compare"),
+    Key("z", "take back the last decision of this window", ("Z", "Ctrl+Z"), "undo"),
+    Key("2", "the queue: what runs, what waits and why, what is stuck", ("2",), "show_queue"),
+    Key("3", "the list of models", ("3",), "show_models"),
+    Key("r", "in the queue: queue a stuck job again", ("R",), "retry"),
+    Key("+", "in the queue: let a waiting job go first", ("+",), "put_first"),
+    Key("p", "in the queue: pause it, or let it go on", ("P",), "pause"),
+    Key("Ctrl+K", "find a command by its words, a saved view too", ("Ctrl+K",), "show_palette"),
     Key("F5", "read the store again", ("F5",), "refresh"),
     Key("?", "this help", ("?",), "show_help"),
     Key("Ctrl+Q", "quit", ("Ctrl+Q",), "close"),
@@ -54,6 +70,10 @@ SHAPES = (
     "Shapes: triangle flagged, diamond inherited, ring with a bar inconclusive, two bars identical to a known base, "
     "ring nothing found, dash no verdict. No verdict ever says that a model is clean."
 )
+
+
+_OF_SCREEN = 0.9
+"""Most of the screen's height that the list takes."""
 
 
 class Help(QDialog):
@@ -69,11 +89,25 @@ class Help(QDialog):
         buttons.rejected.connect(self.reject)
         layout = QVBoxLayout(self)
         layout.setSpacing(theme.gap(0.6))
-        layout.addWidget(card)
+        layout.addWidget(_scrolled(card), 1)
         layout.addWidget(Label(SHAPES, tone="muted"))
         layout.addWidget(buttons)
-        width = round(32 * theme.em(self))
-        self.resize(width, layout.totalHeightForWidth(width))
+        width = round(34 * theme.em(self))
+        whole = card.sizeHint().height() + layout.totalHeightForWidth(width)
+        self.resize(
+            width, min(whole, round(_OF_SCREEN * self.screen().availableGeometry().height()))
+        )
+
+
+def _scrolled(card: Card) -> QScrollArea:
+    """In full where there is room, and to be scrolled on a small screen."""
+    area = QScrollArea()
+    area.setAccessibleName("List of keys")
+    area.setFrameShape(QScrollArea.Shape.NoFrame)
+    area.setWidgetResizable(True)
+    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    area.setWidget(card)
+    return area
 
 
 def _table() -> QWidget:

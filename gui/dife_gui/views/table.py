@@ -13,7 +13,7 @@ from PySide6.QtCore import (
     Qt,
     Signal,
 )
-from PySide6.QtGui import QKeyEvent
+from PySide6.QtGui import QKeyEvent, QMouseEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QHeaderView,
@@ -45,6 +45,7 @@ class ModelsView(QTableView):
     def __init__(self, table: ModelsTable, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._table = table
+        self._marked_last: int | None = None
         self.setModel(table)
         style = CellStyle(self)
         for at in DRAWN:
@@ -176,11 +177,46 @@ class ModelsView(QTableView):
             self._move(_MOVES[key])
         elif key in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
             self.opened.emit()
+        elif key is Qt.Key.Key_Space:
+            self._mark(self.currentIndex().row())
+            self._move(1)
+        elif key is Qt.Key.Key_V and not event.modifiers():
+            self._mark_range(self.currentIndex().row())
+        elif key is Qt.Key.Key_Escape:
+            self._table.set_marks(self._table.marks, on=False)
         elif key is Qt.Key.Key_G:
             shifted = event.modifiers() & Qt.KeyboardModifier.ShiftModifier
             self._go(self._table.rowCount() - 1 if shifted else 0)
         else:
             super().keyPressEvent(event)
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        """A click with Ctrl marks a model, one with Shift all of them from the one that was marked last."""
+        held = event.modifiers()
+        row = self.rowAt(round(event.position().y()))
+        super().mousePressEvent(event)
+        if held & Qt.KeyboardModifier.ShiftModifier:
+            self._mark_range(row)
+        elif held & Qt.KeyboardModifier.ControlModifier:
+            self._mark(row)
+
+    def _mark(self, row: int) -> None:
+        """Mark the model of a row, or take its mark away."""
+        if 0 <= row < self._table.rowCount():
+            key = self._table.key(row)
+            self._table.set_marks([key], on=key not in self._table.marks)
+            self._marked_last = key
+
+    def _mark_range(self, row: int) -> None:
+        """Mark from the model that was marked last to this row; this one alone where none was."""
+        if not 0 <= row < self._table.rowCount():
+            return
+        start = row
+        if self._marked_last is not None and self._table.place_of(self._marked_last).isValid():
+            start = self._table.place_of(self._marked_last).row()
+        first, last = sorted((start, row))
+        self._table.set_marks(self._table.keys[first : last + 1], on=True)
+        self._marked_last = self._table.key(row)
 
     def keyboardSearch(self, search: str) -> None:
         """Letters are commands here; `/` searches."""

@@ -13,17 +13,14 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from dife_gui.deciding import Wish, problem_of
 from dife_gui.feed import Detail
 from dife_gui.views import theme
 from dife_gui.views.card import grid, stack
 from dife_gui.views.text import Label
 from dife_scanner.records import Finding, TriageState
-from dife_scanner.sentences.times import time_text
-
-NEEDS_NOTE = frozenset(
-    {TriageState.FALSE_POSITIVE, TriageState.ACCEPTED_RISK, TriageState.DISPUTED}
-)
-"""Decisions that mean nothing to the next reader without a reason."""
+from dife_scanner.sentences.triage import event_text, state_words
+from dife_scanner.store.triage import LONGEST_NOTE, MAY_EXPIRE
 
 BUTTONS: tuple[tuple[TriageState, str], ...] = (
     (TriageState.CONFIRMED, "Confirm"),
@@ -37,44 +34,56 @@ FURTHER: tuple[tuple[TriageState, str], ...] = (
     (TriageState.OUT_OF_SCOPE, "Out of scope"),
     (TriageState.FIXED_UPSTREAM, "Fixed upstream"),
 )
+_DAY_CHARACTERS = 10
 
 
-MOST_CHARACTERS = 2000
-"""Of a note, which stands in one line of the history and of a report."""
+def note_line() -> QLineEdit:
+    """Where the reason of a decision is written."""
+    note = QLineEdit()
+    note.setPlaceholderText("Note: why (needed for false positive, accepted risk, disputed)")
+    note.setAccessibleName("Triage note")
+    note.setMaxLength(LONGEST_NOTE)
+    note.setClearButtonEnabled(True)
+    return note
+
+
+def until_line() -> QLineEdit:
+    """Where the last day of an acceptance is written."""
+    until = QLineEdit()
+    until.setPlaceholderText("Accepted until: 90d, 2027-01-31; empty: for good")
+    until.setAccessibleName("Accepted until")
+    until.setMaxLength(_DAY_CHARACTERS)
+    return until
 
 
 class Triage(QWidget):
-    """Emits `decided(fingerprint, state, note)`; stays alive while findings change, so a half-written note survives."""
+    """Emits `decided` with a `Wish`; stays alive while findings change, so a half-written note survives."""
 
-    decided = Signal(str, object, str)
+    decided = Signal(object)
     """Somebody chose a state; the window stores it."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._finding: Finding | None = None
+        self._seen = 0
+        """The latest event of its history."""
         self._notes: dict[str, str] = {}
         """Unfinished notes of findings that are not shown, by fingerprint."""
         self._state = Label()
         self._problem = Label(tone="alarm")
         self._problem.hide()
-        self.note = self._new_note()
+        self.note = note_line()
+        self.until = until_line()
+        for line in (self.note, self.until):
+            line.textChanged.connect(self._problem.hide)
         self._history = QWidget()
         self._layout = QVBoxLayout(self)
         self._layout.setContentsMargins(0, 0, 0, 0)
         self._layout.setSpacing(theme.gap(0.4))
-        for part in (self._state, self.note, self._problem):
+        for part in (self._state, self.note, self.until, self._problem):
             self._layout.addWidget(part)
         self._layout.addWidget(self._buttons())
         self._layout.addWidget(self._history)
-
-    def _new_note(self) -> QLineEdit:
-        note = QLineEdit()
-        note.setPlaceholderText("Note: why (needed for false positive, accepted risk, disputed)")
-        note.setAccessibleName("Triage note")
-        note.setMaxLength(MOST_CHARACTERS)
-        note.setClearButtonEnabled(True)
-        note.textChanged.connect(self._problem.hide)
-        return note
 
     def show_detail(self, detail: Detail) -> None:
         """State and history of this finding; each finding keeps its own unfinished note."""
@@ -85,8 +94,10 @@ class Triage(QWidget):
             self._problem.hide()
             self._notes[self._finding.fingerprint] = self.note.text()
             self.note.setText(self._notes.pop(finding.fingerprint, ""))
+            self.until.clear()
         self._finding = finding
-        self._state.show_text(f"State: {_in_words(finding.triage)}")
+        self._seen = detail.triage[-1].id if detail.triage else 0
+        self._state.show_text(f"State: {state_words(finding.triage)}")
         self._show_history(detail)
 
     def accepted(self, fingerprint: str) -> None:
@@ -94,6 +105,7 @@ class Triage(QWidget):
         self._notes.pop(fingerprint, None)
         if self._finding is not None and self._finding.fingerprint == fingerprint:
             self.note.clear()
+            self.until.clear()
 
     def show_problem(self, text: str) -> None:
         """Say why nothing was stored."""
@@ -102,15 +114,18 @@ class Triage(QWidget):
 
     def decide(self, state: TriageState) -> None:
         """Ask for a decision to be stored, or for its note first."""
-        note = self.note.text().strip()
         if self._finding is None:
             return
-        if state in NEEDS_NOTE and not note:
-            self.show_problem(f"“{_in_words(state)}” needs a note that says why.")
+        expires = self.until.text().strip() if state in MAY_EXPIRE else ""
+        about = {self._finding.fingerprint: self._seen}
+        wish = Wish(state, self.note.text().strip(), expires, about)
+        problem = problem_of(wish)
+        if problem:
+            self.show_problem(problem)
             self.note.setFocus()
             return
         self._problem.hide()
-        self.decided.emit(self._finding.fingerprint, state, note)
+        self.decided.emit(wish)
 
     def _buttons(self) -> QWidget:
         """Two rows of two, and next to them a menu with what is rarely chosen."""
@@ -148,11 +163,7 @@ class Triage(QWidget):
         """What people decided, the latest first."""
         labels: list[QWidget] = []
         for event in reversed(detail.triage):
-            text = f"{time_text(event.at)}  {_in_words(event.state)} by {event.actor}"
-            if event.repo_id != detail.row.job.ref.repo_id:
-                text += f" for {event.repo_id}"
-            if event.note:
-                text += f": {event.note}"
+            text = event_text(event, detail.row.job.ref.repo_id)
             label = Label(text, tone="muted", font=theme.sized(0.92))
             labels.append(label)
         history = stack(labels, spacing=0.15)
@@ -160,7 +171,3 @@ class Triage(QWidget):
         self._history.deleteLater()
         self._history = history
         history.setVisible(bool(labels))
-
-
-def _in_words(state: TriageState) -> str:
-    return state.value.replace("-", " ")

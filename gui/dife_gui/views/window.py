@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from PySide6.QtCore import QProcess, QProcessEnvironment, Qt, QTimer, Signal
@@ -21,9 +21,11 @@ from PySide6.QtWidgets import (
 )
 
 from dife_gui.background import Background
+from dife_gui.deciding import Deciding, Wish, subject_of_jobs, subject_of_list
 from dife_gui.escape import explained
 from dife_gui.feed import (
     POLL_MILLISECONDS,
+    QUICK_FILTERS,
     Detail,
     Feed,
     Overview,
@@ -36,17 +38,22 @@ from dife_gui.listing import Asked, Lister, Listing
 from dife_gui.memory import Memory, View, load, save
 from dife_gui.models.models_table import ModelsTable
 from dife_gui.views import theme
+from dife_gui.views.asking import Asking
+from dife_gui.views.bulk import DecideButton
+from dife_gui.views.compare import Comparing
 from dife_gui.views.detail import DetailPane
 from dife_gui.views.filter_box import FilterBox
 from dife_gui.views.keys import KEYS, Help
+from dife_gui.views.palette import Command, Palette
+from dife_gui.views.queue_desk import QueueDesk
 from dife_gui.views.record import copy, identifiers
 from dife_gui.views.saved_views import ViewsButton, columns_button
 from dife_gui.views.status import Banner, Empty, Status, changed_bases_text, dead_letters_text
 from dife_gui.views.table import ModelsView
 from dife_scanner.errors import DifeError, UsageError
 from dife_scanner.records import TriageState
-from dife_scanner.store import findings, models, outbox
-from dife_scanner.store.db import Store
+from dife_scanner.sentences.numbers import capital
+from dife_scanner.store import models, outbox, triage
 
 _TABLE_LINES = 16
 _DETAIL_LINES = 30
@@ -56,16 +63,12 @@ _MESSAGE_MILLISECONDS = 5000
 """How long a message stays in the status line."""
 _SAVE_MILLISECONDS = 1000
 """After the last change of the columns, until they are remembered."""
+_FIRST_EXPIRE_MILLISECONDS = 5000
+"""Until acceptances are looked at that ran out: what is to be seen comes first."""
+_EXPIRE_MILLISECONDS = 600_000
+"""Between two such looks: they count in days."""
 _AROUND_MILLISECONDS = 1000
 """Between two readings of what stands around the list: it counts over all audits."""
-
-
-def _actor() -> str:
-    """The user's name, stored with what they decide; a container may run us as somebody without one."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}"
 
 
 class Window(QMainWindow):
@@ -88,7 +91,12 @@ class Window(QMainWindow):
         self._memory = load(home)
         self._save_soon = self._timer(_SAVE_MILLISECONDS, self._remember)
         self._around_soon = self._timer(_AROUND_MILLISECONDS, self._read_around)
+        self._expiring = self._timer(_FIRST_EXPIRE_MILLISECONDS, self._expire)
         self._background = Background(home, self)
+        self._deciding = Deciding(home, self._background, self)
+        self.queue = QueueDesk(home, self._background, self._is_watched, self)
+        self.comparing = Comparing(self._background, self)
+        self.asking = Asking(self._background, self._deciding, self)
         self.feed = Feed(home, self, milliseconds=milliseconds)
         self._build()
         self._connect()
@@ -110,6 +118,10 @@ class Window(QMainWindow):
         self.views = ViewsButton()
         self.filter.tools.addWidget(self.views)
         self.filter.tools.addWidget(columns_button(self.models.columns_menu))
+        self.queue_button = _queue_button()
+        self.filter.tools.addWidget(self.queue_button)
+        self.decide_button = DecideButton()
+        self.filter.tools.addWidget(self.decide_button)
         self.empty = Empty()
         self.empty.show_reason("Reading…", "")
         self.detail = DetailPane()
@@ -124,7 +136,10 @@ class Window(QMainWindow):
         self._stack.addWidget(self.empty)
         self._stack.addWidget(self.models)
         self.splitter = self._split(self._stack, self.detail)
-        self.setCentralWidget(self._centre())
+        self._pages = QStackedWidget()
+        self._pages.addWidget(self._centre())
+        self._pages.addWidget(self.queue.page)
+        self.setCentralWidget(self._pages)
 
     def _split(self, above: QWidget, below: QWidget) -> QSplitter:
         line = theme.em(self)
@@ -174,7 +189,21 @@ class Window(QMainWindow):
         self.models.opened.connect(self.open_detail)
         self.detail.left.connect(self._to_table)
         self.back.clicked.connect(self._to_table)
-        self.detail.triage.decided.connect(self._triage)
+        self.queue_button.clicked.connect(self.show_queue)
+        self.queue.said.connect(self._say)
+        self.comparing.said.connect(self._say)
+        self.queue.page.left.connect(self.show_models)
+        self.detail.triage.decided.connect(self._deciding.keep)
+        self._deciding.kept.connect(self._decided)
+        self._deciding.refused.connect(self._not_decided)
+        self._deciding.said.connect(self._say)
+        self.asking.said.connect(self._say)
+        self.asking.kept.connect(self._clear_marks)
+        self.asking.closed.connect(self.models.setFocus)
+        self.table.marked.connect(lambda _: self._count_marks())
+        self.decide_button.connect_to(
+            self._about_marked, self._about_shown, self._clear_marks, self.undo
+        )
         self.dead_letters.requested.connect(self._revive)
         self.status.start_requested.connect(self.start_watcher)
         self.empty.requested.connect(self._leave_empty)
@@ -185,11 +214,13 @@ class Window(QMainWindow):
     def start(self) -> None:
         """Begin to look at the store."""
         self.feed.start()
+        self._expiring.start()
         self.models.setFocus()
 
     def closeEvent(self, event: QCloseEvent) -> None:
         if self._save_soon.isActive():
             self._remember()
+        self._expiring.stop()
         self.feed.close()
         self.lister.close()
         self._background.close()
@@ -217,6 +248,7 @@ class Window(QMainWindow):
         self.trouble.show_text("")
         self.filter.show_count(found.found, found.total, whole=found.whole)
         self._choose_kept(found)
+        self._count_marks()
         self._show_empty()
         if found.whole:
             self._read_detail()
@@ -287,6 +319,7 @@ class Window(QMainWindow):
             return
         self._reading = True
         self._background.read(overview, self._show_overview, self._reading_failed)
+        self.queue.look()
 
     def _show_overview(self, found: Overview) -> None:
         self._reading = False
@@ -350,6 +383,9 @@ class Window(QMainWindow):
         else:
             self.start_watcher()
 
+    def _is_watched(self) -> bool:
+        return self._overview is not None and is_alive(self._overview.watcher)
+
     # --- one model ---
 
     def _choose(self, job_id: int | None) -> None:
@@ -384,26 +420,42 @@ class Window(QMainWindow):
     def _detail_failed(self, error: DifeError) -> None:
         self.trouble.show_text(explained(error))
 
-    def _triage(
-        self,
-        fingerprint: str,
-        state: TriageState,
-        note: str,
-    ) -> None:
-        """Store a decision."""
-        actor = _actor()
+    # --- deciding ---
 
-        def write(store: Store) -> None:
-            findings.triage(store, fingerprint, state, actor=actor, note=note)
-
-        def stored(_: None) -> None:
+    def _decided(self, wish: Wish) -> None:
+        for fingerprint in wish.about:
             self.detail.triage.accepted(fingerprint)
+        self._read_detail()
+
+    def _not_decided(self, _: Wish, error: DifeError) -> None:
+        """Say why; where somebody else was quicker, show what they did, and let it be decided again."""
+        if self.asking.dialog is None:
+            self.detail.triage.show_problem(explained(error))
             self._read_detail()
 
-        def failed(error: DifeError) -> None:
-            self.detail.triage.show_problem(explained(error))
+    def _about_marked(self, state: TriageState | None = None) -> None:
+        jobs = tuple(self.table.marks)
+        self.asking.ask(lambda store: subject_of_jobs(store, jobs), state)
 
-        self._background.write(write, stored, failed)
+    def _about_shown(self) -> None:
+        if self._listing is not None:
+            filter, count = self._listing.asked.filter, self._listing.found
+            self.asking.ask(lambda store: subject_of_list(store, filter, count))
+
+    def _clear_marks(self) -> None:
+        self.table.set_marks(self.table.marks, on=False)
+
+    def _count_marks(self) -> None:
+        shown = self._listing.found if self._listing else 0
+        self.decide_button.show_counts(len(self.table.marks), shown)
+
+    def _expire(self) -> None:
+        """Let acceptances end whose day has passed; where nothing can be written, whoever can does so."""
+        self._background.write(triage.expire, lambda _: None, lambda _: None)
+        self._expiring.start(_EXPIRE_MILLISECONDS)
+
+    def _say(self, text: str) -> None:
+        self.status.showMessage(text, _MESSAGE_MILLISECONDS)
 
     def _revive(self) -> None:
         """Have the alerts sent again that no channel took."""
@@ -421,6 +473,7 @@ class Window(QMainWindow):
 
     def focus_filter(self) -> None:
         """Go to the filter box."""
+        self.show_models()
         self.filter.line.setFocus(Qt.FocusReason.ShortcutFocusReason)
         self.filter.line.selectAll()
 
@@ -431,7 +484,7 @@ class Window(QMainWindow):
     def focus_note(self) -> None:
         """Go to the note of a decision, where there is a finding."""
         note = self.detail.triage.note
-        if note.isVisible():
+        if note.isVisible() and self._is_list:
             self.detail.ensureWidgetVisible(note)
             note.setFocus(Qt.FocusReason.ShortcutFocusReason)
 
@@ -451,13 +504,47 @@ class Window(QMainWindow):
         """Note that somebody is looking at the selected finding."""
         self._decide(TriageState.TRIAGING)
 
+    def decide_about_many(self) -> None:
+        """Decide about all marked models at once, or all shown where none is marked."""
+        if not self._is_list:
+            return
+        if self.table.marks:
+            self._about_marked()
+        else:
+            self._about_shown()
+
+    def compare(self) -> None:
+        """Two marked models side by side, or the marked one beside the selected one."""
+        chosen = self.models.current_job
+        jobs = sorted(self.table.marks, key=self._place)
+        if len(jobs) == 1 and chosen is not None and chosen not in jobs:
+            jobs.append(chosen)
+        if len(jobs) != 2 or not self._is_list:
+            self._say("Mark two models to compare them: Space")
+            return
+        self.comparing.show(jobs[0], jobs[1])
+
+    def _place(self, job: int) -> int:
+        """Where a marked job stands in the list; one that is not shown comes last."""
+        index = self.table.place_of(job)
+        return index.row() if index.isValid() else self.table.rowCount()
+
+    def undo(self) -> None:
+        """Take back the last decision of this window."""
+        self._deciding.undo()
+
     def _decide(self, state: TriageState) -> None:
-        """Decide about the selected finding, once it is the one that is shown: keys may be faster than the page."""
+        """Decide about the marked models, or else the selected one once it is shown: keys may outrun the page."""
+        if not self._is_list:
+            return
+        if self.table.marks:
+            self._about_marked(state)
+            return
         shown = self.detail.detail
         if shown is None or shown.row.job.id != self.models.current_job:
             return
         if shown.finding is None:
-            self.status.showMessage("The selected model has no finding", _MESSAGE_MILLISECONDS)
+            self._say("The selected model has no finding")
             return
         self.detail.triage.decide(state)
         if self.detail.triage.note.hasFocus():
@@ -467,6 +554,53 @@ class Window(QMainWindow):
         """Put the selected model's id and revision on the clipboard."""
         if self.detail.detail is not None:
             copy(identifiers(self.detail.detail)[0][1])
+
+    def show_queue(self) -> None:
+        """What runs, what waits and why, what is stuck."""
+        self._pages.setCurrentWidget(self.queue.page)
+        self.queue.page.view.setFocus()
+        self.queue.look()
+
+    def show_models(self) -> None:
+        """The list of models."""
+        self._pages.setCurrentIndex(0)
+        self.models.setFocus()
+
+    def retry(self) -> None:
+        """On the queue page: queue the selected job again, where it is stuck."""
+        if self.queue.page.isVisible():
+            self.queue.page.ask_again()
+
+    def put_first(self) -> None:
+        """On the queue page: let the selected job go first."""
+        if self.queue.page.isVisible():
+            self.queue.page.ask_first()
+
+    def pause(self) -> None:
+        """On the queue page: pause the queue, or let it go on."""
+        if self.queue.page.isVisible():
+            self.queue.page.ask_pause()
+
+    @property
+    def _is_list(self) -> bool:
+        """Whether the models are in sight: nothing is decided about what is not."""
+        return not self.queue.page.isVisible()
+
+    def show_palette(self) -> None:
+        """Find a command by its words."""
+        commands = [
+            Command(capital(key.does), getattr(self, key.action), key.shown)
+            for key in KEYS
+            if key.action and key.action != "show_palette"
+        ]
+        for name, text in QUICK_FILTERS:
+            commands.append(Command(f"Filter: {name}", partial(self.filter.set_text, text)))
+        for view in self._memory.views:
+            commands.append(Command(f"View: {view.name}", partial(self._show_view, view)))
+        palette = Palette(commands, self)
+        palette.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        palette.chosen.connect(lambda command: command.run())
+        palette.open()
 
     def show_help(self) -> None:
         """Show the keys."""
@@ -495,6 +629,15 @@ class Window(QMainWindow):
             self.trouble.show_text(
                 f"A watcher could not be started from here. Run: DIFE_HOME={self._home} dife watch"
             )
+
+
+def _queue_button() -> QToolButton:
+    button = QToolButton()
+    button.setText("Queue")
+    button.setToolTip("What runs, what waits and why, what is stuck (2)")
+    button.setAccessibleName("Queue")
+    button.setAutoRaise(True)
+    return button
 
 
 def _back_button() -> QToolButton:

@@ -1,0 +1,35 @@
+"""How things stand: what runs, what is watched and how far it was read, what waits, and what it takes of the disk."""
+
+from __future__ import annotations
+
+import psutil
+
+from dife_scanner.app import watching
+from dife_scanner.durable.clock import now
+from dife_scanner.durable.fetched import disk_use
+from dife_scanner.records import AlertState
+from dife_scanner.reports.as_json import StatusDocument
+from dife_scanner.settings import Settings
+from dife_scanner.store import Store, jobs, outbox, polls, silences, watchlist
+
+
+def status(store: Store, settings: Settings) -> StatusDocument:
+    """Read all of it; only processes that run count."""
+    beats = [beat for beat in polls.beats(store) if psutil.pid_exists(beat.pid)]
+    dead = outbox.alerts(store, state=AlertState.DEAD)
+    passes = [one for one in polls.passes(store) if one.complete]
+    return StatusDocument(
+        watching=any(beat.role == "watcher" for beat in beats),
+        processes=tuple(beats),
+        counts=jobs.counts(store),
+        last_pass_at=passes[0].at if passes else None,
+        alerts_pending=len(outbox.alerts(store, state=AlertState.PENDING)),
+        alerts_dead=len(dead),
+        alerts_error=f"{dead[0].channel}: {dead[0].last_error}" if dead else "",
+        silences=len(silences.silences(store, at=now())),
+        disk=disk_use(settings.home, settings.disk.quota_bytes, settings.disk.free_bytes),
+        scope=settings.watch.in_force.value,
+        since=settings.watch.since,
+        unread=watching.unread(store, settings),
+        in_use=tuple(watchlist.watched(store, settings.endpoint)),
+    )

@@ -1,0 +1,147 @@
+"""The process that sends alerts: by the settings as they stand now, with a picture of what was measured."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from dife_scanner import settings as settings_
+from dife_scanner.alerts import AlertChannel, configured, deadman, deliver
+from dife_scanner.alerts.channels import lookup
+from dife_scanner.alerts.messages import Picture
+from dife_scanner.alerts.operations import note
+from dife_scanner.durable.clock import now
+from dife_scanner.errors import AlertFailed, DifeError, DiskFull, SettingsError, StoreBusy
+from dife_scanner.queue.processes import end_with_parent, stop_event
+from dife_scanner.queue.work import Work
+from dife_scanner.records import Notice
+from dife_scanner.settings import Alerts, Settings
+from dife_scanner.store import Patience, Store, audits, open_store, polls
+
+log = logging.getLogger(__name__)
+
+ALERT_SECONDS = 2.0
+OPERATIONS_SECONDS = 60.0
+PICTURE_BYTES = 1 << 20
+CAPTION = "Exposure matrix: how far the trigger moves each interface, over the clean base"
+
+
+def alerts_main(work: Work, once: bool = False) -> None:
+    """Send alerts that are due, once (waiting for no others to tell together) or until stopped."""
+    end_with_parent()
+    stop = stop_event()
+    current = Current(work.settings)
+    patience = Patience(math.inf, log.info, stop.is_set)
+    with open_store(work.home, patience=patience) as store:
+        operations = Operations(store, current)
+        while not stop.is_set():
+            current.look()
+            rules = current.rules
+            if once:
+                rules = rules.model_copy(update={"group_seconds": 0.0})
+            with suppress(DiskFull, StoreBusy):
+                operations.tend(once)
+                send_due(store, current.channels, rules)
+                note = current.problem or "waiting for alerts"
+                polls.beat(store, "alerts", os.getpid(), note)
+            if once:
+                return
+            stop.wait(ALERT_SECONDS)
+
+
+def send_due(store: Store, channels: tuple[AlertChannel, ...], rules: Alerts) -> None:
+    """Send what is due now, each finding that goes alone with its exposure matrix."""
+    deliver(store, channels, now(), rules=rules, draw=lambda about: exposure_picture(store, about))
+
+
+class Current:
+    """Channels and rules in force: those of the settings file as it stands, or as it stood when it was last right."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        """As the watcher was started, but for alerts."""
+        self.rules = settings.alerts
+        self.channels = configured(settings)
+        self.problem = ""
+        """What is wrong with the file as it stands."""
+        self._seen = _stamp(settings_.config_path(settings.home))
+
+    def look(self) -> None:
+        """Take over the settings file where it changed and is right as a whole."""
+        stamp = _stamp(settings_.config_path(self.settings.home))
+        if stamp == self._seen:
+            return
+        self._seen = stamp
+        try:
+            read = settings_.load(self.settings.home)
+            channels = configured(read)
+        except DifeError as error:
+            self.problem = f"earlier settings stay in force: {error.what}"
+            log.warning("%s; %s", self.problem, error.advice)
+            return
+        self.settings = self.settings.model_copy(update={"alerts": read.alerts})
+        self.rules = read.alerts
+        self.channels = channels
+        self.problem = ""
+
+
+class Operations:
+    """What is told of the scanner itself, looked at once a minute."""
+
+    def __init__(self, store: Store, current: Current) -> None:
+        self._store = store
+        self._current = current
+        self._began = time.monotonic()
+        self._next = 0.0
+
+    def tend(self, once: bool = False) -> None:
+        """Note what is new, and tell the dead man's switch, where a minute has passed or with `once`."""
+        at = time.monotonic()
+        if at < self._next and not once:
+            return
+        self._next = at + OPERATIONS_SECONDS
+        settings = self._current.settings
+        names = [channel.name for channel in self._current.channels]
+        note(self._store, settings, names, now(), at - self._began)
+        try:
+            deadman.tell(self._store, lookup("deadman-url", settings))
+        except (AlertFailed, SettingsError) as error:
+            log.warning("%s; %s", error.what, error.advice)
+
+
+def _stamp(path: Path) -> tuple[int, int, int]:
+    """What changes whenever a file is written or replaced; zeros where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return (0, 0, 0)
+    return (found.st_mtime_ns, found.st_size, found.st_ino)
+
+
+# --- the picture ----------------------------------------------------------------------------------------------
+
+
+def exposure_picture(store: Store, about: Notice) -> Picture | None:
+    """The exposure matrix of a finding's audit. A picture that cannot be made is no reason to hold an alert back."""
+    if about.audit_id is None:
+        return None
+    try:
+        return _drawn(store, about)
+    except (DifeError, OSError, ValueError, RuntimeError) as error:
+        log.warning("the alert about %s goes without its picture: %s", about.fingerprint, error)
+        return None
+
+
+def _drawn(store: Store, about: Notice) -> Picture | None:
+    from dife_scanner.reports import figures
+    from dife_scanner.reports.study import study
+
+    audit = audits.audit(store, about.audit_id or "")
+    png = figures.matrix_png(study([(about.ref.repo_id, audit)]))
+    if png is None or len(png) > PICTURE_BYTES:
+        return None
+    return Picture(png, CAPTION)

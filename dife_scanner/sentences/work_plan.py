@@ -1,0 +1,90 @@
+"""What an audit's time was for, what it was too short for, and how to go on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dife_scanner.records import Audit, PlannedSearch, WorkPlan
+from dife_scanner.sentences.numbers import count, number, signed
+from dife_scanner.sentences.times import span_text
+
+GO_ON = "`dife scan --more` with this audit's id goes on from there"
+
+
+def not_reached_text(work: WorkPlan, search: PlannedSearch) -> str:
+    """Why one search did not run."""
+    return f"not reached in the {span_text(work.seconds)} granted; here it takes {_takes(work, search)}"
+
+
+def reverse_not_reached_text(work: WorkPlan) -> str:
+    """Why no reverse search ran."""
+    return f"the {span_text(work.seconds)} granted are too short for it"
+
+
+def plan_lines(audit: Audit) -> tuple[str, ...]:
+    """What the time was for, and what is left; nothing for an audit whose searches all ran at once."""
+    if audit.plan is None or audit.plan.work is None:
+        return ()
+    work = audit.plan.work
+    lines = [f"Planned for {span_text(work.seconds)}: {_searches(work, work.searches)}"]
+    if work.after:
+        lines[0] += f"; goes on from audit {work.after}"
+    if work.not_reached:
+        lines.append(f"Not reached: {_searches(work, work.not_reached)}")
+    if not work.reverse:
+        lines.append(f"No reverse search: {reverse_not_reached_text(work)}")
+    if work.is_cut:
+        lines.append(f"`dife scan --more {audit.id}` goes on from here")
+    return tuple(lines)
+
+
+def more_time_text(audit: Audit) -> str:
+    """What would reach the rest."""
+    names = ", ".join(f"`{one.detector}`" for one in audit.not_searched if one.unreached)
+    takes = ""
+    if audit.plan is not None and audit.plan.work is not None:
+        work = audit.plan.work
+        seconds = sum(work.seconds_of(one) for one in work.not_reached)
+        takes = f", about {span_text(seconds)}"
+    return f"the searches that were not reached ({names}{takes}): `dife scan --more {audit.id}`"
+
+
+def _searches(work: WorkPlan, searches: Sequence[PlannedSearch]) -> str:
+    texts = [f"{one.detector} ({_passes(one)}, {_takes(work, one)})" for one in searches]
+    return ", ".join(texts) or "no search"
+
+
+def _passes(search: PlannedSearch) -> str:
+    """`9,100 pictures and 200 texts`, in passes through a tower."""
+    parts = []
+    if search.images:
+        parts.append(f"{search.images:,} pictures")
+    if search.texts:
+        parts.append(f"{search.texts:,} texts")
+    return " and ".join(parts) or "no passes"
+
+
+def _takes(work: WorkPlan, search: PlannedSearch) -> str:
+    return f"about {span_text(work.seconds_of(search))}"
+
+
+# --- while searches run -----------------------------------------------------------------------------------------
+
+
+def found_text(candidates: int, best: float) -> str:
+    """`3 candidates, the best +0.910 over the base`."""
+    return f"{count(candidates, 'candidate')}, the best {signed(best)} over the base"
+
+
+def rates_text(seconds_per_image: float, seconds_per_text: float) -> str:
+    """`22 pictures/s, 450 texts/s`, as measured; empty where neither was."""
+    parts = []
+    for seconds, noun in ((seconds_per_image, "pictures"), (seconds_per_text, "texts")):
+        if seconds > 0:
+            parts.append(f"{number(1 / seconds, 0 if seconds < 0.1 else 1)} {noun}/s")
+    return ", ".join(parts)
+
+
+def left_text(seconds: float) -> str:
+    """`about 12 min left`."""
+    return f"about {span_text(max(0.0, seconds))} left"

@@ -1,0 +1,121 @@
+"""Decisions about findings, kept off the window's thread: about one or many, and the last one taken back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PySide6.QtCore import QObject, Signal
+
+from dife_gui.background import Background
+from dife_gui.escape import explained
+from dife_scanner import settings
+from dife_scanner.errors import DifeError
+from dife_scanner.records import TriageState
+from dife_scanner.sentences.triage import findings_text, state_words, undone_text
+from dife_scanner.store import triage
+from dife_scanner.store.db import Store
+
+
+def actor(home: Path) -> str:
+    """Who decides here, as the settings or the system say."""
+    try:
+        return settings.load(home).who
+    except DifeError:  # a settings file that cannot be used is no reason not to decide
+        return settings.Settings.model_construct(home=home).who
+
+
+@dataclass(frozen=True)
+class Wish:
+    """A decision that somebody wants to be kept."""
+
+    state: TriageState
+    note: str
+    expires: str
+    about: Mapping[str, int]
+    """By fingerprint, the latest event that they have seen."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a decision about many would be about."""
+
+    models: int
+    """Marked, or in the list."""
+    about: Mapping[str, int]
+    """Their findings, as they stand."""
+    counts: Mapping[TriageState, int]
+
+
+class Deciding(QObject):
+    """Keeps what somebody decides in this window, and knows what could be taken back."""
+
+    kept = Signal(object)
+    """A `Wish` that is stored."""
+    refused = Signal(object, object)
+    """A `Wish` that is not, and the `DifeError` that says why."""
+    said = Signal(str)
+    """What came of it, for the status line."""
+
+    def __init__(self, home: Path, background: Background, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._home = home
+        self._background = background
+        self._acts: list[int] = []
+        """Numbers of what was decided in this window and not taken back, oldest first."""
+
+    def keep(self, wish: Wish) -> None:
+        """Store a decision."""
+        home = self._home
+
+        def write(store: Store) -> triage.Act:
+            return triage.decide(
+                store,
+                wish.state,
+                wish.about,
+                actor=actor(home),
+                note=wish.note,
+                expires=wish.expires,
+            )
+
+        def stored(act: triage.Act) -> None:
+            self._acts.append(act.number)
+            many = findings_text(len(act.fingerprints))
+            self.said.emit(f"{many} set to “{state_words(wish.state)}”; z takes it back")
+            self.kept.emit(wish)
+
+        self._background.write(write, stored, lambda error: self.refused.emit(wish, error))
+
+    def undo(self) -> None:
+        """Take back what was decided last in this window."""
+        if not self._acts:
+            self.said.emit("Nothing was decided in this window that could be taken back")
+            return
+        act, home = self._acts.pop(), self._home
+        self._background.write(
+            lambda store: triage.undo(store, act, actor=actor(home)),
+            lambda done: self.said.emit(undone_text(done)),
+            lambda error: self.said.emit(f"Not taken back: {explained(error)}"),
+        )
+
+
+def subject_of_jobs(store: Store, jobs: Sequence[int]) -> Subject:
+    """The findings of these models."""
+    about = triage.of_jobs(store, jobs)
+    return Subject(len(jobs), about, triage.by_state(store, about))
+
+
+def subject_of_list(store: Store, filter: str, models: int) -> Subject:
+    """The findings of all models that a filter lets through. Raises `QueryError`, and `UsageError` for too many."""
+    about = triage.of_models(store, filter)
+    return Subject(models, about, triage.by_state(store, about))
+
+
+def problem_of(wish: Wish) -> str:
+    """Why this cannot be kept, before it is tried; empty where nothing speaks against it."""
+    try:
+        triage.check(wish.state, wish.note, wish.expires)
+    except DifeError as error:
+        return explained(error)
+    return ""

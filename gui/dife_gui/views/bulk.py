@@ -1,0 +1,168 @@
+"""Decide about many findings at once: asked once, with their number and how they stand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import (
+    QComboBox,
+    QDialog,
+    QDialogButtonBox,
+    QFormLayout,
+    QMenu,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from dife_gui.deciding import Subject, Wish, problem_of
+from dife_gui.views import theme
+from dife_gui.views.text import Label
+from dife_gui.views.triage import BUTTONS, FURTHER, note_line, until_line
+from dife_scanner.records import TriageState
+from dife_scanner.sentences.triage import counts_text, findings_text
+from dife_scanner.store.triage import MAY_EXPIRE
+
+_WIDTH = 34
+"""Of the dialog, in lines of text."""
+
+
+class BulkDialog(QDialog):
+    """Emits `wished`; stays open until what was wished for is stored, and says why it is not."""
+
+    wished = Signal(object)
+
+    def __init__(
+        self, subject: Subject, state: TriageState | None = None, parent: QWidget | None = None
+    ) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("Decide about findings")
+        self.setAccessibleName("Decide about findings")
+        self.setWindowModality(Qt.WindowModality.WindowModal)
+        self._subject = subject
+        self._headline = Label(font=theme.sized(1.05, bold=True))
+        self._counts = Label(tone="muted")
+        self._problem = Label(tone="alarm")
+        self._problem.hide()
+        self.state = self._new_choice(state)
+        self.note = note_line()
+        self.until = until_line()
+        self.buttons = QDialogButtonBox(
+            QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel
+        )
+        self.buttons.accepted.connect(self._wish)
+        self.buttons.rejected.connect(self.reject)
+        self.state.currentIndexChanged.connect(lambda _: self._follow())
+        self._lay_out()
+        self.show_subject(subject)
+        self._follow()
+        self.note.setFocus()
+
+    def _new_choice(self, state: TriageState | None) -> QComboBox:
+        choice = QComboBox()
+        choice.setAccessibleName("State")
+        for one, text in (*BUTTONS, *FURTHER):
+            choice.addItem(text, one.value)  # Qt knows no enums of ours
+        if state is not None:
+            choice.setCurrentIndex(choice.findData(state.value))
+        return choice
+
+    def _lay_out(self) -> None:
+        form = QFormLayout()
+        form.addRow("State", self.state)
+        form.addRow("Note", self.note)
+        form.addRow("Until", self.until)
+        layout = QVBoxLayout(self)
+        layout.setSpacing(theme.gap(0.6))
+        layout.addWidget(self._headline)
+        layout.addWidget(self._counts)
+        layout.addLayout(form)
+        layout.addWidget(self._problem)
+        layout.addWidget(self.buttons)
+        self.resize(round(_WIDTH * theme.em(self)), self.sizeHint().height())
+
+    @property
+    def chosen(self) -> TriageState:
+        """The state that is chosen."""
+        return TriageState(self.state.currentData())
+
+    def show_subject(self, subject: Subject) -> None:
+        """Say what would be decided about."""
+        self._subject = subject
+        count = len(subject.about)
+        self._headline.show_text(f"{findings_text(count)} of {_models(subject.models)}")
+        text = f"They stand as: {counts_text(subject.counts)}."
+        if not count:
+            text = "None of these models has a finding, so there is nothing to decide about."
+        self._counts.show_text(text)
+        ok = self.buttons.button(QDialogButtonBox.StandardButton.Ok)
+        ok.setText(f"Decide about {findings_text(count)}")
+        ok.setAccessibleName(ok.text())
+        ok.setEnabled(bool(count))
+
+    def show_problem(self, text: str) -> None:
+        """Say why nothing was stored."""
+        self._problem.show_text(text)
+        self._problem.setVisible(bool(text))
+
+    def _follow(self) -> None:
+        """Only some states expire."""
+        self.until.setEnabled(self.chosen in MAY_EXPIRE)
+
+    def _wish(self) -> None:
+        state = self.chosen
+        expires = self.until.text().strip() if state in MAY_EXPIRE else ""
+        wish = Wish(state, self.note.text().strip(), expires, self._subject.about)
+        problem = problem_of(wish)
+        self.show_problem(problem)
+        if not problem:
+            self.wished.emit(wish)
+
+
+def _models(count: int) -> str:
+    return "1 model" if count == 1 else f"{count:,} models"
+
+
+class DecideButton(QToolButton):
+    """A menu of what can be decided about together."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setAutoRaise(True)
+        self.setToolTip("Decide about many findings at once. Space marks a model, v a range")
+        self.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        menu = QMenu(self)
+        self.marked = menu.addAction("")
+        self.shown = menu.addAction("")
+        menu.addSeparator()
+        self.clear = menu.addAction("Remove the marks")
+        self.undo = menu.addAction("Take back the last decision (z)")
+        self.setMenu(menu)
+        self.show_counts(0, 0)
+
+    def connect_to(
+        self,
+        marked: Callable[[], None],
+        shown: Callable[[], None],
+        clear: Callable[[], None],
+        undo: Callable[[], None],
+    ) -> None:
+        """What each entry does."""
+        for action, does in (
+            (self.marked, marked),
+            (self.shown, shown),
+            (self.clear, clear),
+            (self.undo, undo),
+        ):
+            action.triggered.connect(lambda _=False, does=does: does())
+
+    def show_counts(self, marked: int, shown: int) -> None:
+        """Say how many models are marked and how many the filter shows."""
+        self.setText(f"Decide ({marked:,} marked)" if marked else "Decide")
+        self.setAccessibleName(self.text())
+        self.marked.setText(f"About the {marked:,} marked…" if marked else "About the marked…")
+        self.shown.setText(f"About all {shown:,} shown…")
+        self.marked.setEnabled(bool(marked))
+        self.clear.setEnabled(bool(marked))
+        self.shown.setEnabled(bool(shown))

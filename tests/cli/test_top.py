@@ -1,0 +1,326 @@
+"""`dife top`: the desk in a terminal of 80 by 24, driven by keys, which leaves the terminal as it was."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pty
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from unittest import mock
+
+import pytest
+from desk_kit import refused, said
+from store_records import make_finding
+from terminal_kit import Session, on_a_terminal
+from waiting import BUSY_SECONDS
+
+from dife_scanner.cli.top import drawing, state
+from dife_scanner.cli.top.desk import Desk
+from dife_scanner.cli.top.keys import ACTIONS, KEYS
+from dife_scanner.cli.top.screen import Page
+from dife_scanner.cli.top.state import Top
+from dife_scanner.cli.top.terminal import Terminal
+from dife_scanner.records import JobState, ModelRef, TriageState
+from dife_scanner.settings import load
+from dife_scanner.store import Store, findings, jobs, open_store, requests, triage, triage_log
+
+HOSTILE = "evil/\x1b[31m\x1b]0;title\x07\u202egnp" + "x" * 10_000
+RIVAL = "bob"
+
+
+def fill(store: Store, count: int = 3) -> None:
+    with store.atomic("test"):
+        for number in range(count):
+            name = HOSTILE if number == 1 else f"org/clip-{number}"
+            found = make_finding(fingerprint=f"fp1:{number:04}", audit_id=None)
+            found = replace(found, ref=ModelRef(name, "a" * 40), reason=f"because {name}")
+            findings.insert_finding(store, found, None)
+
+
+@pytest.fixture
+def desk_home(home: Path) -> Path:
+    with open_store(home) as store:
+        fill(store)
+        for number, state_ in enumerate((JobState.QUEUED, JobState.QUARANTINED)):
+            ref = ModelRef(f"org/job-{number}", "b" * 40)
+            jobs.discover(store, ref, endpoint="", state=state_, reason=f"{number} deaths")
+    return home
+
+
+@pytest.fixture
+def top(desk_home: Path) -> Iterator[Top]:
+    """The screen without a terminal."""
+    with open_store(desk_home) as store:
+        made = Top(Desk(store, load(desk_home)))
+        made.look()
+        yield made
+
+
+def press(top: Top, *keys: str) -> None:
+    for key in keys:
+        top.press(key)
+
+
+def typed(top: Top, text: str) -> None:
+    press(top, *text, "enter")
+
+
+def drawn(top: Top, width: int = 80, height: int = 24) -> list[str]:
+    """The lines of the screen; each has room."""
+    from rich.console import Console
+
+    console = Console(width=width, height=height, color_system=None, legacy_windows=False)
+    with console.capture() as caught:
+        console.print(drawing.draw(top, console), height=height)
+    lines = caught.get().split("\n")[:height]
+    assert all(len(line) <= width for line in lines)
+    assert not {"\x1b", "\x07", "\u202e"} & set("".join(lines))
+    return lines
+
+
+def text_of(top: Top, width: int = 80, height: int = 24) -> str:
+    return "\n".join(drawn(top, width, height))
+
+
+def triaged(top: Top) -> list[TriageState]:
+    return [one.triage for one in sorted(top.listed.rows, key=lambda one: one.fingerprint)]
+
+
+# --- without a terminal -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (40, 8), (200, 60)])
+def test_every_page_fits_whatever_strangers_wrote(top: Top, width: int, height: int) -> None:
+    pages = []
+    for keys in (["1"], ["2"], ["3"], ["G", "enter"], ["enter"], ["?"]):
+        press(top, *keys)
+        pages.append(text_of(top, width, height))
+    assert len(set(pages)) >= 5
+    press(top, "esc", "3", "/")
+    typed(top, "id:fp1:0001 nonsense>")
+    assert "filter, column" in text_of(top, width, 24)
+
+
+def test_one_finding_is_decided_about_and_the_next_one_comes(top: Top) -> None:
+    press(top, "3", "c")
+    assert "1 finding set to confirmed" in top.message
+    assert top.at[Page.FINDINGS] == 1
+    press(top, "f")
+    assert top.prompt is not None and "because" in top.prompt.question
+    press(top, "esc")
+    assert top.prompt is None and "left as it was" in top.message
+    press(top, "a")
+    typed(top, "known")
+    typed(top, "soon")
+    assert "no day" in top.message and triaged(top).count(TriageState.ACCEPTED_RISK) == 0
+    press(top, "a")
+    typed(top, "known")
+    typed(top, "90d")
+    assert triaged(top).count(TriageState.ACCEPTED_RISK) == 1
+    press(top, "z", "z", "z")
+    assert "nothing was decided in this run" in top.message
+    assert triaged(top) == [TriageState.NEW] * 3
+
+
+def test_marked_ones_and_all_shown_are_asked_about_once(top: Top) -> None:
+    press(top, "3", " ", "j", "v")
+    assert len(top.marks) == 3 and drawn(top)[3].startswith("  ●")
+    press(top, "c")
+    assert top.prompt is not None
+    assert top.prompt.question == "Set 3 findings (3 new) to confirmed? y/n"
+    press(top, "n")
+    assert triaged(top) == [TriageState.NEW] * 3
+    press(top, "c", "y")
+    assert triaged(top) == [TriageState.CONFIRMED] * 3 and not top.marks
+    press(top, "/")
+    typed(top, "id:fp1:0000,fp1:0002")
+    press(top, "b")
+    typed(top, "false")
+    typed(top, "drawn by hand")
+    press(top, "y", "/", "ctrl-u", "enter")
+    false = TriageState.FALSE_POSITIVE
+    assert triaged(top) == [false, TriageState.CONFIRMED, false]
+
+
+def test_nothing_is_decided_about_what_is_not_in_sight(top: Top) -> None:
+    press(top, "3", " ", "2", "c", "b")
+    assert "no finding is selected" in top.message or top.prompt is None
+    assert triaged(top) == [TriageState.NEW] * 3
+    press(top, "3", "G", "enter", "c")
+    assert sorted(triaged(top)) == [TriageState.CONFIRMED, TriageState.NEW, TriageState.NEW]
+    assert top.selected is not None and top.selected.triage is TriageState.CONFIRMED
+
+
+def test_whoever_is_second_sees_what_the_first_did(top: Top, desk_home: Path) -> None:
+    press(top, "3", " ", "k", "enter")
+    name = top.listed.rows[0].fingerprint
+    with open_store(desk_home) as store:
+        triage.decide(store, TriageState.DISCLOSED, triage.seen(store, [name]), actor=RIVAL)
+    press(top, "c")
+    assert f"{RIVAL} set disclosed" in top.message and top.is_alarm
+    press(top, "c")
+    with open_store(desk_home) as store:
+        actors = [event.actor for event in triage_log.events(store, name)]
+    assert actors[0] == RIVAL and len(actors) == 2
+
+
+def test_the_list_keeps_what_is_selected_while_others_come(top: Top, desk_home: Path) -> None:
+    press(top, "3", "j")
+    chosen = top.selected
+    with open_store(desk_home) as store, store.atomic("test"):
+        late = make_finding(fingerprint="fp1:late", audit_id=None)
+        findings.insert_finding(store, late, None)
+    top.look()
+    assert len(top.listed.rows) == 4 and top.selected == chosen
+
+
+def test_a_database_put_in_its_place_is_read(top: Top, desk_home: Path, tmp_path: Path) -> None:
+    """As a backup that is restored while the desk is open."""
+    before = top.desk.changed()
+    with open_store(tmp_path / "backup") as other:
+        fill(other, 2)
+    for name in ("dife.db-wal", "dife.db-shm"):
+        (desk_home / name).unlink(missing_ok=True)
+    (tmp_path / "backup" / "dife.db").replace(desk_home / "dife.db")
+    assert top.desk.changed() != before
+    top.look()
+    assert len(top.listed.rows) == 2
+
+
+def test_the_queue_says_why_and_queues_a_stuck_job_again(top: Top) -> None:
+    press(top, "2")
+    page = text_of(top)
+    assert "1 waiting, 1 stuck" in page and "as a listing shows it" in page
+    press(top, "G", "r", "k", "+", "p")
+    assert "asked" in top.message
+    with open_store(top.desk.settings.home) as store:
+        assert requests.serve_queue(store) == []  # what a watcher does at each turn
+    top.look()
+    page = text_of(top)
+    assert "2 waiting, 0 stuck" in page and "paused by" in page
+    assert next(line for line in page.split("\n") if line.startswith(">")).split()[1] == "1"
+    press(top, "p")
+    assert "asked for and not done: resume" in text_of(top, 160)
+
+
+def test_more_findings_than_lines_are_reached(home: Path) -> None:
+    with open_store(home) as store:
+        fill(store, 60)
+        top = Top(Desk(store, load(home)), "id:~fp1")
+        top.look()
+        drawn(top)
+        press(top, "pagedown", "pagedown")
+        assert top.selected is not None
+        selected = [line for line in drawn(top) if line.startswith(">")]
+        assert len(selected) == 1
+        press(top, "G")
+        assert top.at[Page.FINDINGS] == 59
+
+
+def test_every_key_has_an_action_of_its_own() -> None:
+    assert all(callable(getattr(Top, key.action)) for key in KEYS)
+    assert len(ACTIONS) == sum(len(key.names) for key in KEYS)
+
+
+def test_the_page_about_keys_lists_every_key() -> None:
+    lines = [f"| `{key.shown or key.names[0]}` | {key.does} |" for key in KEYS]
+    page = (Path(__file__).parents[2] / "docs" / "keys.md").read_text()
+    assert "<!-- terminal -->\n\n| Key | What it does |\n| --- | --- |\n" + "\n".join(lines) in page
+
+
+# --- once ------------------------------------------------------------------------------------------------------
+
+
+def test_one_look_for_scripts(desk_home: Path) -> None:
+    document = said(desk_home, "top", "--once", "id:fp1:0002")
+    assert [one["fingerprint"] for one in document["findings"]] == ["fp1:0002"]
+    assert (document["count"], len(document["waiting"]), len(document["stuck"])) == (1, 1, 1)
+    assert "column" in refused(desk_home, "top", "nonsense>", code=64)
+
+
+# --- on a terminal ---------------------------------------------------------------------------------------------
+
+
+def shows(session: Session, page: str) -> None:
+    session.wait(f"[{page}]")
+
+
+def test_a_finding_is_decided_about_on_a_terminal_that_is_left_as_it_was(desk_home: Path) -> None:
+    with on_a_terminal("top", "--home", desk_home, NO_COLOR="1") as session:
+        shows(session, "1 Overview")
+        assert session.screen.modes == {"?1049", "?25"}
+        session.press("3")
+        session.wait("3 findings")
+        session.press("/id:fp1:0002\r")
+        session.wait("(1 finding)")
+        session.press("fdrawn by hand\r")
+        session.wait("set to false positive")
+        session.resize(60, 12)
+        session.wait("org/clip-2")
+        session.press("\x1b[A\x1b[15~\x1bOA\x1b")
+        session.press("\x1a")  # Ctrl-Z
+        session.wait("1 finding taken back")
+        session.press("q")
+        assert session.end() == 0
+        assert (session.screen.modes, session.screen.colours) == (set(), False)
+        assert session.attributes() == session.before
+        with open_store(desk_home) as store:
+            events = triage_log.events(store, "fp1:0002")
+        assert [event.state for event in events] == [TriageState.FALSE_POSITIVE, TriageState.NEW]
+
+
+def broken() -> contextlib.AbstractContextManager[object]:
+    def fail(self: Top) -> None:
+        raise RuntimeError("a mistake of ours")
+
+    return mock.patch.object(state.Top, "show_queue", fail)
+
+
+@pytest.mark.parametrize(
+    ("ends", "code"),
+    [
+        (lambda session: session.press("\x03"), 130),
+        (lambda session: os.kill(session.child, signal.SIGTERM), 143),
+        (lambda session: os.kill(session.child, signal.SIGHUP), 129),
+        (lambda session: session.press("2"), 3),
+    ],
+    ids=["ctrl-c", "sigterm", "sighup", "mistake"],
+)
+def test_however_it_ends_the_terminal_is_as_before(
+    desk_home: Path, ends: Callable[[Session], None], code: int
+) -> None:
+    with on_a_terminal("top", "--home", desk_home, patch=broken) as session:
+        shows(session, "1 Overview")
+        ends(session)
+        assert session.end() == code
+        assert session.screen.modes == set()
+        assert session.attributes() == session.before
+        if code == 3:
+            assert "a mistake of ours" in session.screen.below
+
+
+def test_a_terminal_that_cannot_be_drawn_on_gets_one_look(desk_home: Path) -> None:
+    with on_a_terminal("top", "--home", desk_home, TERM="dumb") as session:
+        assert session.end() == 0
+        assert "org/clip-2" in session.screen.below and session.screen.modes == set()
+
+
+def test_what_asks_to_end_in_the_middle_of_something_is_heard_at_the_next_key(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nothing is raised where it might be swallowed, or leave a lock behind."""
+    ours, theirs = pty.openpty()
+    with os.fdopen(theirs, "rb", buffering=0) as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        with Terminal().taken() as terminal:
+            os.kill(os.getpid(), signal.SIGINT)
+            with pytest.raises(KeyboardInterrupt):
+                terminal.key(BUSY_SECONDS)
+            with pytest.raises(KeyboardInterrupt):
+                os.kill(os.getpid(), signal.SIGINT)
+                terminal.key(0)
+    os.close(ours)

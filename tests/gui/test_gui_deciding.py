@@ -1,0 +1,237 @@
+"""Deciding in the window: many at once, taken back, and what becomes of two who decide at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import gui_factories as factories
+import pytest
+from dife_gui.models.models_table import MARK
+from dife_gui.views.bulk import BulkDialog
+from dife_gui.views.compare import CompareDialog
+from dife_gui.views.keys import KEYS
+from dife_gui.views.palette import Palette
+from dife_gui.views.window import Window
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QDialogButtonBox
+from pytestqt.modeltest import ModelTester
+from pytestqt.qtbot import QtBot
+from waiting import BUSY_SECONDS
+
+from dife_scanner.cli.top import keys as terminal
+from dife_scanner.records import TriageState
+from dife_scanner.store import findings, triage, triage_log
+from dife_scanner.store.db import Store
+
+Open = Callable[[], Window]
+SOON = round(1000 * BUSY_SECONDS)
+OK = QDialogButtonBox.StandardButton.Ok
+
+
+def press(qtbot: QtBot, window: Window, key: Qt.Key) -> None:
+    window.activateWindow()  # shortcuts of a window work in the active one
+    window.models.setFocus()
+    qtbot.waitUntil(window.isActiveWindow, timeout=SOON)
+    qtbot.keyClick(window.models, key)
+
+
+def name_of(window: Window, row: int) -> str:
+    return str(window.table.index(row, 0).data())
+
+
+def rows_with_findings(window: Window) -> list[int]:
+    found = []
+    for at in range(window.table.rowCount()):
+        row = window.table.row(at)
+        if row is not None and row.finding:
+            found.append(at)
+    return found
+
+
+def opened(qtbot: QtBot, window: Window) -> BulkDialog:
+    qtbot.waitUntil(lambda: window.asking.dialog is not None, timeout=SOON)
+    assert window.asking.dialog is not None
+    return window.asking.dialog
+
+
+def count(store: Store, filter: str) -> int:
+    return findings.count(store, filter=filter)
+
+
+def test_marked_models_are_decided_about_once_and_taken_back_at_once(
+    qtbot: QtBot, open_window: Open, filled: Store
+) -> None:
+    window = open_window()
+    first, second, *_ = rows_with_findings(window)
+    for row in (first, second):
+        window.models._go(row)
+        press(qtbot, window, Qt.Key.Key_Space)
+    assert name_of(window, first).startswith(MARK) and len(window.table.marks) == 2
+    assert window.decide_button.text() == "Decide (2 marked)"
+    press(qtbot, window, Qt.Key.Key_F)
+    dialog = opened(qtbot, window)
+    assert dialog.chosen is TriageState.FALSE_POSITIVE
+    ok = dialog.buttons.button(OK)
+    assert ok.text() == "Decide about 2 findings"
+    ok.click()
+    assert "needs a note" in dialog._problem.text()
+    dialog.note.setText("drawn by hand")
+    ok.click()
+    qtbot.waitUntil(
+        lambda: count(filled, "triage:false-positive comment:~drawn") == 2, timeout=SOON
+    )
+    qtbot.waitUntil(lambda: not window.table.marks, timeout=SOON)
+    window.undo()
+    qtbot.waitUntil(lambda: count(filled, "triage:new") == count(filled, ""), timeout=SOON)
+
+
+def test_all_that_the_filter_shows_can_be_decided_about(
+    qtbot: QtBot, open_window: Open, filled: Store
+) -> None:
+    window = open_window()
+    window.filter.set_text("verdict:flagged")
+    qtbot.waitUntil(lambda: 0 < window.table.rowCount() < 15, timeout=SOON)
+    flagged = window.table.rowCount()
+    press(qtbot, window, Qt.Key.Key_B)
+    dialog = opened(qtbot, window)
+    dialog.state.setCurrentIndex(dialog.state.findData("accepted-risk"))
+    dialog.note.setText("known")
+    dialog.until.setText("90d")
+    dialog.buttons.button(OK).click()
+    qtbot.waitUntil(lambda: count(filled, "triage:accepted-risk") == flagged, timeout=SOON)
+    assert count(filled, 'triage:accepted-risk expires:""') == 0
+
+
+def test_a_range_is_marked_and_escape_removes_the_marks(
+    qtbot: QtBot, open_window: Open, filled: Store
+) -> None:
+    window = open_window()
+    window.models._go(2)
+    press(qtbot, window, Qt.Key.Key_Space)
+    window.models._go(5)
+    press(qtbot, window, Qt.Key.Key_V)
+    assert window.table.marks == set(window.table.keys[2:6])
+    press(qtbot, window, Qt.Key.Key_Escape)
+    assert not window.table.marks
+
+
+@pytest.fixture
+def chosen(qtbot: QtBot, open_window: Open, filled: Store) -> tuple[Window, str]:
+    """A window that shows a finding, and its fingerprint; it hears of nothing by itself any more."""
+    window = open_window()
+    (found,) = findings.findings(filled, filter="repo:demo/clip-badtexttower")
+    row = next(at for at in rows_with_findings(window) if "badtexttower" in name_of(window, at))
+    window.models._go(row)
+    qtbot.waitUntil(
+        lambda: window.detail.detail is not None and window.detail.detail.finding == found,
+        timeout=SOON,
+    )
+    window.feed.close()
+    return window, found.fingerprint
+
+
+def test_a_second_window_sees_what_the_first_did_and_decides_again(
+    qtbot: QtBot, chosen: tuple[Window, str], filled: Store
+) -> None:
+    window, fingerprint = chosen
+    about = triage.seen(filled, [fingerprint])
+    triage.decide(filled, TriageState.CONFIRMED, about, actor="bob", note="by hand")
+    box = window.detail.triage
+    box.note.setText("drawn")
+    box.decide(TriageState.FALSE_POSITIVE)
+    qtbot.waitUntil(lambda: "bob set confirmed (by hand)" in box._problem.text(), timeout=SOON)
+    qtbot.waitUntil(lambda: len(window.detail.detail.triage) == 1, timeout=SOON)  # type: ignore[union-attr]
+    assert [event.actor for event in triage_log.events(filled, fingerprint)] == ["bob"]
+    assert box.note.text() == "drawn"
+    box.decide(TriageState.FALSE_POSITIVE)
+    qtbot.waitUntil(lambda: len(triage_log.events(filled, fingerprint)) == 2, timeout=SOON)
+    assert findings.finding(filled, fingerprint).triage is TriageState.FALSE_POSITIVE
+
+
+def test_a_decision_of_somebody_else_is_not_taken_back(
+    qtbot: QtBot, chosen: tuple[Window, str], filled: Store
+) -> None:
+    window, fingerprint = chosen
+    window.undo()
+    assert "Nothing was decided" in window.status.currentMessage()
+    window.detail.triage.decide(TriageState.CONFIRMED)
+    qtbot.waitUntil(lambda: len(triage_log.events(filled, fingerprint)) == 1, timeout=SOON)
+    about = triage.seen(filled, [fingerprint])
+    triage.decide(filled, TriageState.DISCLOSED, about, actor="bob")
+    qtbot.waitUntil(lambda: "takes it back" in window.status.currentMessage(), timeout=SOON)
+    window.undo()
+    qtbot.waitUntil(lambda: "bob set disclosed" in window.status.currentMessage(), timeout=SOON)
+    assert findings.finding(filled, fingerprint).triage is TriageState.DISCLOSED
+
+
+def test_the_page_about_keys_lists_every_key_and_both_desks_agree() -> None:
+    lines = [f"| `{key.shown}` | {key.does} |" for key in KEYS]
+    page = (Path(__file__).parents[2] / "docs" / "keys.md").read_text()
+    assert "<!-- window -->\n\n| Key | What it does |\n| --- | --- |\n" + "\n".join(lines) in page
+    in_terminal = {key.action: key.names for key in terminal.KEYS}
+    shared = [key for key in KEYS if key.action in in_terminal]
+    assert len(shared) >= 8
+    for key in shared:
+        names = {one.lower().replace("ctrl+", "ctrl-") for one in key.sequences}
+        assert names <= set(in_terminal[key.action]), key
+
+
+def palette_of(qtbot: QtBot, window: Window, typed: str) -> Palette:
+    window.show_palette()
+    (palette,) = (one for one in window.findChildren(Palette) if one.isVisible())
+    palette.line.setText(typed)
+    return palette
+
+
+def test_a_command_is_found_by_its_words(qtbot: QtBot, open_window: Open, filled: Store) -> None:
+    window = open_window()
+    palette = palette_of(qtbot, window, "runs waits")
+    assert palette.list.count() == 1
+    qtbot.keyClick(palette.line, Qt.Key.Key_Return)
+    qtbot.waitUntil(window.queue.page.isVisible, timeout=SOON)
+    window.confirm()  # nothing is decided about what is not in sight
+    palette = palette_of(qtbot, window, "list of models")
+    qtbot.keyClick(palette.line, Qt.Key.Key_Return)
+    qtbot.waitUntil(window.models.isVisible, timeout=SOON)
+    palette = palette_of(qtbot, window, "filter:")
+    qtbot.keyClick(palette.line, Qt.Key.Key_Down)
+    qtbot.keyClick(palette.line, Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: window.filter.text == "verdict:flagged", timeout=SOON)
+    assert count(filled, "!triage:new") == 0
+
+
+def test_two_marked_models_stand_side_by_side(
+    qtbot: QtBot, open_window: Open, filled: Store, qtmodeltester: ModelTester
+) -> None:
+    window = open_window()
+    window.compare()
+    assert "Mark two models" in window.status.currentMessage()
+    names = ["badencoder", "badtexttower"]
+    rows = [at for at in rows_with_findings(window) if name_of(window, at).split("-")[-1] in names]
+    window.table.set_marks([window.table.key(row) for row in rows], on=True)
+    window.compare()
+    qtbot.waitUntil(lambda: bool(window.findChildren(CompareDialog)), timeout=SOON)
+    (dialog,) = window.findChildren(CompareDialog)
+    qtmodeltester.check(dialog.table)
+    lines = [
+        [dialog.table.index(row, column).data() for column in range(4)]
+        for row in range(dialog.table.rowCount())
+    ]
+    assert ["≠", "footprint", "visual", "textual"] in lines
+    assert lines[0][:2] == ["", "verdict"]
+    dialog.reject()
+
+
+def test_marks_on_models_without_a_finding_say_so(
+    qtbot: QtBot, open_window: Open, store: Store
+) -> None:
+    factories.discover(store, "org/plain")
+    window = open_window()
+    press(qtbot, window, Qt.Key.Key_Space)
+    press(qtbot, window, Qt.Key.Key_C)
+    dialog = opened(qtbot, window)
+    assert "nothing to decide about" in dialog._counts.text()
+    assert not dialog.buttons.button(OK).isEnabled()
+    dialog.reject()
+    qtbot.waitUntil(lambda: window.asking.dialog is None, timeout=SOON)

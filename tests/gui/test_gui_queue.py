@@ -1,0 +1,109 @@
+"""The queue page: order and reasons, and requests that a watcher serves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import gui_factories as factories
+import pytest
+from dife_gui.models.queue_table import COLUMNS, QueueTable
+from dife_gui.views.queue_page import pass_text
+from dife_gui.views.window import Window
+from pytestqt.modeltest import ModelTester
+from pytestqt.qtbot import QtBot
+from waiting import BUSY_SECONDS
+
+from dife_scanner.records import JobState
+from dife_scanner.store import jobs, leases, polls, requests
+from dife_scanner.store.db import Store
+
+Open = Callable[[], Window]
+SOON = round(1000 * BUSY_SECONDS)
+
+
+def lines(window: Window) -> list[list[str]]:
+    table = window.queue.page.table
+    return [
+        [str(table.index(row, column).data()) for column in range(len(COLUMNS))]
+        for row in range(table.rowCount())
+    ]
+
+
+@pytest.fixture
+def window(qtbot: QtBot, open_window: Open, store: Store, qtmodeltester: ModelTester) -> Window:
+    """On its queue page, with one job in work, two that wait and one that is stuck."""
+    polls.beat(store, "watcher", 4711, "watching")
+    working = factories.discover(store, "org/working")
+    leases.claim_job(store, working.id, "w", 60)
+    for name in ("org/first", "org/second"):
+        factories.discover(store, name)
+    stuck = factories.discover(store, "org/stuck")
+    leases.claim_job(store, stuck.id, "w", 60)
+    leases.finish(store, stuck.id, "w", JobState.QUARANTINED, "its audit died twice")
+    made = open_window()
+    made.show_queue()
+    qtbot.waitUntil(lambda: made.queue.page.table.rowCount() == 4, timeout=SOON)
+    qtmodeltester.check(made.queue.page.table)
+    return made
+
+
+def select(window: Window, name: str) -> None:
+    row = next(at for at, line in enumerate(lines(window)) if line[2] == name)
+    window.queue.page.view.selectRow(row)
+
+
+def test_it_says_what_runs_what_waits_and_what_is_stuck(window: Window) -> None:
+    shown = {line[2]: (line[0], line[5]) for line in lines(window)}
+    assert shown["org/working"][0] == "in work"
+    assert [shown[name][0] for name in ("org/first", "org/second")] == ["1", "2"]
+    assert shown["org/stuck"] == ("stuck", "its audit died twice")
+    assert "as a listing shows it" in shown["org/first"][1]
+    assert window.queue.page.counts.text() == "1 in work, 2 waiting, 1 stuck"
+    assert "Disk: fetched weights take" in window.queue.page.about.text()
+
+
+def test_what_is_asked_for_is_done_by_whoever_watches(
+    qtbot: QtBot, window: Window, store: Store
+) -> None:
+    select(window, "org/second")
+    assert window.queue.page.first.isEnabled() and not window.queue.page.again.isEnabled()
+    window.queue.page.first.click()
+    select(window, "org/stuck")
+    window.retry()
+    window.pause()
+    qtbot.waitUntil(lambda: "asked for and not done" in window.queue.page.note.text().lower())
+    qtbot.waitUntil(lambda: len(requests.waiting(store, requests.OF_QUEUE)) == 3, timeout=SOON)
+    assert requests.serve_queue(store) == []
+    qtbot.waitUntil(lambda: window.queue.page.pause.text() == "Go on", timeout=SOON)
+    waiting = [line[2] for line in lines(window) if line[0].isdigit()]
+    assert waiting == ["org/second", "org/stuck", "org/first"]
+    assert window.queue.page.selected is not None
+    assert window.queue.page.selected.job.ref.repo_id == "org/stuck", "it stays selected"
+    assert "Paused by" in window.queue.page.note.text()
+    assert jobs.counts(store)["queued"] == 3
+
+
+def test_one_comes_back_to_the_models(qtbot: QtBot, window: Window) -> None:
+    assert not window.models.isVisible()
+    window.queue.page.back.click()
+    assert window.models.isVisible()
+
+
+def test_a_table_keeps_its_promises_while_it_changes(
+    qtmodeltester: ModelTester, window: Window
+) -> None:
+    table: QueueTable = window.queue.page.table
+    rows = [table.row(at) for at in range(table.rowCount())]
+    qtmodeltester.check(table)
+    for some in (rows[1:], rows[::-1], [], rows):
+        table.show(row for row in some if row is not None)
+    assert table.rowCount() == 4
+
+
+def test_the_last_pass_says_why_it_is_not_complete(store: Store) -> None:
+    assert pass_text(None, datetime.now(UTC)) == "No pass over the hub yet."
+    polls.complete_pass(store, "hub", {}, 3, 1, 0, complete=False, problems="the hub was gone")
+    (last,) = polls.passes(store)
+    assert "3 models seen, 1 new" in pass_text(last, datetime.now(UTC))
+    assert pass_text(last, datetime.now(UTC)).endswith("not complete: the hub was gone.")
