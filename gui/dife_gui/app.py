@@ -86,7 +86,7 @@ def _take_screenshot(
     def wait_and_save() -> None:
         window.settled.disconnect(wait_and_save)
         if full:
-            window.open_detail()
+            window.frame.open_detail()
         QTimer.singleShot(_SETTLE_MILLISECONDS, save)
 
     window.settled.connect(wait_and_save)

@@ -50,9 +50,9 @@ def rows_with_findings(window: Window) -> list[int]:
 
 
 def opened(qtbot: QtBot, window: Window) -> BulkDialog:
-    qtbot.waitUntil(lambda: window.asking.dialog is not None, timeout=SOON)
-    assert window.asking.dialog is not None
-    return window.asking.dialog
+    qtbot.waitUntil(lambda: window.desk.asking.dialog is not None, timeout=SOON)
+    assert window.desk.asking.dialog is not None
+    return window.desk.asking.dialog
 
 
 def count(store: Store, filter: str) -> int:
@@ -68,7 +68,7 @@ def test_marked_models_are_decided_about_once_and_taken_back_at_once(
         window.models._go(row)
         press(qtbot, window, Qt.Key.Key_Space)
     assert name_of(window, first).startswith(MARK) and len(window.table.marks) == 2
-    assert window.decide_button.text() == "Decide (2 marked)"
+    assert window.frame.decide_button.text() == "Decide (2 marked)"
     press(qtbot, window, Qt.Key.Key_F)
     dialog = opened(qtbot, window)
     assert dialog.chosen is TriageState.FALSE_POSITIVE
@@ -82,7 +82,7 @@ def test_marked_models_are_decided_about_once_and_taken_back_at_once(
         lambda: count(filled, "triage:false-positive comment:~drawn") == 2, timeout=SOON
     )
     qtbot.waitUntil(lambda: not window.table.marks, timeout=SOON)
-    window.undo()
+    window.commands.run("undo")
     qtbot.waitUntil(lambda: count(filled, "triage:new") == count(filled, ""), timeout=SOON)
 
 
@@ -153,15 +153,17 @@ def test_a_decision_of_somebody_else_is_not_taken_back(
     qtbot: QtBot, chosen: tuple[Window, str], filled: Store
 ) -> None:
     window, fingerprint = chosen
-    window.undo()
-    assert "Nothing was decided" in window.status.currentMessage()
+    window.commands.run("undo")
+    assert "Nothing was decided" in window.around.status.currentMessage()
     window.detail.triage.decide(TriageState.CONFIRMED)
     qtbot.waitUntil(lambda: len(triage_log.events(filled, fingerprint)) == 1, timeout=SOON)
     about = triage.seen(filled, [fingerprint])
     triage.decide(filled, TriageState.DISCLOSED, about, actor="bob")
-    qtbot.waitUntil(lambda: "takes it back" in window.status.currentMessage(), timeout=SOON)
-    window.undo()
-    qtbot.waitUntil(lambda: "bob set disclosed" in window.status.currentMessage(), timeout=SOON)
+    qtbot.waitUntil(lambda: "takes it back" in window.around.status.currentMessage(), timeout=SOON)
+    window.commands.run("undo")
+    qtbot.waitUntil(
+        lambda: "bob set disclosed" in window.around.status.currentMessage(), timeout=SOON
+    )
     assert findings.finding(filled, fingerprint).triage is TriageState.DISCLOSED
 
 
@@ -178,7 +180,7 @@ def test_the_page_about_keys_lists_every_key_and_both_desks_agree() -> None:
 
 
 def palette_of(qtbot: QtBot, window: Window, typed: str) -> Palette:
-    window.show_palette()
+    window.commands.run("show_palette")
     (palette,) = (one for one in window.findChildren(Palette) if one.isVisible())
     palette.line.setText(typed)
     return palette
@@ -190,7 +192,7 @@ def test_a_command_is_found_by_its_words(qtbot: QtBot, open_window: Open, filled
     assert palette.list.count() == 1
     qtbot.keyClick(palette.line, Qt.Key.Key_Return)
     qtbot.waitUntil(window.queue.page.isVisible, timeout=SOON)
-    window.confirm()  # nothing is decided about what is not in sight
+    window.commands.run("confirm")  # nothing is decided about what is not in sight
     palette = palette_of(qtbot, window, "list of models")
     qtbot.keyClick(palette.line, Qt.Key.Key_Return)
     qtbot.waitUntil(window.models.isVisible, timeout=SOON)
@@ -205,12 +207,12 @@ def test_two_marked_models_stand_side_by_side(
     qtbot: QtBot, open_window: Open, filled: Store, qtmodeltester: ModelTester
 ) -> None:
     window = open_window()
-    window.compare()
-    assert "Mark two models" in window.status.currentMessage()
+    window.commands.run("compare")
+    assert "Mark two models" in window.around.status.currentMessage()
     names = ["badencoder", "badtexttower"]
     rows = [at for at in rows_with_findings(window) if name_of(window, at).split("-")[-1] in names]
     window.table.set_marks([window.table.key(row) for row in rows], on=True)
-    window.compare()
+    window.commands.run("compare")
     qtbot.waitUntil(lambda: bool(window.findChildren(CompareDialog)), timeout=SOON)
     (dialog,) = window.findChildren(CompareDialog)
     qtmodeltester.check(dialog.table)
@@ -234,4 +236,4 @@ def test_marks_on_models_without_a_finding_say_so(
     assert "nothing to decide about" in dialog._counts.text()
     assert not dialog.buttons.button(OK).isEnabled()
     dialog.reject()
-    qtbot.waitUntil(lambda: window.asking.dialog is None, timeout=SOON)
+    qtbot.waitUntil(lambda: window.desk.asking.dialog is None, timeout=SOON)

@@ -29,7 +29,7 @@ class Key:
     sequences: tuple[str, ...] = ()
     """For a window-wide shortcut; empty where a widget handles the key itself."""
     action: str = ""
-    """Name of the window's method."""
+    """What it does, by the name that `commands` gives it."""
 
 
 KEYS: tuple[Key, ...] = (

@@ -1,0 +1,117 @@
+"""What keys and the palette do, by the names that the table of keys gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QObject, Qt
+from PySide6.QtGui import QKeySequence, QShortcut
+
+from dife_gui.feed import QUICK_FILTERS
+from dife_gui.views.keys import KEYS, Help
+from dife_gui.views.palette import Command, Palette
+from dife_gui.views.record import copy, identifiers
+from dife_scanner.records import TriageState
+from dife_scanner.sentences.numbers import capital
+
+if TYPE_CHECKING:
+    from dife_gui.views.window import Window
+
+
+class Commands(QObject):
+    """Binds the keys of a window, and offers the same in its palette."""
+
+    def __init__(self, window: Window) -> None:
+        super().__init__(window)
+        self._window = window
+        self._does = self._table()
+        for key in KEYS:
+            for sequence in key.sequences:
+                QShortcut(QKeySequence(sequence), window, self._does[key.action])
+
+    def run(self, action: str) -> None:
+        """Do what a key with this action does."""
+        self._does[action]()
+
+    def _table(self) -> dict[str, Callable[[], object]]:
+        window, desk, page = self._window, self._window.desk, self._window.queue.page
+        return {
+            "focus_filter": self._focus_filter,
+            "switch_filter": window.filter.switch,
+            "copy_model": self._copy_model,
+            "focus_note": window.frame.to_note,
+            "confirm": partial(desk.decide, TriageState.CONFIRMED),
+            "false_positive": partial(desk.decide, TriageState.FALSE_POSITIVE),
+            "accept_risk": partial(desk.decide, TriageState.ACCEPTED_RISK),
+            "take_on": partial(desk.decide, TriageState.TRIAGING),
+            "decide_about_many": desk.decide_about_many,
+            "compare": self._compare,
+            "undo": desk.undo,
+            "show_queue": window.show_queue,
+            "show_models": window.show_models,
+            "retry": partial(self._in_queue, page.ask_again),
+            "put_first": partial(self._in_queue, page.ask_first),
+            "pause": partial(self._in_queue, page.ask_pause),
+            "show_palette": self._show_palette,
+            "refresh": window.feed.refresh,
+            "show_help": self._show_help,
+            "close": window.close,
+        }
+
+    def _focus_filter(self) -> None:
+        self._window.show_models()
+        self._window.frame.to_filter()
+
+    def _copy_model(self) -> None:
+        """Put the selected model's id and revision on the clipboard."""
+        shown = self._window.detail.detail
+        if shown is not None:
+            copy(identifiers(shown)[0][1])
+
+    def _compare(self) -> None:
+        """Two marked models side by side, or the marked one beside the selected one."""
+        window = self._window
+        chosen = window.models.current_job
+        jobs = sorted(window.table.marks, key=self._place)
+        if len(jobs) == 1 and chosen is not None and chosen not in jobs:
+            jobs.append(chosen)
+        if len(jobs) != 2 or not window.frame.isVisible():
+            window.around.say("Mark two models to compare them: Space")
+            return
+        window.comparing.show(jobs[0], jobs[1])
+
+    def _place(self, job: int) -> int:
+        """Where a marked job stands in the list; one that is not shown comes last."""
+        table = self._window.table
+        index = table.place_of(job)
+        return index.row() if index.isValid() else table.rowCount()
+
+    def _in_queue(self, does: Callable[[], None]) -> None:
+        """Some keys mean something on the queue page alone."""
+        if self._window.queue.page.isVisible():
+            does()
+
+    def _show_help(self) -> None:
+        Help(self._window).exec()
+
+    def _show_palette(self) -> None:
+        """Find a command by its words."""
+        palette = Palette(self._commands(), self._window)
+        palette.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        palette.chosen.connect(lambda command: command.run())
+        palette.open()
+
+    def _commands(self) -> list[Command]:
+        commands = [
+            Command(capital(key.does), self._does[key.action], key.shown)
+            for key in KEYS
+            if key.action and key.action != "show_palette"
+        ]
+        filter, looks = self._window.filter, self._window.looks
+        for name, text in QUICK_FILTERS:
+            commands.append(Command(f"Filter: {name}", partial(filter.set_text, text)))
+        for view in looks.views:
+            commands.append(Command(f"View: {view.name}", partial(looks.show_view, view)))
+        return commands
