@@ -41,6 +41,10 @@ def triage(
         bool,
         typer.Option("--undo", help="Take back your last decision, all of it; no ID or STATE."),
     ] = False,
+    redo: Annotated[
+        bool,
+        typer.Option("--redo", help="Decide again what you took back last; no ID or STATE."),
+    ] = False,
     note: Annotated[str, typer.Option(help="Why you decided so; kept with the decision.")] = "",
     expires: Annotated[
         str,
@@ -54,10 +58,10 @@ def triage(
     """Record a decision about findings. Nothing decided before is changed; more than one is asked about once."""
     given = list(words or [])
     who = actor or session.settings().who
-    if undo:
-        if given or filter or note or expires:
-            raise UsageError("--undo takes back what was decided last", "give it alone")
-        _undo(session, who, yes)
+    if undo or redo:
+        if given or filter or note or expires or (undo and redo):
+            raise UsageError("--undo and --redo are about what was decided last", "give one alone")
+        _take_back(session, who, yes, again=redo)
     else:
         _decide(session, given, filter, note, expires, who, yes)
 
@@ -119,19 +123,21 @@ def _agreed(session: Session, yes: bool, question: str) -> bool:
     return ask(question)
 
 
-def _undo(session: Session, who: str, yes: bool) -> None:
-    from dife_scanner.sentences.triage import act_text, undone_text
+def _take_back(session: Session, who: str, yes: bool, *, again: bool) -> None:
+    """Take back what somebody decided last; `again`: decide again what they took back last."""
+    from dife_scanner.sentences.triage import act_text, redone_text, undone_text
     from dife_scanner.store import triage as acts
 
     with session.store(session.settings()) as store:
-        events = acts.last_of(store, who)
-        question = f"take back: {act_text(events)}?"
-        if len(events) > 1 and not _agreed(session, yes, question):
-            session.say("nothing was taken back")
+        events = acts.last_undone_by(store, who) if again else acts.last_of(store, who)
+        what = "decide again" if again else "take back"
+        if len(events) > 1 and not _agreed(session, yes, f"{what}: {act_text(events)}?"):
+            session.say("nothing was changed")
             return
-        done = acts.undo(store, events[0].act, actor=who)
-        session.say(undone_text(done))
-        _show(session, store, done.taken_back, "")
+        change = acts.redo if again else acts.undo
+        done = change(store, events[0].act, actor=who)
+        session.say(redone_text(done) if again else undone_text(done))
+        _show(session, store, done.fingerprints, "")
 
 
 def _show(session: Session, store: Store, fingerprints: Iterable[str], filter: str) -> None:

@@ -44,7 +44,8 @@ def event_text(event: TriageEvent, name: str = "") -> str:
 def _did(event: TriageEvent) -> str:
     if event.undoes is not None:
         return f"taken back by {event.actor}, to {state_words(event.state)}"
-    return f"{state_words(event.state)} by {event.actor}"
+    again = " again" if event.redoes is not None else ""
+    return f"{state_words(event.state)}{again} by {event.actor}"
 
 
 def act_text(events: Sequence[TriageEvent]) -> str:
@@ -55,7 +56,16 @@ def act_text(events: Sequence[TriageEvent]) -> str:
 
 def undone_text(done: Undone) -> str:
     """What taking an act back came to."""
-    text = f"{findings_text(len(done.taken_back))} taken back"
+    return _done_text(done, "taken back")
+
+
+def redone_text(done: Undone) -> str:
+    """What deciding again came to."""
+    return _done_text(done, "decided again")
+
+
+def _done_text(done: Undone, what: str) -> str:
+    text = f"{findings_text(len(done.fingerprints))} {what}"
     if done.left:
         latest = done.left[-1]
         text += (

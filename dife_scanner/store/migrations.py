@@ -698,6 +698,15 @@ def m023_notices(db: Database) -> None:
         db.execute(statement)
 
 
+@MIGRATIONS()  # type: ignore[untyped-decorator]
+def m025_decided_again(db: Database) -> None:
+    """An event that decides again what was taken back names the event that took it back."""
+    db.execute("ALTER TABLE triage_events ADD COLUMN redoes INTEGER REFERENCES triage_events (id)")
+    db.execute(
+        "CREATE UNIQUE INDEX triage_events_redoes ON triage_events (redoes) WHERE redoes IS NOT NULL"
+    )
+
+
 def _statements(script: str) -> list[str]:
     """One statement each: `executescript` would commit the migration's own transaction."""
     found, current = [], ""

@@ -58,10 +58,13 @@ class Act:
 
 @dataclass(frozen=True)
 class Undone:
-    """What taking an act back came to."""
+    """What taking an act back came to, or deciding again what was taken back."""
 
-    taken_back: tuple[str, ...]
-    """Fingerprints of findings that stand as before."""
+    act: int
+    """Its own number."""
+
+    fingerprints: tuple[str, ...]
+    """Fingerprints of findings that it changed."""
     left: tuple[TriageEvent, ...]
     """What others did about the rest since; it stands."""
 
@@ -248,7 +251,7 @@ def undo(store: Store, act: int, *, actor: str) -> Undone:
             _take_back(store, event, standing[:-1], actor, number)
         if not taken:
             raise Overtaken(*_nothing_left(left))
-    return Undone(tuple(taken), tuple(left))
+    return Undone(number, tuple(taken), tuple(left))
 
 
 def _take_back(
@@ -273,6 +276,63 @@ def _nothing_left(left: list[TriageEvent]) -> tuple[str, str]:
     if not left:
         return "there is nothing to take back", "it was taken back before"
     return f"somebody decided since: {_told(left[-1])}", "decide anew where that is wrong"
+
+
+def last_undone_by(store: Store, actor: str) -> list[TriageEvent]:
+    """How somebody took an act back last, where they decided nothing new since. Raises `NotFound`."""
+    act = triage_log.last_undoing(store, actor)
+    if act is None:
+        raise NotFound(
+            f"{shown(actor)} has taken nothing back that could be decided again",
+            "a new decision ends that",
+        )
+    return triage_log.taken_back(store, act)
+
+
+def redo(store: Store, act: int, *, actor: str) -> Undone:
+    """Decide again what an act took back, by new events with the same state, note and expiry.
+
+    What somebody decided since stands. Raises `Overtaken` where that is so of all of it.
+    """
+    with store.atomic("findings.triage"):
+        number = triage_log.next_act(store)
+        done, left = [], []
+        for event in triage_log.taken_back(store, act):
+            since = _decided_since(store, event)
+            if since is not None:
+                left.append(since)
+                continue
+            done.append(event.fingerprint)
+            _decide_again(store, event, actor, number)
+        if not done:
+            raise Overtaken(*_nothing_left(left))
+    return Undone(number, tuple(done), tuple(left))
+
+
+def _decided_since(store: Store, undone: TriageEvent) -> TriageEvent | None:
+    """A later event that stands in the way; one that was taken back and decided again since does not."""
+    later = [one for one in triage_log.events(store, undone.fingerprint) if one.id > undone.id]
+    redone = {one.redoes for one in later if one.redoes is not None}
+    for one in later:
+        if one.redoes is None and one.id not in redone:
+            return one
+    return None
+
+
+def _decide_again(store: Store, undone: TriageEvent, actor: str, act: int) -> None:
+    assert undone.undoes is not None
+    before = triage_log.event(store, undone.undoes)
+    triage_log.append(
+        store,
+        undone.fingerprint,
+        before.state,
+        actor=actor,
+        note=before.note,
+        expires=before.expires,
+        act=act,
+        redoes=undone.id,
+    )
+    _tell(store, undone.fingerprint, before.state)
 
 
 # --- what happens by itself -------------------------------------------------------------------------------------

@@ -34,6 +34,7 @@ def test_bulk_by_filter_and_by_name_and_taken_back(desk: Path) -> None:
     assert states(one) == {"fp1:b": "accepted-risk"}
     assert states(said(desk, "triage", "--undo")) == {"fp1:b": "false-positive"}
     assert states(said(desk, "triage", "--undo", "--yes")) == {"fp1:a": "new", "fp1:b": "new"}
+    assert set(states(said(desk, "triage", "--redo", "--yes")).values()) == {"false-positive"}
     named = ("triage", "fp1:a", "fp1:c", "confirmed", "--yes", "--actor", "bob")
     assert states(said(desk, *named)) == {"fp1:a": "confirmed", "fp1:c": "confirmed"}
     with open_store(desk) as store:
@@ -62,7 +63,8 @@ def test_the_trail_names_who_the_settings_say(desk: Path) -> None:
         (("confirmed", "--filter", "id:fp1:nobody"), 64, "no finding to decide about"),
         (("fp1:nobody", "confirmed"), 3, "no finding"),
         (("--undo",), 3, "decided nothing"),
-        (("fp1:a", "--undo"), 64, "give it alone"),
+        (("fp1:a", "--undo"), 64, "give one alone"),
+        (("--undo", "--redo"), 64, "give one alone"),
     ],
 )
 def test_what_cannot_be_decided_says_why(

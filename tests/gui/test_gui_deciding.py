@@ -167,6 +167,13 @@ def test_a_decision_of_somebody_else_is_not_taken_back(
     assert findings.finding(filled, fingerprint).triage is TriageState.DISCLOSED
 
 
+def in_terminal_words(sequence: str) -> str:
+    """A terminal knows a shifted letter as a capital, and no Ctrl with Shift."""
+    if sequence.startswith("Shift+"):
+        return sequence.removeprefix("Shift+").upper()
+    return sequence.lower().replace("ctrl+", "ctrl-")
+
+
 def test_the_page_about_keys_lists_every_key_and_both_desks_agree() -> None:
     lines = [f"| `{key.shown}` | {key.does} |" for key in KEYS]
     page = (Path(__file__).parents[2] / "docs" / "keys.md").read_text()
@@ -175,7 +182,7 @@ def test_the_page_about_keys_lists_every_key_and_both_desks_agree() -> None:
     shared = [key for key in KEYS if key.action in in_terminal]
     assert len(shared) >= 8
     for key in shared:
-        names = {one.lower().replace("ctrl+", "ctrl-") for one in key.sequences}
+        names = {in_terminal_words(one) for one in key.sequences if "Ctrl+Shift" not in one}
         assert names <= set(in_terminal[key.action]), key
 
 
@@ -237,3 +244,40 @@ def test_marks_on_models_without_a_finding_say_so(
     assert not dialog.buttons.button(OK).isEnabled()
     dialog.reject()
     qtbot.waitUntil(lambda: window.desk.asking.dialog is None, timeout=SOON)
+
+
+def selected_name(window: Window) -> str:
+    return name_of(window, window.models.currentIndex().row())
+
+
+def test_after_a_decision_the_next_finding_comes_and_undo_shows_the_one_before(
+    qtbot: QtBot, open_window: Open, filled: Store
+) -> None:
+    window = open_window()
+    window.filter.set_text("triage:new")
+    qtbot.waitUntil(lambda: 0 < window.table.rowCount() < 15, timeout=SOON)
+    first, second, *_ = (name_of(window, at) for at in range(window.table.rowCount()))
+    qtbot.waitUntil(lambda: window.detail.detail is not None, timeout=SOON)
+    window.detail.triage.decide(TriageState.CONFIRMED)
+    qtbot.waitUntil(lambda: selected_name(window) == second, timeout=SOON)
+    qtbot.waitUntil(lambda: count(filled, "triage:confirmed") == 1, timeout=SOON)
+    window.commands.run("undo")
+    qtbot.waitUntil(lambda: selected_name(window) == first, timeout=SOON)
+    assert count(filled, "triage:confirmed") == 0
+    window.commands.run("redo")
+    qtbot.waitUntil(lambda: count(filled, "triage:confirmed") == 1, timeout=SOON)
+
+
+def test_going_on_can_be_turned_off_and_stays_so(
+    qtbot: QtBot, open_window: Open, filled: Store
+) -> None:
+    window = open_window()
+    window.frame.decide_button.goes_on.trigger()
+    before = selected_name(window)
+    window.detail.triage.decide(TriageState.CONFIRMED)
+    qtbot.waitUntil(
+        lambda: bool(window.detail.detail and window.detail.detail.triage), timeout=SOON
+    )
+    assert selected_name(window) == before
+    window.close()
+    assert not open_window().frame.decide_button.goes_on.isChecked()

@@ -47,6 +47,7 @@ KEYS: tuple[Key, ...] = (
     Key(("n",), "decide with a note; asks for the state", "decide_with_note"),
     Key(("b",), "decide about all marked, or all that the filter shows", "decide_about_many"),
     Key(("z", "ctrl-z"), "take back your last decision of this run", "undo"),
+    Key(("Z",), "decide again what you took back last", "redo"),
     Key(("r",), "in the queue: queue a stuck job again", "retry"),
     Key(("+",), "in the queue: let a waiting job go first", "put_first"),
     Key(("p",), "in the queue: pause it, or let it go on", "pause"),

@@ -56,6 +56,8 @@ class Screen:
         self._before = self.page
         self._acts: list[int] = []
         """What was decided in this run and not taken back, oldest first."""
+        self._undone: list[int] = []
+        """Acts that took something back since the last decision, oldest first."""
 
     # --- keys ---
 

@@ -9,7 +9,7 @@ from dife_scanner.cli.top.prompt import Prompt
 from dife_scanner.cli.top.screen import Page, Screen
 from dife_scanner.errors import Overtaken
 from dife_scanner.records import TriageState
-from dife_scanner.sentences.triage import findings_text, state_words, undone_text
+from dife_scanner.sentences.triage import findings_text, redone_text, state_words, undone_text
 from dife_scanner.store.requests import RequestKind
 
 
@@ -102,6 +102,7 @@ class Top(Screen):
             self._look()
             raise
         self._acts.append(act.number)
+        self._undone.clear()
         self.say(
             f"{findings_text(len(act.fingerprints))} set to {state_words(state)}; z: take back"
         )
@@ -122,8 +123,19 @@ class Top(Screen):
             self.say("nothing was decided in this run that could be taken back")
             return
         done = self.desk.undo(self._acts.pop())
+        self._undone.append(done.act)
         self._look()
-        self.say(undone_text(done))
+        self.say(f"{undone_text(done)}; Z: decide it again")
+
+    def redo(self) -> None:
+        """Decide again what was taken back last in this run."""
+        if not self._undone:
+            self.say("nothing was taken back in this run since the last decision")
+            return
+        done = self.desk.redo(self._undone.pop())
+        self._acts.append(done.act)
+        self._look()
+        self.say(redone_text(done))
 
     # --- the queue ---
 

@@ -138,6 +138,10 @@ class DecideButton(QToolButton):
         menu.addSeparator()
         self.clear = menu.addAction("Remove the marks")
         self.undo = menu.addAction("Take back the last decision (z)")
+        self.redo = menu.addAction("Decide it again (Z)")
+        menu.addSeparator()
+        self.goes_on = menu.addAction("Go on to the next after a decision")
+        self.goes_on.setCheckable(True)
         self.setMenu(menu)
         self.show_counts(0, 0)
 
@@ -147,6 +151,7 @@ class DecideButton(QToolButton):
         shown: Callable[[], None],
         clear: Callable[[], None],
         undo: Callable[[], None],
+        redo: Callable[[], None],
     ) -> None:
         """What each entry does."""
         for action, does in (
@@ -154,6 +159,7 @@ class DecideButton(QToolButton):
             (self.shown, shown),
             (self.clear, clear),
             (self.undo, undo),
+            (self.redo, redo),
         ):
             action.triggered.connect(lambda _=False, does=does: does())
 

@@ -49,6 +49,7 @@ class Commands(QObject):
             "decide_about_many": desk.decide_about_many,
             "compare": self._compare,
             "undo": desk.undo,
+            "redo": desk.redo,
             "show_queue": window.show_queue,
             "show_models": window.show_models,
             "retry": partial(self._in_queue, page.ask_again),

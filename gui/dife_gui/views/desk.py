@@ -7,7 +7,14 @@ from pathlib import Path
 from PySide6.QtCore import QObject, Signal
 
 from dife_gui.background import Background
-from dife_gui.deciding import Deciding, Wish, subject_of_jobs, subject_of_list
+from dife_gui.deciding import (
+    AHEAD,
+    Deciding,
+    Wish,
+    next_undecided,
+    subject_of_jobs,
+    subject_of_list,
+)
 from dife_gui.escape import explained
 from dife_gui.listing import Listing
 from dife_gui.timers import single_shot
@@ -28,6 +35,8 @@ class Desk(QObject):
 
     changed = Signal()
     """What is decided about the selected model may have changed."""
+    go_to = Signal(int)
+    """The job of a model that is to be selected."""
     said = Signal(str)
     """What came of it, for the status line."""
 
@@ -49,12 +58,13 @@ class Desk(QObject):
         self.deciding.kept.connect(self._kept)
         self.deciding.refused.connect(self._refused)
         self.deciding.said.connect(self.said)
+        self.deciding.returned.connect(self._return)
         self.asking.said.connect(self.said)
         self.asking.kept.connect(self.clear_marks)
         self.asking.closed.connect(frame.models.setFocus)
         frame.table.marked.connect(lambda _: self._count())
         frame.decide_button.connect_to(
-            self._ask_marked, self._ask_shown, self.clear_marks, self.undo
+            self._ask_marked, self._ask_shown, self.clear_marks, self.undo, self.redo
         )
 
     def start(self) -> None:
@@ -101,6 +111,10 @@ class Desk(QObject):
         """Take back the last decision of this window."""
         self.deciding.undo()
 
+    def redo(self) -> None:
+        """Decide again what was taken back last."""
+        self.deciding.redo()
+
     def clear_marks(self) -> None:
         """Remove all marks."""
         self._frame.table.set_marks(self._frame.table.marks, on=False)
@@ -118,6 +132,29 @@ class Desk(QObject):
         for fingerprint in wish.about:
             self._frame.detail.triage.accepted(fingerprint)
         self.changed.emit()
+        if wish.job is not None and wish.job == self._frame.models.current_job:
+            self._go_on(wish.job)
+
+    def _go_on(self, job: int) -> None:
+        """Select the next model below with a finding that waits for a decision; stay where there is none."""
+        table, at = self._frame.table, self._frame.table.place_of(job).row()
+        if not self._frame.decide_button.goes_on.isChecked() or at < 0:
+            return
+        below = table.keys[at + 1 : at + 1 + AHEAD]
+        self._background.read(
+            lambda store: next_undecided(store, below),
+            lambda found: self._select(job, found),
+            lambda error: self.said.emit(explained(error)),
+        )
+
+    def _select(self, decided: int, found: int | None) -> None:
+        # Somebody may have gone elsewhere while it was looked for.
+        if found is not None and self._frame.models.current_job == decided:
+            self._frame.models.choose(found)
+
+    def _return(self, job: int) -> None:
+        self.changed.emit()
+        self.go_to.emit(job)
 
     def _refused(self, _: Wish, error: DifeError) -> None:
         """Say why; where somebody else was quicker, show what they did, and let it be decided again."""

@@ -32,6 +32,8 @@ class Looks(QObject):
         frame.views.chosen.connect(self.show_view)
         frame.views.named.connect(self._save_view)
         frame.views.forgotten.connect(lambda name: self._change(self._memory.without_view(name)))
+        frame.decide_button.goes_on.setChecked(self._memory.goes_on)
+        frame.decide_button.goes_on.toggled.connect(self._go_on)
         frame.models.set_layout(self._memory.layout)
         self._show()
 
@@ -61,6 +63,9 @@ class Looks(QObject):
         view = View(name, self._frame.filter.written, self._frame.models.layout_now())
         self._change(self._memory.with_view(view))
         self.said.emit(f"View saved: {name}")
+
+    def _go_on(self, on: bool) -> None:
+        self._change(replace(self._memory, goes_on=on))
 
     def _change(self, memory: Memory) -> None:
         self._memory = memory

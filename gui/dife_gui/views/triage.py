@@ -65,6 +65,7 @@ class Triage(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._finding: Finding | None = None
+        self._job: int | None = None
         self._seen = 0
         """The latest event of its history."""
         self._notes: dict[str, str] = {}
@@ -96,6 +97,7 @@ class Triage(QWidget):
             self.note.setText(self._notes.pop(finding.fingerprint, ""))
             self.until.clear()
         self._finding = finding
+        self._job = detail.row.job.id
         self._seen = detail.triage[-1].id if detail.triage else 0
         self._state.show_text(f"State: {state_words(finding.triage)}")
         self._show_history(detail)
@@ -118,7 +120,7 @@ class Triage(QWidget):
             return
         expires = self.until.text().strip() if state in MAY_EXPIRE else ""
         about = {self._finding.fingerprint: self._seen}
-        wish = Wish(state, self.note.text().strip(), expires, about)
+        wish = Wish(state, self.note.text().strip(), expires, about, self._job)
         problem = problem_of(wish)
         if problem:
             self.show_problem(problem)

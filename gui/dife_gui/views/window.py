@@ -37,6 +37,8 @@ class Window(QMainWindow):
         """What the list shows."""
         self._kept: int | None = None
         """The job that was selected before something else was asked for: selected again where it is in the list."""
+        self._sought: int | None = None
+        """A job to be selected once the list is read anew."""
         self.setWindowTitle("DIFE Scanner")
         self.frame = Frame(home)
         self.filter, self.detail = self.frame.filter, self.frame.detail
@@ -75,6 +77,7 @@ class Window(QMainWindow):
         self.frame.queue_button.clicked.connect(self.show_queue)
         self.queue.page.left.connect(self.show_models)
         self.desk.changed.connect(self._read_detail)
+        self.desk.go_to.connect(self.go_to)
         for part in (self.queue, self.desk, self.comparing):
             part.said.connect(self.around.say)
 
@@ -133,8 +136,19 @@ class Window(QMainWindow):
         if found.whole and self.around.overview is None:
             self.around.look()  # the list and the selected model come first
 
+    def go_to(self, job_id: int) -> None:
+        """Select a model, once it is read again what the filter lets through now."""
+        self._sought = job_id
+        self._ask()
+
     def _choose_kept(self, found: Listing) -> None:
         """Select what was selected before something else was asked for, or else the first."""
+        if self._sought is not None and found.whole:
+            sought, self._sought = self._sought, None
+            if self.models.choose(sought):
+                self._kept = None
+                return
+            self.around.say("It is done; the filter hides that model (x switches it off)")
         if self._kept is not None and self.models.choose(self._kept):
             self._kept = None
         elif found.whole and (self._kept is not None or self.models.current_job is None):
