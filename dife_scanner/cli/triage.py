@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -52,6 +53,14 @@ def triage(
             help="The last day on which an accepted-risk counts, like 2027-01-31, or 90d."
         ),
     ] = "",
+    deadline: Annotated[
+        str,
+        typer.Option(help="The last day for an answer to a disputed one, like 2027-01-31, or 30d."),
+    ] = "",
+    assign: Annotated[
+        str | None,
+        typer.Option(help="Who shall look at it; '' for nobody. Without STATE it stays as it is."),
+    ] = None,
     actor: ActorOption = "",
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
@@ -59,32 +68,68 @@ def triage(
     given = list(words or [])
     who = actor or session.settings().who
     if undo or redo:
-        if given or filter or note or expires or (undo and redo):
+        if given or filter or note or expires or deadline or assign or (undo and redo):
             raise UsageError("--undo and --redo are about what was decided last", "give one alone")
         _take_back(session, who, yes, again=redo)
     else:
-        _decide(session, given, filter, note, expires, who, yes)
+        wish = _wish(given, filter, note, expires, deadline, assign)
+        _decide(session, wish, filter, who, yes)
 
 
-def _decide(
-    session: Session, given: list[str], filter: str, note: str, expires: str, who: str, yes: bool
-) -> None:
+@dataclass(frozen=True)
+class _Wish:
+    """What is to be decided about the findings of `ids`, or of a filter."""
+
+    ids: list[str]
+    state: TriageState | None
+    note: str
+    day: str
+    assignee: str | None
+
+
+def _wish(
+    given: list[str], filter: str, note: str, expires: str, deadline: str, assign: str | None
+) -> _Wish:
+    from dife_scanner.records import TriageState
     from dife_scanner.store import triage as acts
 
-    if bool(filter) == (len(given) != 1) or not given:
+    only_assigns = assign is not None and (not given or given[-1].startswith("fp1:"))
+    ids = given if only_assigns else given[:-1]
+    if bool(filter) == bool(ids) or not (given or only_assigns):
         raise UsageError(
             "a decision needs findings and a state",
             "dife triage ID… STATE, or dife triage STATE --filter '…'",
         )
-    state = _state(given[-1])
-    acts.check(state, note, expires)
+    state = None if only_assigns else _state(given[-1])
+    if (expires and state is TriageState.DISPUTED) or (
+        deadline and state is not TriageState.DISPUTED
+    ):
+        raise UsageError(
+            "that day does not go with this state",
+            "--expires is of accepted-risk, --deadline of disputed",
+        )
+    acts.check(state, note, expires or deadline, assign)
+    return _Wish(ids, state, note, expires or deadline, assign)
+
+
+def _decide(session: Session, wish: _Wish, filter: str, who: str, yes: bool) -> None:
+    from dife_scanner.store import triage as acts
+
     with session.store(session.settings()) as store:
-        about = acts.of_filter(store, filter) if filter else _named(store, given[:-1])
-        if len(about) > 1 and not _agreed(session, yes, _question(store, state, about)):
+        about = acts.of_filter(store, filter) if filter else _named(store, wish.ids)
+        if len(about) > 1 and not _agreed(session, yes, _question(store, wish, about)):
             session.say("nothing was decided")
             return
-        acts.decide(store, state, about, actor=who, note=note, expires=expires)
-        _show(session, store, about, filter or " ".join(given[:-1]))
+        acts.decide(
+            store,
+            wish.state,
+            about,
+            actor=who,
+            note=wish.note,
+            expires=wish.day,
+            assignee=wish.assignee,
+        )
+        _show(session, store, about, filter or " ".join(wish.ids))
 
 
 def _state(word: str) -> TriageState:
@@ -106,11 +151,14 @@ def _named(store: Store, ids: list[str]) -> Seen:
     return acts.seen(store, [findings.finding(store, one).fingerprint for one in ids])
 
 
-def _question(store: Store, state: TriageState, about: Seen) -> str:
+def _question(store: Store, wish: _Wish, about: Seen) -> str:
     from dife_scanner.sentences.triage import counts_text
     from dife_scanner.store import triage as acts
 
-    return f"set {len(about):,} findings ({counts_text(acts.by_state(store, about))}) to {state}?"
+    many = f"{len(about):,} findings ({counts_text(acts.by_state(store, about))})"
+    if wish.state is None:
+        return f"assign {many} to {wish.assignee or 'nobody'}?"
+    return f"set {many} to {wish.state}?"
 
 
 def _agreed(session: Session, yes: bool, question: str) -> bool:

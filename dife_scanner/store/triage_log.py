@@ -45,6 +45,10 @@ class TriageEvent:
     """The event that this one takes back; its state is what counted before that."""
     redoes: int | None = None
     """The event that took back what this one decides again."""
+    assignee: str = ""
+    """Who shall look at the finding from then on; empty for nobody in particular."""
+    assigns: bool = False
+    """Whether it only says who shall: its state is the one that the finding had."""
 
 
 def events(store: Store, fingerprint: str) -> list[TriageEvent]:
@@ -153,18 +157,25 @@ def append(
     act: int = 0,
     undoes: int | None = None,
     redoes: int | None = None,
+    assignee: str | None = None,
+    assigns: bool = False,
 ) -> None:
-    """Inside a transaction: keep an event, and how its finding stands with it."""
+    """Inside a transaction: keep an event, and how its finding stands with it. Without `assignee` that stays."""
     store.write(
-        "INSERT INTO triage_events (fingerprint, state, actor, note, at, repo_id, expires, act, undoes, redoes)"
-        " SELECT ?, ?, ?, ?, ?, repo_id, ?, ?, ?, ? FROM findings WHERE fingerprint = ?",
-        (fingerprint, state.value, actor, note, now(), expires, act, undoes, redoes, fingerprint),
+        "INSERT INTO triage_events (fingerprint, state, actor, note, at, repo_id, expires, act, undoes, redoes,"
+        " assignee, assigns)"
+        " SELECT ?, ?, ?, ?, ?, repo_id, ?, ?, ?, ?, coalesce(?, assignee), ? FROM findings WHERE fingerprint = ?",
+        (
+            *(fingerprint, state.value, actor, note, now(), expires, act, undoes, redoes),
+            *(assignee, int(assigns), fingerprint),
+        ),
     )
     store.write(
-        "UPDATE findings SET triage = ?, expires = ?, comment = coalesce((SELECT e.note FROM triage_events AS e"
+        "UPDATE findings SET triage = ?, expires = ?, assignee = coalesce(?, assignee),"
+        " comment = coalesce((SELECT e.note FROM triage_events AS e"
         f" WHERE e.fingerprint = ? AND e.note != '' AND {_COUNTS} ORDER BY e.id DESC LIMIT 1), '')"
         " WHERE fingerprint = ?",
-        (state.value, expires, fingerprint, fingerprint),
+        (state.value, expires, assignee, fingerprint, fingerprint),
     )
 
 
@@ -181,4 +192,6 @@ def _to_event(row: dict[str, Any]) -> TriageEvent:
         act=row["number"],
         undoes=row["undoes"],
         redoes=row["redoes"],
+        assignee=row["assignee"],
+        assigns=bool(row["assigns"]),
     )

@@ -30,13 +30,16 @@ def actor(home: Path) -> str:
 class Wish:
     """A decision that somebody wants to be kept."""
 
-    state: TriageState
+    state: TriageState | None
+    """None where it is only said who shall look at findings."""
     note: str
     expires: str
     about: Mapping[str, int]
     """By fingerprint, the latest event that they have seen."""
     job: int | None = None
     """The job of the one model that it was decided on; none where it is about many."""
+    assignee: str | None = None
+    """Who shall look at them; without one that stays."""
 
 
 @dataclass(frozen=True)
@@ -83,13 +86,13 @@ class Deciding(QObject):
                 actor=actor(home),
                 note=wish.note,
                 expires=wish.expires,
+                assignee=wish.assignee,
             )
 
         def stored(act: triage.Act) -> None:
             self._acts.append((act.number, wish.job))
             self._undone.clear()
-            many = findings_text(len(act.fingerprints))
-            self.said.emit(f"{many} set to “{state_words(wish.state)}”; z takes it back")
+            self.said.emit(f"{_kept_text(wish, len(act.fingerprints))}; z takes it back")
             self.kept.emit(wish)
 
         self._background.write(write, stored, lambda error: self.refused.emit(wish, error))
@@ -136,6 +139,12 @@ class Deciding(QObject):
             self.returned.emit(job)
 
 
+def _kept_text(wish: Wish, count: int) -> str:
+    if wish.state is None:
+        return f"{findings_text(count)} assigned to {wish.assignee or 'nobody'}"
+    return f"{findings_text(count)} set to “{state_words(wish.state)}”"
+
+
 AHEAD = 1_000
 """Models after the selected one among which the next finding is looked for."""
 UNDECIDED = frozenset({TriageState.NEW, TriageState.REGRESSED, TriageState.EXPIRED})
@@ -166,7 +175,7 @@ def subject_of_list(store: Store, filter: str, models: int) -> Subject:
 def problem_of(wish: Wish) -> str:
     """Why this cannot be kept, before it is tried; empty where nothing speaks against it."""
     try:
-        triage.check(wish.state, wish.note, wish.expires)
+        triage.check(wish.state, wish.note, wish.expires, wish.assignee)
     except DifeError as error:
         return explained(error)
     return ""

@@ -50,6 +50,17 @@ def test_the_trail_names_who_the_settings_say(desk: Path) -> None:
     assert event.actor == "night-shift"
 
 
+def test_findings_are_assigned_with_a_decision_and_without_one(desk: Path) -> None:
+    one = said(desk, "triage", "fp1:a", "--assign", "bob", "--note", "yours")
+    assert states(one) == {"fp1:a": "new"}
+    late = ("--note", "they say no", "--deadline", "30d", "--assign", "eve")
+    said(desk, "triage", "fp1:b", "disputed", *late)
+    said(desk, "triage", "--assign", "", "--filter", "assignee:bob", "--yes")
+    with open_store(desk) as store:
+        assert findings.count(store, filter='assignee:""') == 2
+        assert findings.count(store, filter="assignee:eve deadline>2026-01-01") == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
@@ -65,6 +76,9 @@ def test_the_trail_names_who_the_settings_say(desk: Path) -> None:
         (("--undo",), 3, "decided nothing"),
         (("fp1:a", "--undo"), 64, "give one alone"),
         (("--undo", "--redo"), 64, "give one alone"),
+        (("--assign", "bob"), 64, "needs findings"),
+        (("fp1:a", "confirmed", "--deadline", "3d"), 64, "--deadline of disputed"),
+        (("fp1:a", "disputed", "--note", "no", "--expires", "3d"), 64, "does not go with"),
     ],
 )
 def test_what_cannot_be_decided_says_why(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import gui_factories as factories
 import pytest
@@ -12,9 +13,10 @@ from dife_gui.views.bulk import BulkDialog
 from dife_gui.views.compare import CompareDialog
 from dife_gui.views.keys import KEYS
 from dife_gui.views.palette import Palette
+from dife_gui.views.text import Label
 from dife_gui.views.window import Window
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QDialogButtonBox
+from PySide6.QtWidgets import QDialogButtonBox, QLineEdit, QPushButton, QWidget
 from pytestqt.modeltest import ModelTester
 from pytestqt.qtbot import QtBot
 from waiting import BUSY_SECONDS
@@ -25,6 +27,7 @@ from dife_scanner.store import findings, triage, triage_log
 from dife_scanner.store.db import Store
 
 Open = Callable[[], Window]
+T = TypeVar("T", bound=QWidget)
 SOON = round(1000 * BUSY_SECONDS)
 OK = QDialogButtonBox.StandardButton.Ok
 
@@ -281,3 +284,33 @@ def test_going_on_can_be_turned_off_and_stays_so(
     assert selected_name(window) == before
     window.close()
     assert not open_window().frame.decide_button.goes_on.isChecked()
+
+
+def named(parent: QWidget, kind: type[T], name: str) -> T:
+    """The widget that a screen reader calls so."""
+    (found,) = (one for one in parent.findChildren(kind) if one.accessibleName() == name)
+    return found
+
+
+def test_one_finding_is_assigned_on_its_page_and_many_in_the_dialog(
+    qtbot: QtBot, open_window: Open, filled: Store
+) -> None:
+    window = open_window()
+    box = window.detail.triage
+    named(box, QLineEdit, "Assigned to").setText("bob")
+    named(box, QPushButton, "Triage: Assign").click()
+    qtbot.waitUntil(lambda: count(filled, "assignee:bob triage:new") == 1, timeout=SOON)
+    qtbot.waitUntil(
+        lambda: "assigned to bob" in " ".join(one.text() for one in box.findChildren(Label)),
+        timeout=SOON,
+    )
+    window.table.set_marks(window.table.keys, on=True)
+    window.commands.run("decide_about_many")
+    dialog = opened(qtbot, window)
+    dialog.state.setCurrentIndex(dialog.state.findText("As it is: only assign"))
+    named(dialog, QLineEdit, "Assigned to").setText("eve")
+    dialog.buttons.button(OK).click()
+    qtbot.waitUntil(lambda: count(filled, "assignee:eve") == count(filled, ""), timeout=SOON)
+    assert count(filled, "triage:new") == count(filled, "")
+    window.filter.set_text("assignee:eve")
+    qtbot.waitUntil(lambda: 0 < window.table.rowCount() < 15, timeout=SOON)

@@ -214,3 +214,37 @@ def test_a_new_decision_ends_what_could_be_decided_again(
     triage.decide(store, FALSE, triage.seen(store, three[2:]), actor="ada", note="drawn")
     with pytest.raises(NotFound):
         triage.last_undone_by(store, "ada")
+
+
+def test_findings_are_assigned_and_stand_as_before(store: Store, three: tuple[str, ...]) -> None:
+    triage.decide(store, CONFIRMED, triage.seen(store, three[:1]), actor="ada")
+    act = triage.decide(store, None, triage.seen(store, three), actor="ada", assignee="bob")
+    assert states(store) == [CONFIRMED, NEW, NEW]
+    assert findings.count(store, filter="assignee:bob") == 3
+    triage.decide(store, FALSE, triage.seen(store, three[2:]), actor="bob", note="drawn")
+    assert findings.count(store, filter="assignee:bob triage:false-positive") == 1
+    done = triage.undo(store, act.number, actor="ada")
+    assert (done.fingerprints, len(done.left)) == (three[:2], 1)
+    assert findings.count(store, filter="assignee:bob") == 1
+    assert states(store) == [CONFIRMED, NEW, FALSE]
+    triage.redo(store, done.act, actor="ada")
+    assert findings.count(store, filter="assignee:bob") == 3
+    with pytest.raises(Overtaken, match="ada assigned it to bob"):
+        triage.decide(store, CONFIRMED, {"fp1:a": 1}, actor="bob")
+    with pytest.raises(UsageError, match="no name to assign to"):
+        triage.decide(store, None, triage.seen(store, three), actor="ada", assignee="a\nb")
+    with pytest.raises(UsageError, match="needs a state"):
+        triage.decide(store, None, triage.seen(store, three), actor="ada")
+
+
+def test_a_dispute_waits_for_an_answer_until_a_day_and_is_not_ended_by_it(
+    store: Store, three: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disputed = TriageState.DISPUTED
+    about = triage.seen(store, three[:1])
+    triage.decide(store, disputed, about, actor="ada", note="they say no", expires="30d")
+    assert findings.count(store, filter="deadline>2026-01-01") == 1
+    assert findings.count(store, filter='expires:""') == 3
+    monkeypatch.setattr(triage, "now", lambda: later(40 * 86_400))
+    assert triage.expire(store) == 0
+    assert states(store)[0] is disputed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from dife_scanner.cli.top.deciding import STATES, Decision, question_of, state_of
+from dife_scanner.cli.top.deciding import DAY_ASKED, STATES, Decision, question_of, state_of
 from dife_scanner.cli.top.prompt import Prompt
 from dife_scanner.cli.top.screen import Page, Screen
 from dife_scanner.errors import Overtaken
@@ -62,7 +62,7 @@ class Top(Screen):
         elif made.lacks_note:
             self._ask(f"{state_words(made.state)}, because", made, self._set_note)
         elif made.lacks_until:
-            self._ask("Until (90d, 2027-01-31; empty: for good)", made, self._set_until)
+            self._ask(DAY_ASKED[made.state], made, self._set_until)
         elif made.lacks_agreement:
             question = question_of(made, self.desk.by_state(made.about))
             self._ask(question, made, self._agree)

@@ -132,7 +132,11 @@ class Desk(QObject):
         for fingerprint in wish.about:
             self._frame.detail.triage.accepted(fingerprint)
         self.changed.emit()
-        if wish.job is not None and wish.job == self._frame.models.current_job:
+        if (
+            wish.state is not None
+            and wish.job is not None
+            and wish.job == self._frame.models.current_job
+        ):
             self._go_on(wish.job)
 
     def _go_on(self, job: int) -> None:
