@@ -160,6 +160,7 @@ class Triage(QWidget):
     def _assignment(self) -> QHBoxLayout:
         line = QHBoxLayout()
         line.setSpacing(theme.gap(0.3))
+        line.addWidget(Label("Assigned to", tone="muted", wrap=False))
         line.addWidget(self.assignee, 1)
         button = QPushButton("Assign")
         button.setAccessibleName("Triage: Assign")
