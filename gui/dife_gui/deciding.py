@@ -20,10 +20,19 @@ from dife_scanner.store.db import Store
 
 def actor(home: Path) -> str:
     """Who decides here, as the settings or the system say."""
+    return _settings(home).who
+
+
+def keys_of(home: Path) -> settings.Keys:
+    """What somebody chose to press, or what is pressed at first."""
+    return _settings(home).keys
+
+
+def _settings(home: Path) -> settings.Settings:
     try:
-        return settings.load(home).who
+        return settings.load(home)
     except DifeError:  # a settings file that cannot be used is no reason not to decide
-        return settings.Settings.model_construct(home=home).who
+        return settings.Settings.model_construct(home=home)
 
 
 @dataclass(frozen=True)
@@ -68,6 +77,7 @@ class Deciding(QObject):
     def __init__(self, home: Path, background: Background, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._home = home
+        self._keys = keys_of(home)
         self._background = background
         self._acts: list[tuple[int, int | None]] = []
         """Numbers of what was decided in this window and not taken back, oldest first, and their jobs."""
@@ -92,7 +102,8 @@ class Deciding(QObject):
         def stored(act: triage.Act) -> None:
             self._acts.append((act.number, wish.job))
             self._undone.clear()
-            self.said.emit(f"{_kept_text(wish, len(act.fingerprints))}; z takes it back")
+            what = _kept_text(wish, len(act.fingerprints))
+            self.said.emit(f"{what}; {self._keys.undo} takes it back")
             self.kept.emit(wish)
 
         self._background.write(write, stored, lambda error: self.refused.emit(wish, error))
@@ -107,7 +118,7 @@ class Deciding(QObject):
 
         def taken(done: triage.Undone) -> None:
             self._undone.append((done.act, job))
-            self._tell(f"{undone_text(done)}; Z decides it again", job)
+            self._tell(f"{undone_text(done)}; {self._keys.redo} decides it again", job)
 
         self._background.write(
             lambda store: triage.undo(store, act, actor=actor(home)),

@@ -8,10 +8,11 @@ from typing import TypeVar
 
 import gui_factories as factories
 import pytest
+from dife_gui.deciding import keys_of
 from dife_gui.models.models_table import MARK
 from dife_gui.views.bulk import BulkDialog
 from dife_gui.views.compare import CompareDialog
-from dife_gui.views.keys import KEYS
+from dife_gui.views.keys import KEYS, bound
 from dife_gui.views.palette import Palette
 from dife_gui.views.text import Label
 from dife_gui.views.window import Window
@@ -23,6 +24,7 @@ from waiting import BUSY_SECONDS
 
 from dife_scanner.cli.top import keys as terminal
 from dife_scanner.records import TriageState
+from dife_scanner.settings import Keys
 from dife_scanner.store import findings, triage, triage_log
 from dife_scanner.store.db import Store
 
@@ -314,3 +316,21 @@ def test_one_finding_is_assigned_on_its_page_and_many_in_the_dialog(
     assert count(filled, "triage:new") == count(filled, "")
     window.filter.set_text("assignee:eve")
     qtbot.waitUntil(lambda: 0 < window.table.rowCount() < 15, timeout=SOON)
+
+
+def test_a_key_that_somebody_chose_is_obeyed_and_shown(
+    qtbot: QtBot, open_window: Open, filled: Store, home: Path
+) -> None:
+    (home / "config.toml").write_text('[keys]\nconfirm = "O"\n')
+    window = open_window()
+    press(qtbot, window, Qt.Key.Key_C)
+    qtbot.keyClick(window.models, Qt.Key.Key_O, Qt.KeyboardModifier.ShiftModifier)
+    qtbot.waitUntil(lambda: count(filled, "triage:confirmed") == 1, timeout=SOON)
+    assert [key.shown for key in bound(keys_of(home)) if key.action == "confirm"] == ["O"]
+    top = terminal.actions(terminal.bound(keys_of(home)))
+    assert top["O"] == "confirm" and "c" not in top
+
+
+def test_the_keys_at_first_are_those_of_the_tables() -> None:
+    assert bound(Keys()) == KEYS
+    assert terminal.bound(Keys()) == terminal.KEYS

@@ -103,9 +103,8 @@ class Top(Screen):
             raise
         self._acts.append(act.number)
         self._undone.clear()
-        self.say(
-            f"{findings_text(len(act.fingerprints))} set to {state_words(state)}; z: take back"
-        )
+        many, undo = findings_text(len(act.fingerprints)), self.desk.settings.keys.undo
+        self.say(f"{many} set to {state_words(state)}; {undo}: take back")
         one_of_list = not self.marks and self.page is Page.FINDINGS
         self.marks.clear()
         at = self.at[Page.FINDINGS]
@@ -125,7 +124,7 @@ class Top(Screen):
         done = self.desk.undo(self._acts.pop())
         self._undone.append(done.act)
         self._look()
-        self.say(f"{undone_text(done)}; Z: decide it again")
+        self.say(f"{undone_text(done)}; {self.desk.settings.keys.redo}: decide it again")
 
     def redo(self) -> None:
         """Decide again what was taken back last in this run."""

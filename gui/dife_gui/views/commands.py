@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ from PySide6.QtCore import QObject, Qt
 from PySide6.QtGui import QKeySequence, QShortcut
 
 from dife_gui.feed import QUICK_FILTERS
-from dife_gui.views.keys import KEYS, Help
+from dife_gui.views.keys import Help, Key
 from dife_gui.views.palette import Command, Palette
 from dife_gui.views.record import copy, identifiers
 from dife_scanner.records import TriageState
@@ -23,11 +23,12 @@ if TYPE_CHECKING:
 class Commands(QObject):
     """Binds the keys of a window, and offers the same in its palette."""
 
-    def __init__(self, window: Window) -> None:
+    def __init__(self, window: Window, keys: Sequence[Key]) -> None:
         super().__init__(window)
         self._window = window
+        self._keys = keys
         self._does = self._table()
-        for key in KEYS:
+        for key in keys:
             for sequence in key.sequences:
                 QShortcut(QKeySequence(sequence), window, self._does[key.action])
 
@@ -95,7 +96,7 @@ class Commands(QObject):
             does()
 
     def _show_help(self) -> None:
-        Help(self._window).exec()
+        Help(self._keys, self._window).exec()
 
     def _show_palette(self) -> None:
         """Find a command by its words."""
@@ -107,7 +108,7 @@ class Commands(QObject):
     def _commands(self) -> list[Command]:
         commands = [
             Command(capital(key.does), self._does[key.action], key.shown)
-            for key in KEYS
+            for key in self._keys
             if key.action and key.action != "show_palette"
         ]
         filter, looks = self._window.filter, self._window.looks

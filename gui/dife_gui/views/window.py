@@ -9,6 +9,7 @@ from PySide6.QtGui import QCloseEvent
 from PySide6.QtWidgets import QMainWindow, QStackedWidget
 
 from dife_gui.background import Background
+from dife_gui.deciding import keys_of
 from dife_gui.escape import explained
 from dife_gui.feed import POLL_MILLISECONDS, Detail, Feed, detail
 from dife_gui.listing import Asked, Lister, Listing
@@ -17,6 +18,7 @@ from dife_gui.views.commands import Commands
 from dife_gui.views.compare import Comparing
 from dife_gui.views.desk import Desk
 from dife_gui.views.frame import Frame
+from dife_gui.views.keys import bound
 from dife_gui.views.looks import Looks
 from dife_gui.views.queue_desk import QueueDesk
 from dife_scanner.errors import DifeError, UsageError
@@ -54,7 +56,7 @@ class Window(QMainWindow):
         self._connect()
         self.looks = Looks(home, self.frame, self)
         self.looks.said.connect(self.around.say)
-        self.commands = Commands(self)
+        self.commands = Commands(self, bound(keys_of(home)))
 
     def _show_pages(self) -> None:
         self._pages = QStackedWidget()
@@ -148,7 +150,7 @@ class Window(QMainWindow):
             if self.models.choose(sought):
                 self._kept = None
                 return
-            self.around.say("It is done; the filter hides that model (x switches it off)")
+            self.around.say("It is done; the filter hides that model")
         if self._kept is not None and self.models.choose(self._kept):
             self._kept = None
         elif found.whole and (self._kept is not None or self.models.current_job is None):
