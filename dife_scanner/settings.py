@@ -270,8 +270,8 @@ def zone(name: str) -> tzinfo:
     return ZoneInfo(name)
 
 
-_FIXED_KEYS = "gGjknqv"
-"""Keys that move, mark, write a note or quit, and stay what they are."""
+_FIXED_KEYS = "gGjklnqv"
+"""Keys that move, mark, write a note, copy a link or quit, and stay what they are."""
 _KeyOfOne = Annotated[str, Field(pattern=r"^[A-Za-z+*!#%]$")]
 
 

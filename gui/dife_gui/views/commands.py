@@ -10,6 +10,7 @@ from PySide6.QtCore import QObject, Qt
 from PySide6.QtGui import QKeySequence, QShortcut
 
 from dife_gui.feed import QUICK_FILTERS
+from dife_gui.links import link_of
 from dife_gui.views.keys import Help, Key
 from dife_gui.views.palette import Command, Palette
 from dife_gui.views.record import copy, identifiers
@@ -42,6 +43,7 @@ class Commands(QObject):
             "focus_filter": self._focus_filter,
             "switch_filter": window.filter.switch,
             "copy_model": self._copy_model,
+            "copy_link": self._copy_link,
             "focus_note": window.frame.to_note,
             "confirm": partial(desk.decide, TriageState.CONFIRMED),
             "false_positive": partial(desk.decide, TriageState.FALSE_POSITIVE),
@@ -71,6 +73,15 @@ class Commands(QObject):
         shown = self._window.detail.detail
         if shown is not None:
             copy(identifiers(shown)[0][1])
+
+    def _copy_link(self) -> None:
+        """Put a link to the selected finding on the clipboard."""
+        shown = self._window.detail.detail
+        if shown is not None and shown.finding is not None:
+            copy(link_of(shown.finding.fingerprint))
+            self._window.around.say("A link to the finding is on the clipboard")
+        else:
+            self._window.around.say("The selected model has no finding")
 
     def _compare(self) -> None:
         """Two marked models side by side, or the marked one beside the selected one."""

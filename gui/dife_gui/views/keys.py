@@ -44,6 +44,7 @@ KEYS: tuple[Key, ...] = (
     Key("Ctrl+Space  Tab", "in the filter: show what could stand there; take it"),
     Key("↑  ↓", "in the filter: filters used before"),
     Key("y", "copy the selected model's id and revision", ("Y",), "copy_model"),
+    Key("l", "copy a link to the selected finding", ("L",), "copy_link"),
     Key("n", "write a triage note", ("N",), "focus_note"),
     Key(
         "c", "confirm the selected finding; with marks, all of them, once asked", ("C",), "confirm"

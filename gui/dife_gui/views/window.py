@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QCloseEvent
 from PySide6.QtWidgets import QMainWindow, QStackedWidget
 
@@ -12,6 +12,7 @@ from dife_gui.background import Background
 from dife_gui.deciding import keys_of
 from dife_gui.escape import explained
 from dife_gui.feed import POLL_MILLISECONDS, Detail, Feed, detail
+from dife_gui.links import finding_of
 from dife_gui.listing import Asked, Lister, Listing
 from dife_gui.views.around import Around
 from dife_gui.views.commands import Commands
@@ -22,6 +23,7 @@ from dife_gui.views.keys import bound
 from dife_gui.views.looks import Looks
 from dife_gui.views.queue_desk import QueueDesk
 from dife_scanner.errors import DifeError, UsageError
+from dife_scanner.records import ModelRow
 from dife_scanner.store import models
 
 
@@ -142,6 +144,35 @@ class Window(QMainWindow):
         """Select a model, once it is read again what the filter lets through now."""
         self._sought = job_id
         self._ask()
+
+    def answer(self, link: str) -> None:
+        """Another window was started on this home: come to the front, and show what it was to show."""
+        self.setWindowState(self.windowState() & ~Qt.WindowState.WindowMinimized)
+        self.raise_()
+        self.activateWindow()
+        if link:
+            self.open_link(link)
+
+    def open_link(self, link: str) -> None:
+        """Select the finding that a link names, whatever the filter; say so where there is none."""
+        try:
+            fingerprint = finding_of(link)
+        except DifeError as error:
+            self.around.say(explained(error))
+            return
+        self._background.read(
+            lambda store: models.model_rows(store, filter=f'finding:"{fingerprint}"', limit=1),
+            lambda rows: self._show_linked(fingerprint, rows),
+            self._show_failure,
+        )
+
+    def _show_linked(self, fingerprint: str, rows: list[ModelRow]) -> None:
+        if not rows:
+            self.around.say(f"There is no finding {fingerprint} here")
+            return
+        self.show_models()
+        self.filter.set_text("")
+        self.go_to(rows[0].job.id)
 
     def _choose_kept(self, found: Listing) -> None:
         """Select what was selected before something else was asked for, or else the first."""
