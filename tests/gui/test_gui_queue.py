@@ -43,7 +43,7 @@ def window(qtbot: QtBot, open_window: Open, store: Store, qtmodeltester: ModelTe
     leases.claim_job(store, stuck.id, "w", 60)
     leases.finish(store, stuck.id, "w", JobState.QUARANTINED, "its audit died twice")
     made = open_window()
-    made.show_queue()
+    made.pages.show_queue()
     qtbot.waitUntil(lambda: made.queue.page.table.rowCount() == 4, timeout=SOON)
     qtmodeltester.check(made.queue.page.table)
     return made

@@ -117,6 +117,7 @@ def test_triage_is_written_without_a_watcher_and_shown(
     window = open_window()
     choose(qtbot, window, "demo/clip-badtexttower")
     fingerprint = window.detail.detail.finding.fingerprint  # type: ignore[union-attr]
+    window.frame.decide_button.goes_on.setChecked(False)
     window.detail.triage.note.setText("reproduced by hand")
     window.detail.triage.decide(TriageState.CONFIRMED)
     qtbot.waitUntil(lambda: bool(window.detail.detail and window.detail.detail.triage))

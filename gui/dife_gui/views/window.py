@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QCloseEvent
-from PySide6.QtWidgets import QMainWindow, QStackedWidget
+from PySide6.QtWidgets import QMainWindow
 
 from dife_gui.background import Background
 from dife_gui.deciding import keys_of
@@ -15,12 +15,13 @@ from dife_gui.feed import POLL_MILLISECONDS, Detail, Feed, detail
 from dife_gui.links import finding_of
 from dife_gui.listing import Asked, Lister, Listing
 from dife_gui.views.around import Around
-from dife_gui.views.commands import Commands
+from dife_gui.views.commands import Commands, Parts
 from dife_gui.views.compare import Comparing
 from dife_gui.views.desk import Desk
 from dife_gui.views.frame import Frame
 from dife_gui.views.keys import bound
 from dife_gui.views.looks import Looks
+from dife_gui.views.pages import Pages
 from dife_gui.views.queue_desk import QueueDesk
 from dife_scanner.errors import DifeError, UsageError
 from dife_scanner.records import ModelRow
@@ -54,18 +55,23 @@ class Window(QMainWindow):
         self.queue = QueueDesk(home, self._background, lambda: self.around.is_watched, self)
         self.desk = Desk(home, self.frame, self._background, self)
         self.comparing = Comparing(self._background, self)
-        self._show_pages()
+        self.pages = Pages(self.frame, self.queue)
+        self.setCentralWidget(self.pages)
+        self.setStatusBar(self.around.status)
         self._connect()
         self.looks = Looks(home, self.frame, self)
         self.looks.said.connect(self.around.say)
-        self.commands = Commands(self, bound(keys_of(home)))
-
-    def _show_pages(self) -> None:
-        self._pages = QStackedWidget()
-        self._pages.addWidget(self.frame)
-        self._pages.addWidget(self.queue.page)
-        self.setCentralWidget(self._pages)
-        self.setStatusBar(self.around.status)
+        parts = Parts(
+            frame=self.frame,
+            pages=self.pages,
+            queue=self.queue,
+            desk=self.desk,
+            around=self.around,
+            looks=self.looks,
+            comparing=self.comparing,
+            feed=self.feed,
+        )
+        self.commands = Commands(parts, bound(keys_of(home)), self)
 
     def _connect(self) -> None:
         self._connect_list()
@@ -78,8 +84,6 @@ class Window(QMainWindow):
         self.around.shown.connect(self._show_around)
         self.around.failed.connect(self._show_failure)
         self.frame.empty.requested.connect(self._leave_empty)
-        self.frame.queue_button.clicked.connect(self.show_queue)
-        self.queue.page.left.connect(self.show_models)
         self.desk.changed.connect(self._read_detail)
         self.desk.go_to.connect(self.go_to)
         for part in (self.queue, self.desk, self.comparing):
@@ -170,7 +174,7 @@ class Window(QMainWindow):
         if not rows:
             self.around.say(f"There is no finding {fingerprint} here")
             return
-        self.show_models()
+        self.pages.show_models()
         self.filter.set_text("")
         self.go_to(rows[0].job.id)
 
@@ -256,16 +260,3 @@ class Window(QMainWindow):
             self.detail.show_detail(found)
             self.filter.show_why(found.why)
             self._settle()
-
-    # --- pages ---
-
-    def show_queue(self) -> None:
-        """What runs, what waits and why, what is stuck."""
-        self._pages.setCurrentWidget(self.queue.page)
-        self.queue.page.view.setFocus()
-        self.queue.look()
-
-    def show_models(self) -> None:
-        """The list of models."""
-        self._pages.setCurrentWidget(self.frame)
-        self.models.setFocus()
