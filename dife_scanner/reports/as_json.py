@@ -40,6 +40,7 @@ from dife_scanner.records import (
     WatchedModel,
     ZooResult,
 )
+from dife_scanner.reports.export import Export
 from dife_scanner.reports.rerun import Difference
 from dife_scanner.reports.seeds import spreads
 from dife_scanner.reports.study import Extension, Study
@@ -508,6 +509,7 @@ DOCUMENTS: tuple[type, ...] = (
     ImportDocument,
     HandoverDocument,
     GateDocument,
+    Export,
     DoneDocument,
     EventDocument,
 )
