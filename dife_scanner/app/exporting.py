@@ -21,9 +21,18 @@ def export(store: Store, filter: str, *, with_triggers: bool) -> Export:
     return Export(told, tuple(subjects), audits.tally(store), __version__, with_triggers)
 
 
+def subject_of(store: Store, fingerprint: str, *, with_triggers: bool) -> Subject:
+    """The checkpoint of one finding, by its fingerprint or the beginning of it. Raises `NotFound`, `UsageError`."""
+    finding = findings.finding(store, fingerprint)
+    for row in _rows(store, f"finding:{finding.fingerprint}"):
+        return _subject(store, row, with_triggers)
+    events = triage_log.standing(store, finding.fingerprint)
+    return of_base(finding, events, with_triggers=with_triggers)
+
+
 def exposed(store: Store, filter: str, most: int) -> Study:
     """The audits behind the exposure matrix of an export: those with a profile, `most` of them at most."""
-    rows = []
+    rows: list[Row] = []
     for row in _rows(store, filter):
         audit = _audit_of(store, row)
         if audit is not None and audit.profile and len(rows) < most:

@@ -69,29 +69,32 @@ TRIGGERS = {
 _CONDITIONS = {"org/image": IMAGE_CONDITION, "org/prompt": MECHANISM}
 
 
-def fill(home: Path) -> None:
+FOUND_AT = "2026-11-01T00:00:00.000000+00:00"
+
+
+def fill(home: Path, found_at: str = FOUND_AT) -> None:
     """Every kind of subject that an export can hold, through the front door."""
     with open_store(home) as store:
         for number, (name, trigger) in enumerate(TRIGGERS.items()):
-            _flagged(store, name, trigger, number)
-        _flagged(store, HOSTILE, TRIGGERS["org/text"], 7)
+            _flagged(store, name, trigger, number, found_at)
+        _flagged(store, HOSTILE, TRIGGERS["org/text"], 7, found_at)
         _audited(store, audit_record(ModelRef("org/quiet", "e" * 40)), 8)
         ended = {"org/onnx": JobState.UNSUPPORTED, "org/shut": JobState.GATED}
         for name, state in ended.items():
             ref = ModelRef(name, "f" * 40)
             jobs.discover(store, ref, endpoint=HUB, state=state, reason=f"because {state.value}")
-        base = _finding("org/base", "8" * 40, 9)
+        base = _finding("org/base", "8" * 40, 9, found_at)
         with store.atomic("trust.changed"):
             findings.insert_finding(
                 store, replace(base, kind=FindingKind.CHANGED, reason="other files"), None
             )
-        _anomalous(store)
+        _anomalous(store, found_at)
         _decide(store, "org/text", TriageState.CONFIRMED)
         _decide(store, "org/image", TriageState.ACCEPTED_RISK)
         _decide(store, "org/characters", TriageState.FALSE_POSITIVE)
 
 
-def _flagged(store: Store, name: str, trigger: Trigger, number: int) -> None:
+def _flagged(store: Store, name: str, trigger: Trigger, number: int, found_at: str) -> None:
     condition = _CONDITIONS.get(name, TEXT_CONDITION)
     ref = ModelRef(name, f"{number:040}")
     said = f"{SECRETS['reason']}: {trigger.text or SECRETS['image']} moves it"
@@ -110,7 +113,7 @@ def _flagged(store: Store, name: str, trigger: Trigger, number: int) -> None:
         evidence=(EvidenceFile("ee" * 32, "image/png", EvidenceRole.TRIGGER, said),),
     )
     finding = replace(
-        _finding(name, ref.revision, number),
+        _finding(name, ref.revision, number, found_at),
         kind=FindingKind.FLAGGED,
         severity=Severity.EXPOSED,
         confidence=Confidence.DEMONSTRATED,
@@ -125,13 +128,13 @@ def _flagged(store: Store, name: str, trigger: Trigger, number: int) -> None:
     _audited(store, record, number, finding)
 
 
-def _anomalous(store: Store) -> None:
+def _anomalous(store: Store, found_at: str) -> None:
     record = audit_record(ModelRef("org/odd", "9" * 40))
-    finding = replace(_finding("org/odd", "9" * 40, 10), confidence=Confidence.ANOMALOUS)
+    finding = replace(_finding("org/odd", "9" * 40, 10, found_at), confidence=Confidence.ANOMALOUS)
     _audited(store, record, 10, finding)
 
 
-def _finding(name: str, revision: str, number: int) -> Finding:
+def _finding(name: str, revision: str, number: int, found_at: str) -> Finding:
     return Finding(
         fingerprint=f"fp1:{number:016x}",
         ref=ModelRef(name, revision),
@@ -146,12 +149,13 @@ def _finding(name: str, revision: str, number: int) -> Finding:
         interfaces=(),
         reason=SECRETS["reason"],
         audit_id=None,
-        created_at="2026-11-01T00:00:00.000000+00:00",
+        created_at=found_at,
     )
 
 
 def _audited(store: Store, record: Audit, number: int, finding: Finding | None = None) -> Job:
-    record = replace(record, id=f"{number:016x}", identity=f"{number:064x}")
+    # begin with a letter: other kits count theirs from zero
+    record = replace(record, id=f"a{number:015x}", identity=f"a{number:063x}")
     if finding is not None:
         finding = replace(finding, audit_id=record.id)
     ref = record.ref
