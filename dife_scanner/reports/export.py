@@ -188,7 +188,7 @@ def of_row(
         local=job.ref.local,
         endpoint=plain(job.endpoint),
         state=job.state.value,
-        said=plain(_said(job, audit, notice), _LONG),
+        said=plain(_without_path(_said(job, audit, notice), job.ref), _LONG),
         layout=plain(row.layout),
         in_use=plain(job.in_use),
         updated_at=job.updated_at,
@@ -206,7 +206,7 @@ def of_base(finding: Finding, events: Sequence[TriageEvent], *, with_triggers: b
         local=finding.ref.local,
         endpoint="",
         state="",
-        said=plain(_about(notice_of(finding)), _LONG),
+        said=plain(_without_path(_about(notice_of(finding)), finding.ref), _LONG),
         finding=_of_finding(finding, events),
         told=_told(None, finding, events) if with_triggers else None,
     )
@@ -215,6 +215,11 @@ def of_base(finding: Finding, events: Sequence[TriageEvent], *, with_triggers: b
 def name_of(ref: ModelRef) -> str:
     """What a checkpoint is called outside this home; of a folder its name alone, for a path says whose it is."""
     return ref.repo_id.rstrip("/").rpartition("/")[2] if ref.local else ref.repo_id
+
+
+def _without_path(text: str, ref: ModelRef) -> str:
+    """`text` with the name of a folder in the place of where it lies."""
+    return text.replace(ref.repo_id, name_of(ref)) if ref.local else text
 
 
 # --- in words ---------------------------------------------------------------------------------------------------

@@ -20,12 +20,12 @@ from export_kit import HOSTILE, SECRETS, TRIGGERS
 from referencing import Registry, Resource
 
 from dife_scanner.core.plain import plain
-from dife_scanner.records import Confidence, FindingKind, TriageState
+from dife_scanner.records import Confidence, FindingKind, JobState, ModelRef, TriageState
 from dife_scanner.reports import as_json
 from dife_scanner.reports.export import Export
 from dife_scanner.reports.export_csv import COLUMNS
 from dife_scanner.reports.taxonomy import standards_of, taxonomies
-from dife_scanner.store import open_store, triage
+from dife_scanner.store import jobs, open_store, triage
 
 FORMATS = ("html", "json", "csv", "md", "sarif", "cyclonedx")
 SCHEMAS = Path(__file__).parent.parent / "assets" / "schemas"
@@ -158,7 +158,7 @@ def test_chromium_shows_a_hostile_name_as_text(exported, tmp_path):
         ["chromium", *arguments, "--dump-dom", page.as_uri()],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=200,
         check=True,
     )
     assert "&lt;img src=x onerror=alert(1)&gt;" in done.stdout and '<img src="x"' not in done.stdout
@@ -279,6 +279,36 @@ def test_a_schema_refuses_what_the_standard_does_not_have(exported):
     log["runs"][0]["results"][0]["kind"] = "guess"
     with pytest.raises(jsonschema.ValidationError):
         sarif_run(json.dumps(log))
+
+
+def test_a_folder_is_told_by_its_name_and_not_by_where_it_lies(tmp_path):
+    home, folder = tmp_path / "home", tmp_path / "secret-place" / "my-clip"
+    ref = ModelRef(str(folder), "local-" + "a" * 34, local=True)
+    with open_store(home) as store:
+        jobs.discover(
+            store, ref, endpoint="", state=JobState.FAILED, reason=f"{folder}/model is cut short"
+        )
+    for format in FORMATS:
+        text = calling.dife("export", "--home", home, "--format", format).stdout
+        assert "my-clip" in text.replace("\\", "") and "secret" not in text
+    found = json.loads(calling.dife("export", "--home", home).stdout)["subjects"][0]
+    assert found["said"] == "my-clip/model is cut short" and found["model"] == "my-clip"
+
+
+def test_the_page_of_standards_is_what_findings_are_given():
+    page = (Path(__file__).parent.parent.parent / "docs" / "reports.md").read_text()
+    demonstrated, none = Confidence.DEMONSTRATED, Confidence.NOT_STATED
+    rows = {
+        "flagged, demonstrated": (FindingKind.FLAGGED, demonstrated),
+        "inherited": (FindingKind.INHERITED, demonstrated),
+        "anomalous": (FindingKind.ANOMALOUS, none),
+        "refused": (FindingKind.REFUSED, none),
+        "a clean base changed": (FindingKind.CHANGED, none),
+    }
+    for words, of_it in rows.items():
+        line = next(line for line in page.splitlines() if line.startswith(f"| {words} |"))
+        named = re.findall(r"AML\.T[0-9.]+[0-9]|ML[0-9]{2}", line)
+        assert set(named) == {id.removesuffix(":2023") for id in standards_of(*of_it)}, words
 
 
 def test_every_finding_stands_for_entries_of_both_lists():
