@@ -168,6 +168,10 @@ class AuditError(DifeError):
     """An audit that started and could not be completed (non-finite embeddings, text longer than the context)."""
 
 
+class EndedFromOutside(AuditError):
+    """Somebody else ended a process that worked on a checkpoint; it is not known to be the checkpoint's doing."""
+
+
 # --- home and store -------------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -66,5 +67,7 @@ def forget(home: Path, ref: ModelRef) -> None:
     """Remove what was fetched for a job that has ended."""
     folder = cache_folder(home, ref)
     shutil.rmtree(folder, ignore_errors=True)
-    if folder.parent.is_dir() and not any(folder.parent.iterdir()):
+    with contextlib.suppress(
+        OSError
+    ):  # other revisions are in it, or another process removed it just now
         folder.parent.rmdir()

@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from dife_scanner.confinement import PARSING, confine
 from dife_scanner.confinement.fork_server import Child, ForkServer, ServerEnded
 from dife_scanner.errors import (
-    AuditError,
     DifeError,
+    EndedFromOutside,
     LimitExceeded,
     NeedsBase,
     Refused,
@@ -64,7 +64,7 @@ def inspect_files(
     `total` is the size of the weights in bytes where `weights` holds only their beginning.
 
     Raises what it raises; `LimitExceeded` where the child runs out of time, memory or reply, `Refused` where the
-    files make it crash, `AuditError` where somebody ends it, and `RuntimeError` with the child's last words for a
+    files make it crash, `EndedFromOutside` where somebody ends it, and `RuntimeError` with the child's last words for a
     mistake of our own.
     """
     with config.open("rb") as config_file, weights.open("rb") as weights_file:
@@ -236,8 +236,8 @@ def _explain_death(number: int, name: str, limits: ParseLimits) -> NoReturn:
     raise _ended_from_outside(name, f" (signal {number})")
 
 
-def _ended_from_outside(name: str, how: str = "") -> AuditError:
-    return AuditError(f"parsing {name} was ended from outside{how}", "scan it again")
+def _ended_from_outside(name: str, how: str = "") -> EndedFromOutside:
+    return EndedFromOutside(f"parsing {name} was ended from outside{how}", "scan it again")
 
 
 def _too_slow(name: str, limits: ParseLimits) -> LimitExceeded:

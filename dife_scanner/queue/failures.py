@@ -15,6 +15,7 @@ from dife_scanner.errors import (
     ContentMismatch,
     DifeError,
     DiskFull,
+    EndedFromOutside,
     HubError,
     HubUnavailable,
     LimitExceeded,
@@ -82,7 +83,7 @@ def record_failure(
     on_the_disk = job.ref.local and isinstance(error, ContentMismatch)
     if isinstance(error, HubError) and not on_the_disk:
         return _transient(store, job, worker, error, reason, rng)
-    if isinstance(error, ChildDied):
+    if isinstance(error, (ChildDied, EndedFromOutside)):
         return leases.record_death(store, job.id, worker, reason)
     return _failed(store, job, worker, error)
 

@@ -292,14 +292,14 @@ def record_death(store: Store, job_id: int, worker: str, reason: str) -> Job:
                 store,
                 job_id,
                 JobState.QUARANTINED,
-                f"its audit process died {deaths} times: {reason}",
+                f"a process that worked on it died {deaths} times: {reason}",
             )
         else:
             set_state(
                 store,
                 job_id,
                 JobState.QUEUED,
-                f"its audit process died, trying once more: {reason}",
+                f"a process that worked on it died, trying once more: {reason}",
             )
             supersede_older(store, row["endpoint"], row["repo_id"])
     return job(store, job_id)

@@ -26,10 +26,12 @@ from queue_kit import (
 
 from dife_scanner.app import rerun
 from dife_scanner.app.references import add_reference
+from dife_scanner.confinement.fork_server import ForkServer
 from dife_scanner.durable.clock import later, now
 from dife_scanner.errors import DiskFull, StoreBusy, UnusableEnvironment
 from dife_scanner.hub.session import tools
 from dife_scanner.lab.loopback import Announced, LoopbackHub, faults
+from dife_scanner.models import sandbox
 from dife_scanner.progress import SILENT, Progress, Step
 from dife_scanner.queue import child, cleanup, targets, worker
 from dife_scanner.queue.lease import gone, worker_name
@@ -148,6 +150,16 @@ def test_the_same_weights_elsewhere_are_not_audited_again_but_are_a_finding_ther
     assert len(outbox.pending(store, now())) == 2
 
 
+ENDED = """
+import os, signal, sys
+sys.path.insert(0, sys.argv[1])
+from dife_scanner.confinement import fork_server
+from dife_scanner.models import sandbox
+sandbox.main = lambda *_: os.kill(os.getpid(), signal.SIGTERM)
+fork_server.serve(*sys.argv[2:])
+"""
+
+
 # --- to a state with a reason ---------------------------------------------------------------------------------
 
 
@@ -182,6 +194,30 @@ def test_what_happens_in_the_audit_child(
     assert job.deaths == (2 if name == "clip-dies" else 0)
     assert ("Traceback" in caplog.text) is (name == "clip-bug")  # an error of ours is no bug
     assert audits.audits(store) == []
+
+
+@pytest.mark.usefixtures("limited_child")
+@pytest.mark.parametrize(("times", "state"), [(1, JobState.DONE), (2, JobState.QUARANTINED)])
+def test_a_parser_that_somebody_ends_is_tried_once_more(
+    store: Store,
+    hub: LoopbackHub,
+    monkeypatch: pytest.MonkeyPatch,
+    times: int,
+    state: JobState,
+) -> None:
+    """What ended it is not known to be the checkpoint's doing, so that alone never ends a job as failed."""
+    hub.add_repo("org/clip", checkpoint())
+    ended = ForkServer("dife_scanner.models.sandbox:main", sandbox.environment(), program=ENDED)
+    servers = [ended] * times
+    real = sandbox._server()
+    monkeypatch.setattr(sandbox, "_server", lambda: servers.pop() if servers else real)
+    try:
+        job = scanned(store, hub, "org/clip")
+    finally:
+        ended.close()
+    assert (job.state, job.deaths) == (state, times), job.reason
+    if state is JobState.QUARANTINED:
+        assert "ended from outside" in job.reason
 
 
 @pytest.mark.usefixtures("limited_child")
