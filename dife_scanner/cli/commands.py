@@ -13,6 +13,7 @@ import typer
 from dife_scanner.cli import (
     again,
     alerts,
+    bundle,
     calibration,
     decisions,
     deployments,
@@ -52,6 +53,7 @@ for room in (
     decisions,
     export,
     report,
+    bundle,
     again,
     framework,
     alerts,

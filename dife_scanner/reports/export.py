@@ -192,7 +192,7 @@ def of_row(
         layout=plain(row.layout),
         in_use=plain(job.in_use),
         updated_at=job.updated_at,
-        audit=_of_audit(audit) if audit is not None else None,
+        audit=audit_of(audit) if audit is not None else None,
         finding=_of_finding(finding, events) if finding is not None else None,
         told=_told(audit, finding, events) if with_triggers else None,
     )
@@ -245,7 +245,8 @@ def _about(notice: Notice) -> str:
 # --- parts ------------------------------------------------------------------------------------------------------
 
 
-def _of_audit(audit: Audit) -> AuditOf:
+def audit_of(audit: Audit) -> AuditOf:
+    """The parts of an audit that hold no trigger."""
     rated = audit.calibration
     decision = audit.decision
     return AuditOf(
