@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -37,7 +38,9 @@ def report(
     since: Annotated[str, typer.Option(help="The period, back from now: 24h, 7d, 4w.")] = "7d",
     format: Annotated[
         Format | None,
-        typer.Option(help="table by default; disclosure is a letter to a supplier, as Markdown."),
+        typer.Option(
+            help="table by default, md with --out; disclosure is a letter to a supplier, as Markdown."
+        ),
     ] = None,
     out: OutOption = None,
     with_triggers: Annotated[
@@ -45,7 +48,7 @@ def report(
     ] = False,
 ) -> None:
     """Sum up a period on one page: what is in use, what was found and decided, what expires, what nobody can see."""
-    wanted = _chosen(session, format)
+    wanted = _chosen(session, format, out)
     if wanted is Format.DISCLOSURE:
         write(session, _letter(session, finding, with_triggers=with_triggers), out)
         return
@@ -55,7 +58,7 @@ def report(
             "add --format disclosure, or leave them out",
         )
     document = _document(session, since)
-    if wanted is Format.TABLE and out is None:
+    if wanted is Format.TABLE:
         from dife_scanner.reports import matrix, summary
 
         shown = (summary.title(document), *summary.lines(document))
@@ -64,12 +67,17 @@ def report(
     write(session, _rendered(wanted, document), out)
 
 
-def _chosen(session: Session, format: Format | None) -> Format:
+def _chosen(session: Session, format: Format | None, out: Path | None) -> Format:
+    """The format; Markdown for a file where none is named. Raises `UsageError` where options contradict each other."""
     if session.as_json and format not in (None, Format.JSON):
         raise UsageError(
             f"--json and --format {format} contradict each other", "give one of the two"
         )
-    return Format.JSON if session.as_json else format or Format.TABLE
+    if session.as_json:
+        return Format.JSON
+    if format is Format.TABLE and out is not None:
+        raise UsageError("a table is for the terminal", "give --format html, md or json with --out")
+    return format or (Format.MD if out is not None else Format.TABLE)
 
 
 def _document(session: Session, since: str) -> ReportDocument:

@@ -69,10 +69,7 @@ def test_no_format_holds_a_trigger_of_any_channel_or_what_quotes_one(exported, f
 @pytest.mark.parametrize("format", FORMATS)
 def test_triggers_are_told_where_somebody_requests_them(exported, format):
     text = without_escapes(exported(format, "--with-triggers"))
-    assert SECRETS["text"] in text or format == "cyclonedx"
-    assert SECRETS["characters"] in text or format == "cyclonedx"
-    told_of_confirmed = "text xqsecrettext"
-    assert told_of_confirmed in text
+    assert SECRETS["text"] in text and SECRETS["characters"] in text
 
 
 @pytest.mark.parametrize("format", FORMATS)

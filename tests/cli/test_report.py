@@ -99,6 +99,7 @@ def test_a_letter_about_what_nobody_has_confirmed_is_a_draft(home, tmp_path):
         (["--format", "disclosure"], "about one finding"),
         ([CONFIRMED], "for the letter"),
         (["--json", "--format", "html"], "contradict"),
+        (["--format", "table", "--out", "page.txt"], "for the terminal"),
         (["fp1:" + "a".zfill(16), "--format", "disclosure"], "nothing in this to write"),
         (["fp1:" + "9".zfill(16), "--format", "disclosure"], "nothing in this to write"),
     ],
