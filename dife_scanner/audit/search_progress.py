@@ -36,6 +36,10 @@ class SearchProgress:
         self._now = detector.name
         self._progress(self._phase, number, of, self._note(detector.name, 0.0))
 
+    def leave_out(self, detector: Detector) -> None:
+        """A search is not made after all."""
+        self._estimates.pop(detector.name, None)
+
     def within(self, what: str, done: int, of: int) -> None:
         """A step of the search that runs."""
         share = min(1.0, done / of) if of else 0.0
