@@ -21,6 +21,7 @@ from dife_scanner.audit.sides import Pair, Side
 from dife_scanner.audit.stages import Splits
 from dife_scanner.discovery import Candidate, Detector, Load, PanelOf, Pictures, Task, cost
 from dife_scanner.discovery.inversion_states import InversionStates
+from dife_scanner.discovery.readings import SUFFIX, Readings
 from dife_scanner.durable.atomic import atomic_write
 from dife_scanner.durable.crash import crash_point
 from dife_scanner.errors import TriggerFileError, UsageError
@@ -412,7 +413,9 @@ def _searched(detector: Detector, task: Task, options: Options, told: SearchProg
 
     began = time.perf_counter()
     inversions = InversionStates(path.with_suffix(""))
-    found = detector.search(replace(task, progress=told.within, inversions=inversions))
+    readings = Readings(path.with_suffix(SUFFIX))
+    task = replace(task, progress=told.within, inversions=inversions, readings=readings)
+    found = detector.search(task)
     seconds = round(time.perf_counter() - began, 3)
     finished = _Finished(
         candidates=found.candidates,
@@ -427,6 +430,7 @@ def _searched(detector: Detector, task: Task, options: Options, told: SearchProg
     except Exception as error:  # what was found counts all the same; only a full disk is raised on
         faults.reason(error, f"keeping {path}")
     inversions.forget()
+    readings.forget()
     crash_point("discovery.kept")
     return finished
 
