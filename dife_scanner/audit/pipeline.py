@@ -304,8 +304,9 @@ def _measured_once(
     found = _searched(plan, options)
     request = plan.stage.request.with_ended(early_end.left_out(found.missing))
     both = replace(plan.stage, request=request)
+    checking = replace(_options(both), rates=plan.rates)
     measured = _of_found(
-        both, base, relation, found, lambda known: keep(report.outcome(request, known))
+        both, base, relation, found, checking, lambda known: keep(report.outcome(request, known))
     )
     return measured, request
 
@@ -315,16 +316,17 @@ def _of_found(
     base: Reference,
     relation: Relation,
     found: search.Discovered,
+    options: search.Options,
     keep: Callable[[Measured], None],
 ) -> Measured:
-    """Test, check, diagnose and profile what searches found.
+    """Test, check, diagnose and profile what searches found. `options`: of the reverse search.
 
     `keep` is given what is known once a trigger is demonstrated: whatever ends the audit after that loses no finding.
     """
     request = both.request
     further = early_end.HANDED_OVER * len(request.plan.ended)
     tested, inherited, untried = hypotheses.test_all(both, found.results, further)
-    checked = run_checks.check_all(both, tested, base, _options(both))
+    checked = run_checks.check_all(both, tested, base, options)
     if not demonstrated(checked.hypotheses):
         for fault in untried.values():
             raise fault

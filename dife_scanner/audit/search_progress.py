@@ -54,13 +54,15 @@ class SearchProgress:
         self._progress(self._phase, of, of)
 
     def _note(self, what: str, share: float) -> str:
-        parts = [what]
+        """What is wanted most comes first: where there is little room, the end is cut."""
+        parts = []
+        if self._rates is not None:
+            parts.append(left_text(self._seconds_left(share)))
         if self._lifts:
             parts.append(found_text(len(self._lifts), max(self._lifts)))
         if self._rates is not None:
             parts.append(rates_text(self._rates.per_image, self._rates.per_text))
-            parts.append(left_text(self._seconds_left(share)))
-        return " · ".join(filter(None, parts))
+        return " · ".join(filter(None, [*parts, what]))
 
     def _seconds_left(self, share: float) -> float:
         """What is left by estimate, corrected by how long the work behind really took."""
