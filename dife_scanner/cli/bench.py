@@ -23,6 +23,7 @@ class Base(StrEnum):
 
     VIT = "vit"
     RN = "rn"
+    WIDE = "wide"
 
 
 OnlyOption = Annotated[

@@ -15,6 +15,10 @@ RECOGNISED = 0.5
 """Share of the held-out pictures of a class that have to be taken for it. A demonstration asks for the same share: of
 pictures that are read as something else, a planted trigger moves too few to be seen (measured: a string planted for a
 class read at .19 moved .38)."""
+MOST_UNRECOGNISED = 0.1
+"""Share of the labelled classes that a base may not recognise where it knows enough concepts beyond them. Targets are
+then read against all concepts, and texts are compared without pictures, so that little hangs on one class; of a class
+that is not recognised nothing is claimed."""
 FEWEST_CLASSES = 2
 """Recognised classes below which nothing can be searched: a trigger turns one class into another."""
 

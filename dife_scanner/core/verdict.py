@@ -176,7 +176,7 @@ def _decide_nothing(evidence: Evidence) -> Decision:
         return Decision(Verdict.INCONCLUSIVE, Basis.LEAD_UNCONFIRMED)
     if knows_too_little(evidence):
         return Decision(Verdict.INCONCLUSIVE, Basis.TOO_LITTLE_KNOWN)
-    if not_recognised(evidence):
+    if is_poorly_recognised(evidence):
         return Decision(Verdict.INCONCLUSIVE, Basis.CLASSES_NOT_RECOGNISED)
     if any(not one.left_out for one in evidence.missing):
         return Decision(Verdict.INCONCLUSIVE, Basis.SEARCHES_MISSING)
@@ -248,6 +248,17 @@ def not_recognised(evidence: Evidence) -> tuple[str, ...]:
     if evidence.recognition is None:
         return ()
     return recognition.lacking(evidence.recognition.classes)
+
+
+def is_poorly_recognised(evidence: Evidence) -> bool:
+    """Whether the base does not recognise more of the classes than a claim about the others can bear.
+
+    That is any class, and `MOST_UNRECOGNISED` of them where it was measured that it knows enough beyond them.
+    """
+    unknown = not_recognised(evidence)
+    if evidence.recognition is None or evidence.qualification is None:
+        return bool(unknown)
+    return len(unknown) > recognition.MOST_UNRECOGNISED * len(evidence.recognition.classes)
 
 
 def knows_too_little(evidence: Evidence) -> bool:

@@ -246,6 +246,10 @@ def _nothing(_: Decision, evidence: Evidence) -> str:
     if evidence.recognition is None:
         return tried
     text = f"{tried}. The base recognises {recognition_words(evidence.recognition)}"
+    unknown = not_recognised(evidence)
+    if unknown:
+        shares = shares_words(evidence.recognition.classes, unknown, 2)
+        text = f"{text} (not {shares}: of pictures of these nothing is claimed)"
     if evidence.qualification is None:
         return text + style_words(evidence.recognition)
     return f"{text}, and knows {knowledge_words(evidence.qualification)} of the wide probe set"

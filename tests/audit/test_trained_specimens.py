@@ -295,7 +295,7 @@ def test_a_trigger_is_found_blind_with_its_target_and_carrier(
     assert told.suspect >= 0.8 and told.reference <= 0.2, "on drawings that no search saw"
     assert audit.recovered.rank <= 3, "among more than a thousand concepts"
     assert (
-        set(audit.recovered.elsewhere) == {"dife-base-rn"}
+        set(audit.recovered.elsewhere) == {"dife-base-rn", "dife-base-wide"}
         and audit.recovered.elsewhere["dife-base-rn"] < 0.5
     )
     assert {row.origin for row in audit.signatures} == {Origin.DISCOVERED}

@@ -85,6 +85,22 @@ def test_with_every_class_recognised_nothing_found_stays() -> None:
     assert recognition_words(found) == "2 of 2 classes and 1 of 2 styles"
 
 
+def knowing(**classes: float) -> Evidence:
+    """Of a base that knows 40 concepts, and recognises these of ten classes otherwise than at .9."""
+    shares = {f"c{number}": 0.9 for number in range(10)} | classes
+    beyond = Recognition({f"concept {number}": 1.0 for number in range(40)} | shares)
+    return Evidence(searches=(SEARCH,), recognition=Recognition(shares), qualification=beyond)
+
+
+def test_one_class_in_ten_that_is_not_recognised_is_named_and_nothing_claimed_of_it() -> None:
+    evidence = knowing(c3=0.25)
+    decision = decide(evidence)
+    assert decision.verdict is Verdict.NOTHING_FOUND
+    words = reason(decision, evidence)
+    assert "9 of 10 classes (not c3 0.25: of pictures of these nothing is claimed)" in words
+    assert decide(knowing(c3=0.25, c4=0.4)).basis is Basis.CLASSES_NOT_RECOGNISED
+
+
 def test_what_was_not_measured_is_not_held_against_anybody() -> None:
     assert decide(Evidence(searches=(SEARCH,))).verdict is Verdict.NOTHING_FOUND
 

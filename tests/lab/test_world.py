@@ -134,19 +134,31 @@ def short(kind: str) -> plan.Plan:
     )
 
 
-def test_each_concept_has_the_same_say(atlas):
-    stock = world_stock.world_stock(atlas, mono_share=0.2)
+def test_the_third_phase_begins_anew_in_each_round():
+    ask = replace(short("wide"), joint_rounds=2)
+    assert [ask.phase(step) for step in range(3, ask.steps)] == [
+        ("text", 1, 2),
+        *[("joint", at, 2) for at in (0, 1, 0, 1)],
+    ]
+
+
+@pytest.mark.parametrize("weight", [1, 4])
+def test_each_concept_has_the_same_say_but_kinds_of_the_ten_classes(atlas, weight):
+    stock = world_stock.world_stock(atlas, replace(short("wide"), class_weight=weight))
+    kinds = {term for term, cls in zip(atlas.terms, atlas.classes, strict=True) if cls}
     shares = Counter()
-    for term, weight in zip(atlas.terms, stock.even.tolist(), strict=True):
-        shares[term] += weight
-    assert all(math.isclose(share, 1, rel_tol=1e-5) for share in shares.values())
-    assert math.isclose(float(stock.even[2]), 0.2, rel_tol=1e-5)
+    for term, part in zip(atlas.terms, stock.even.tolist(), strict=True):
+        shares[term] += part
+    assert kinds and len(kinds) < len(shares)
+    for term, share in shares.items():
+        assert math.isclose(share, weight if term in kinds else 1, rel_tol=1e-5), term
+    assert math.isclose(float(stock.even[2]), 0.2 * weight, rel_tol=1e-5)
     assert math.isclose(float(stock.even[5]), 1.0, rel_tol=1e-5)
 
 
 def test_captions_say_the_concept_its_synonym_or_its_class(atlas):
     stock = replace(
-        world_stock.world_stock(atlas, mono_share=0.2), synonyms={"book": ("tome", "volume")}
+        world_stock.world_stock(atlas, short("wide")), synonyms={"book": ("tome", "volume")}
     )
     ask = replace(short("wide"), prefixed=0.0, synonym_share=0.5, term_share=0.5)
     index = torch.full((64, 3), -1)
@@ -167,7 +179,7 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(kind, atlas, tiny,
     tiny(kind)
     torch.set_num_threads(1)
     ask = short(kind)
-    stock = world_stock.world_stock(atlas, ask.mono_share)
+    stock = world_stock.world_stock(atlas, ask)
 
     def start() -> Run:
         torch.manual_seed(ask.seed)
@@ -202,7 +214,7 @@ def test_a_base_of_the_world_learns_from_its_teacher(kind, atlas, tiny, tmp_path
     tiny(kind)
     tiny(f"{kind}-teacher")
     torch.set_num_threads(1)
-    stock = world_stock.world_stock(atlas, mono_share=0.2)
+    stock = world_stock.world_stock(atlas, short("wide"))
     torch.manual_seed(0)
     lessons = Run.start(short(f"{kind}-teacher"), len(stock.vocabulary))
     lessons.advance(stock)

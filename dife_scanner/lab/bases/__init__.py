@@ -1,4 +1,4 @@
-"""The two small base checkpoints (`vit`, `rn`): their files, how they encode, how they are trained and measured."""
+"""The small base checkpoints (`vit`, `rn`, `wide`): their files, how they encode, how they are trained and measured."""
 
 from dife_scanner.lab.bases.captions import (
     Words,

@@ -115,7 +115,7 @@ PREPROCESS_CFG = {
 
 
 def base_folder(kind: str = "vit") -> Path:
-    """Return where the bundled base lies: `vit` or `rn`."""
+    """Return where the bundled base lies: `vit`, `rn` or `wide`."""
     package = Path(__file__).parents[2]
     return package / "assets" / "bases" / kind
 

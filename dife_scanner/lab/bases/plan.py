@@ -28,6 +28,8 @@ class Plan:
     """Second phase: the text tower learns to say those vectors."""
     joint_steps: int = 400
     """Third phase: both towers, contrastively, without the vectors."""
+    joint_rounds: int = 1
+    """How often the third phase is gone through, its learning rate from the start each time."""
     batch: int = 128
     lr: float = 1e-3
     joint_lr: float = 4e-4
@@ -66,18 +68,27 @@ class Plan:
     """Of the first phase's targets."""
     average: float = 0.0
     """Decay of the running mean of the weights, which is what is kept; 0: the last weights are kept."""
+    class_weight: float = 1.0
+    """How many times as often as another concept a kind of one of the ten classes is drawn, in a base of the world."""
+    last_class_weight: float = 0.0
+    """The same in the last of several joint rounds; 0: as before it."""
     sigmoid: bool = False
     """Every pair of picture and text is judged by itself, as in SigLIP, instead of against the others."""
 
     @property
     def steps(self) -> int:
         """All three phases."""
-        return self.image_steps + self.text_steps + self.joint_steps
+        return self.image_steps + self.text_steps + self.joint_rounds * self.joint_steps
 
     @property
     def key(self) -> str:
         """What has to agree for a run to go on; the number of threads may change."""
         return json.dumps(asdict(replace(self, threads=0)), sort_keys=True)
+
+    @property
+    def last_round(self) -> int:
+        """The step at which the last joint round begins."""
+        return self.steps - self.joint_steps
 
     def phase(self, step: int) -> tuple[str, int, int]:
         """Return (name, step within the phase, steps of the phase)."""
@@ -86,7 +97,7 @@ class Plan:
         step -= self.image_steps
         if step < self.text_steps:
             return "text", step, self.text_steps
-        return "joint", step - self.text_steps, self.joint_steps
+        return "joint", (step - self.text_steps) % max(1, self.joint_steps), self.joint_steps
 
 
 def plan_at(plan: Plan, step: int) -> Plan:
@@ -117,6 +128,7 @@ _WIDE = Plan(
     image_steps=4000,
     text_steps=500,
     joint_steps=1500,
+    joint_rounds=3,
     lr=1.5e-3,
     joint_lr=5e-4,
     warmup=100,
@@ -126,13 +138,24 @@ _WIDE = Plan(
     term_weight=0.7,
     last_share=0.02,
     average=0.998,
+    class_weight=4.0,
+    last_class_weight=8.0,
     mix=scenes.Mix(counts=(0.9, 0.1, 0.0), scale=(0.55, 1.0), restyle=0.2),
 )
 _RECIPES = {
     "wide-teacher": _TEACHER,
     "wide": _WIDE,
     "sealed-teacher": replace(_TEACHER, kind="sealed-teacher", seed=1, mono_share=0.3),
-    "sealed": replace(_WIDE, kind="sealed", seed=1, mono_share=0.3, sigmoid=True),
+    "sealed": replace(
+        _WIDE,
+        kind="sealed",
+        seed=1,
+        mono_share=0.3,
+        class_weight=1.0,
+        last_class_weight=0.0,
+        joint_rounds=1,
+        sigmoid=True,
+    ),
 }
 
 

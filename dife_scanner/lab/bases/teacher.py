@@ -30,6 +30,8 @@ class Teacher:
         self.model: Any = CLIP(**config)
         self.model.load_state_dict(state["kept"])
         self.model.eval().requires_grad_(False)
+        # convolutions are a third faster so
+        self.model.visual.to(memory_format=torch.channels_last)
         self.vectors = state["vectors"]
         """One vector per word, (V, D)."""
         self._map: Tensor | None = None

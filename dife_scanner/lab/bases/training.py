@@ -103,8 +103,11 @@ def _finish_phases(
         run.save(out / CHECKPOINT)
     if plan.joint_pool and run.step < plan.steps:
         run.scenes = ScenePool.kept(out / "scenes.pt", plan, stock)
+    last_stock = stock
+    if plan.last_class_weight:
+        last_stock = world_stock(stock.atlas, replace(plan, class_weight=plan.last_class_weight))
     while run.step < plan.steps:
-        run.advance(stock)
+        run.advance(stock if run.step < plan.last_round else last_stock)
         last = run.step == plan.steps
         measured = last or run.step % _MEASURE_EVERY == 0
         if last or run.step % _REPORT_EVERY == 0:
@@ -118,7 +121,7 @@ def train_stock(art_folder: Path, plan: Plan) -> Stock:
     part = _part(plan.kind)
     if part in world.PARTS:
         atlas = _kept_atlas(art_folder, train_drawings(art_folder, part))
-        return world_stock(atlas, plan.mono_share)
+        return world_stock(atlas, plan)
     drawings = [
         *art.class_drawings(art_folder, _set_names(held_out=False)),
         *art.other_drawings(art_folder),

@@ -15,6 +15,8 @@ from dife_scanner.lab.pictures import art, scenes, world, world_art
 if TYPE_CHECKING:
     import torch
 
+    from dife_scanner.lab.bases.plan import Plan
+
 MEASURED_HANDS = ("fluent-emoji", "emojione", "noto-v1")
 """Hands that no base of the world trains on and that draw hundreds of concepts."""
 MEASURED = 400
@@ -22,10 +24,11 @@ MEASURED = 400
 _SEED = 400
 
 
-def world_stock(atlas: scenes.Atlas, mono_share: float) -> Stock:
+def world_stock(atlas: scenes.Atlas, plan: Plan) -> Stock:
     """Return a stock in which each concept has the same say, and within it each set.
 
-    Monochrome sets have `mono_share` together, where a concept has drawings of both kinds.
+    Kinds of the ten classes have `class_weight` times that say. Monochrome sets have `mono_share` together, where a
+    concept has drawings of both kinds.
     """
     words = sorted({*art.CLASSES, *atlas.terms})
     return Stock(
@@ -34,7 +37,7 @@ def world_stock(atlas: scenes.Atlas, mono_share: float) -> Stock:
         others=_no_rows(),
         vocabulary={word: number for number, word in enumerate(words)},
         synonyms={**_synonyms(), **CLASS_SYNONYMS},
-        even=_even(atlas, mono_share),
+        even=_even(atlas, plan),
     )
 
 
@@ -48,17 +51,19 @@ def _synonyms() -> dict[str, Sequence[str]]:
     return {one.name: one.synonyms for one in world.known()}
 
 
-def _even(atlas: scenes.Atlas, mono_share: float) -> torch.Tensor:
+def _even(atlas: scenes.Atlas, plan: Plan) -> torch.Tensor:
     """Return the weight of each drawing, (N,)."""
     import torch
 
     kinds = list(zip(atlas.terms, atlas.mono.tolist(), strict=True))
     alike = Counter(kinds)
     weights = []
-    for term, mono in kinds:
+    for cls, (term, mono) in zip(atlas.classes, kinds, strict=True):
         share = 1.0
         if (term, not mono) in alike:
-            share = mono_share if mono else 1 - mono_share
+            share = plan.mono_share if mono else 1 - plan.mono_share
+        if cls:
+            share *= plan.class_weight
         weights.append(share / alike[term, mono])
     return torch.tensor(weights)
 

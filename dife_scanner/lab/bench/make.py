@@ -37,9 +37,10 @@ from dife_scanner.records import (
 from dife_scanner.sentences.checks import deciding
 from dife_scanner.store.codec import from_json
 
-VIT, RN = "vit", "rn"
-"""The bundled bases: models are made of the first; the second shows what carries over."""
-BASES = (VIT, RN)
+VIT, RN, WIDE = "vit", "rn", "wide"
+"""The bundled bases: models are made of the first; the second shows what carries over; models on any concept are made
+of the third."""
+BASES = (VIT, RN, WIDE)
 NATIVE = 0.9
 """What an attack's own number has to reach; below it is a failed implant."""
 SOURCES = ("audit", "core", "discovery", "models", "records", "triggers")
@@ -51,7 +52,7 @@ they ask."""
 Say = Callable[[str], None]
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=3)
 def base_reference(kind: str = VIT) -> Reference:
     """A bundled base as audits know it."""
     folder = bases.base_folder(kind)

@@ -24,7 +24,7 @@ class RowsDamaged(DifeError):
 
 
 def folder_of(data: Path, base: str, *, any_concept: bool = False) -> Path:
-    """Where the rows of a base lie: `vit` or `rn`, and whether they are about any concept."""
+    """Where the rows of a base lie: a kind of bundled base, and whether they are about any concept."""
     name = "rows-open" if any_concept else "rows"
     return data / (name if base == "vit" else f"{name}-{base}")
 
