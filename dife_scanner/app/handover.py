@@ -39,6 +39,11 @@ def handover(store: Store, days: float) -> HandoverDocument:
     )
 
 
+def expiring(store: Store, days: float) -> tuple[Standing, ...]:
+    """Decisions that count now, and no longer after so many days."""
+    return tuple(one for one in decisions.standings(store) if _expires_within(one, days))
+
+
 def _triaged(states: tuple[TriageState, ...]) -> str:
     return f"triage:{','.join(state.value for state in states)}"
 

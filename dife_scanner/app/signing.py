@@ -56,7 +56,8 @@ def read(path: Path) -> bytes:
         raise UsageError(f"{path} cannot be read: {error.strerror}", "check the path") from error
     if len(content) > MOST_BYTES:
         raise NotTrusted(
-            f"{path} is larger than {MOST_BYTES} bytes", "no policy or log of decisions is"
+            f"{path} is larger than {MOST_BYTES} bytes",
+            "no policy, log of decisions or attestation is",
         )
     return content
 
@@ -74,7 +75,7 @@ def private_key(path: Path) -> Ed25519PrivateKey:
 
 def check(content: bytes, signature: Path, public_key: Path) -> None:
     """Raise `NotTrusted` unless `signature` holds one of the `content` by the key; `UsageError` for what is no key."""
-    key = _public_key(public_key)
+    key = public_key_of(public_key)
     try:
         with signature.open("rb") as stream:
             signed = stream.read(_BYTES + 1)
@@ -92,7 +93,8 @@ def check(content: bytes, signature: Path, public_key: Path) -> None:
         ) from None
 
 
-def _public_key(path: Path) -> Ed25519PublicKey:
+def public_key_of(path: Path) -> Ed25519PublicKey:
+    """The public key in a PEM file. Raises `UsageError`."""
     try:
         key = serialization.load_pem_public_key(_read(path))
     except (ValueError, UnsupportedAlgorithm):

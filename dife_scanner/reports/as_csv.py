@@ -86,11 +86,12 @@ def render(study: Study) -> str:
         of_audit = _of_audit(row)
         for entry in row.audit.profile:
             values = of_audit | _of_entry(entry)
-            writer.writerow({column: _field(value) for column, value in values.items()})
+            writer.writerow({column: field(value) for column, value in values.items()})
     return out.getvalue()
 
 
-def _field(value: Value) -> str:
+def field(value: Value) -> str:
+    """A value as it stands in a file: a float in full, a text on one line and never as a formula."""
     if value is None:
         return ""
     if not isinstance(value, str):

@@ -40,6 +40,7 @@ from dife_scanner.records import (
     WatchedModel,
     ZooResult,
 )
+from dife_scanner.reports.export import Export
 from dife_scanner.reports.rerun import Difference
 from dife_scanner.reports.seeds import spreads
 from dife_scanner.reports.study import Extension, Study
@@ -457,6 +458,80 @@ class HandoverDocument:
 
 
 @dataclass(frozen=True)
+class UsedModel:
+    """A model that somebody uses, and how far it is known."""
+
+    model: str
+    place: str
+    """Where it is used."""
+    state: str
+    """Of its newest revision here; empty where nothing was looked up yet."""
+    verdict: str
+    triage: str
+    exposure: float | None
+    """Largest measured difference over the reference."""
+
+
+@dataclass(frozen=True)
+class TrendStep:
+    """What was done from one moment up to another."""
+
+    begin: str
+    end: str
+    audited: int
+    found: int
+    """Findings seen for the first time."""
+    failed: int
+
+
+@dataclass(frozen=True)
+class ExpiringDecision:
+    """A decision that soon counts no longer, without what people wrote about it."""
+
+    model: str
+    deployment: str
+    state: str
+    expires: str
+    owner: str
+
+
+@dataclass(frozen=True)
+class ReportDocument:
+    """`dife report`: a period on one page."""
+
+    begin: str
+    end: str
+    hub: str
+    scope: str
+    reads_back: str
+    """Back to when the listings are read."""
+    last_pass_at: str
+    """The latest complete one; empty where there was none."""
+    in_use: tuple[UsedModel, ...]
+    states: dict[str, int]
+    """Of every discovered revision."""
+    older_audits: int
+    """Audits by an earlier version of the measuring code."""
+    new: tuple[Finding, ...]
+    """First seen in the period, the latest 50; without trigger, source and reason."""
+    new_in_all: int
+    triage: dict[str, int]
+    """How all findings stand."""
+    tally: Tally
+    """Over the audits of the period."""
+    expiring: tuple[ExpiringDecision, ...]
+    """Within `days`."""
+    days: float
+    not_covered: tuple[str, ...]
+    """Kinds of trigger that the searches of the period are not made for, or were not measured with."""
+    not_searched: int
+    """Audits of the period of which a search could not run."""
+    trend: tuple[TrendStep, ...]
+    """Oldest first; the last one is the period itself."""
+    format: str = "dife/report-1"
+
+
+@dataclass(frozen=True)
 class GateDocument:
     answers: tuple[GateAnswer, ...]
     format: str = "dife/gate-1"
@@ -508,6 +583,8 @@ DOCUMENTS: tuple[type, ...] = (
     ImportDocument,
     HandoverDocument,
     GateDocument,
+    Export,
+    ReportDocument,
     DoneDocument,
     EventDocument,
 )

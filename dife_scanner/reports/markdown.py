@@ -10,12 +10,21 @@ from dife_scanner.reports.sheet import Mark, Sheet, Tone
 from dife_scanner.reports.study import Study
 from dife_scanner.reports.study_sheets import sheets
 
+_SENTENCE = 1500
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~!$&@])")
 
 
 def render(study: Study) -> str:
     """All tables of a study, one section each; strings that a stranger wrote can form no markup."""
-    return "\n".join(map(_section, sheets(study)))
+    return "\n".join(map(section, sheets(study)))
+
+
+def document(title: str, lines: Iterable[str], sheets: Iterable[Sheet]) -> str:
+    """A title, sentences and tables, as harmless."""
+    parts = [f"# {escaped(title)}", ""]
+    for line in lines:
+        parts += [escaped(line, _SENTENCE), ""]
+    return "\n".join([*parts, *map(section, sheets)])
 
 
 def escaped(text: str, limit: int = 600) -> str:
@@ -27,7 +36,8 @@ def escaped(text: str, limit: int = 600) -> str:
     return _SPECIAL.sub(r"\\\1", plain(text, limit))
 
 
-def _section(sheet: Sheet) -> str:
+def section(sheet: Sheet) -> str:
+    """One table under its title, its notes below."""
     head = _line(map(escaped, sheet.columns))
     rule = _line("---" for _ in sheet.columns)
     lines = [f"## {sheet.title}", "", head, rule]

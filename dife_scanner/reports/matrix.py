@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
@@ -25,8 +27,13 @@ _CHARACTERS = 600
 
 def render(study: Study) -> RenderableType:
     """All tables of a study, harmless whatever a stranger wrote into a name."""
-    parts: list[RenderableType] = []
-    for sheet in sheets(study):
+    return document((), sheets(study))
+
+
+def document(lines: Iterable[str], shown: Iterable[Sheet]) -> RenderableType:
+    """Sentences, then tables, as harmless."""
+    parts: list[RenderableType] = [safe(line, _CHARACTERS) for line in lines]
+    for sheet in shown:
         parts += _section(sheet, first=not parts)
     return Group(*parts)
 

@@ -33,7 +33,12 @@ def why_text(notice: Notice) -> str:
     """Why there is an alert: what is wrong with the files, or how the trigger works, without the trigger."""
     if notice.files:
         return notice.files
-    sentences = [_entrance(notice), _footprint(notice.carrier), WITHHELD]
+    return f"{entrance_and_footprint(notice)} {WITHHELD}".lstrip()
+
+
+def entrance_and_footprint(notice: Notice) -> str:
+    """Where the trigger enters, where it leads, and what carries it; empty where none of it is known."""
+    sentences = [_entrance(notice), _footprint(notice.carrier)]
     return " ".join(sentence for sentence in sentences if sentence)
 
 

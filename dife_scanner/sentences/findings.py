@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dife_scanner.records import Confidence, Finding, Notice
+from dife_scanner.records import Confidence, Finding, FindingKind, Notice
 
 REFUSED = "refused"
 """Kind of a finding about a file that was not loaded; it has no audit."""
@@ -40,6 +40,10 @@ def finding_title(finding: Finding | Notice, name: str) -> str:
         return f"Hostile file refused in {name}"
     if finding.kind == CHANGED:
         return f"Clean base changed in {name}"
+    if finding.kind == FindingKind.INHERITED:
+        return f"Backdoor trigger inherited in {name}"
+    if finding.confidence != Confidence.DEMONSTRATED:
+        return f"{name} stands out, nothing demonstrated"
     return f"Backdoor trigger demonstrated in {name}"
 
 
@@ -54,6 +58,10 @@ def finding_meaning(finding: Finding | Notice) -> str:
             "The repository of a clean base holds other files than those that are trusted. None of them was accepted: "
             "checkpoints are compared with the trusted base where it is here, and without it where it is not."
         )
+    if finding.kind == FindingKind.INHERITED:
+        return "A trigger moves decisions of this checkpoint, and of the base that it was made from too."
+    if finding.confidence != Confidence.DEMONSTRATED:
+        return "This checkpoint stands out from what it is compared with. Nothing is demonstrated."
     return (
         "On inputs never searched, the trigger moves decisions of this checkpoint, and does not in the clean model it "
         "was compared with."

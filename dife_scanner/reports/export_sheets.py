@@ -1,0 +1,148 @@
+"""An export as tables, for Markdown and HTML: findings, all checkpoints, exposure of the findings, standards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from dife_scanner.records import EntryType
+from dife_scanner.reports.export import Export, Exposure, Subject
+from dife_scanner.reports.sheet import ENTRY_MARK, ENTRY_TONE, LEGEND, Mark, Sheet, Tone
+from dife_scanner.reports.taxonomy import named
+from dife_scanner.sentences.audits import VERDICT_LABEL
+from dife_scanner.sentences.calibration import tally_text
+from dife_scanner.sentences.numbers import count, number, signed
+from dife_scanner.sentences.triage import state_words
+
+TITLE = "DIFE Scanner: checkpoints and findings"
+WITHHELD = (
+    "The triggers themselves are not in this document: nobody can set one off with it. Whoever runs the scanner "
+    "sees them with `dife show`."
+)
+NOT_CLEAN = (
+    "No verdict says that a checkpoint is clean: each says what was looked for, and what was found."
+)
+
+
+def summary(export: Export) -> tuple[str, ...]:
+    """What a reader has to know first, one sentence each."""
+    findings = sum(subject.finding is not None for subject in export.subjects)
+    audited = sum(subject.audit is not None for subject in export.subjects)
+    lines = [
+        f"{count(len(export.subjects), 'checkpoint')}, {audited:,} audited; {count(findings, 'finding')}.",
+        f"All audits of this home: {tally_text(export.tally)}.",
+        NOT_CLEAN,
+    ]
+    if export.filter:
+        lines.insert(0, f"Filter: {export.filter}")
+    if not export.with_triggers:
+        lines.append(WITHHELD)
+    return tuple(lines)
+
+
+def sheets(export: Export) -> tuple[Sheet, ...]:
+    """All tables that have rows."""
+    found = [_findings(export), _subjects(export), _exposures(export), _standards(export)]
+    if export.with_triggers:
+        found.insert(1, _told(export))
+    return tuple(sheet for sheet in found if sheet.rows)
+
+
+def _findings(export: Export) -> Sheet:
+    columns = ("checkpoint", "finding", "how sure", "decision", "what was found")
+    rows = []
+    for subject in export.subjects:
+        finding = subject.finding
+        if finding is None:
+            continue
+        decision = state_words(finding.triage)
+        if finding.decided_by:
+            decision += f" by {finding.decided_by}, {finding.decided_at[:10]}"
+        if finding.expires:
+            decision += f", until {finding.expires[:10]}"
+        marks = (finding.kind.value, finding.confidence or "a fact about files", decision)
+        rows.append(_row(subject, *marks, subject.said))
+    return Sheet("Findings", columns, tuple(rows))
+
+
+def _subjects(export: Export) -> Sheet:
+    columns = ("checkpoint", "state", "verdict", "compared with", "largest difference", "in words")
+    rows = []
+    for subject in export.subjects:
+        audit = subject.audit
+        said = "see above" if subject.finding is not None else subject.said
+        if audit is None:
+            rows.append(_row(subject, subject.state, "", "", "", said))
+            continue
+        largest = audit.largest_difference
+        difference = "" if largest is None else signed(largest)
+        verdict = VERDICT_LABEL[audit.verdict]
+        rows.append(_row(subject, subject.state, verdict, audit.reference, difference, said))
+    return Sheet("All checkpoints", columns, tuple(rows))
+
+
+def _exposures(export: Export) -> Sheet:
+    columns = ("checkpoint", "interface", "metric", "with trigger", "clean base", "difference", "n")
+    rows = []
+    for subject in export.subjects:
+        if subject.finding is None or subject.audit is None:
+            continue
+        name = subject.name
+        for exposure in subject.audit.exposures:
+            rows.append((Mark(name, Tone.NAME), *_exposure(exposure)))
+            name = ""
+    notes = (LEGEND.partition(";")[0], "A line without a number is no zero: its word says why.")
+    return Sheet("Exposure of the findings", columns, tuple(rows), notes)
+
+
+def _exposure(exposure: Exposure) -> tuple[Mark, ...]:
+    interface = Mark(exposure.interface)
+    if exposure.value is None or exposure.reference is None:
+        word = f"{exposure.entry}, {exposure.category}" if exposure.category else exposure.entry
+        return (interface, Mark(exposure.metric), Mark(word, Tone.ABSENT), *[Mark("")] * 3)
+    entry = EntryType(exposure.entry)
+    return (
+        interface,
+        Mark(exposure.metric),
+        Mark(f"{ENTRY_MARK[entry]} {number(exposure.value)}".strip(), ENTRY_TONE[entry]),
+        Mark(number(exposure.reference)),
+        Mark(_interval(exposure)),
+        Mark(f"{exposure.n} from {exposure.drawings} drawings"),
+    )
+
+
+def _interval(exposure: Exposure) -> str:
+    ends = (exposure.delta, exposure.delta_low, exposure.delta_high)
+    delta, low, high = (signed(end) for end in ends if end is not None)
+    return f"{delta} (95 %: {low} to {high})"
+
+
+def _standards(export: Export) -> Sheet:
+    ids = {
+        id
+        for subject in export.subjects
+        if subject.finding is not None
+        for id in subject.finding.standards
+    }
+    rows = []
+    for id in sorted(ids):
+        of_it = [one.name for one in export.subjects if one.finding and id in one.finding.standards]
+        rows.append((Mark(named(id), Tone.NAME), Mark(count(len(of_it), "finding"))))
+    return Sheet("As MITRE ATLAS and OWASP call it", ("entry", "findings"), tuple(rows))
+
+
+def _told(export: Export) -> Sheet:
+    columns = ("checkpoint", "trigger", "works on", "reason", "note")
+    rows = []
+    for subject in export.subjects:
+        told = subject.told
+        if told is not None and told.trigger:
+            rows.append(_row(subject, told.trigger, told.source, told.reason, told.note))
+    return Sheet("Triggers: keep this document to yourself", columns, tuple(rows))
+
+
+def _row(subject: Subject, *texts: str) -> tuple[Mark, ...]:
+    return (Mark(subject.name, Tone.NAME), *_plain_marks(texts))
+
+
+def _plain_marks(texts: Iterable[str]) -> list[Mark]:
+    return [Mark(text) for text in texts]

@@ -1,0 +1,328 @@
+"""`dife export`: each format validates, holds no trigger, is harmless whatever a stranger wrote, and is stable."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import shutil
+import subprocess
+from functools import cache
+from html.parser import HTMLParser
+from pathlib import Path
+
+import calling
+import export_kit
+import jsonschema
+import pytest
+from export_kit import HOSTILE, SECRETS, TRIGGERS
+from referencing import Registry, Resource
+
+from dife_scanner.core.plain import plain
+from dife_scanner.records import Confidence, FindingKind, JobState, ModelRef, TriageState
+from dife_scanner.reports import as_json
+from dife_scanner.reports.export import Export
+from dife_scanner.reports.export_csv import COLUMNS
+from dife_scanner.reports.taxonomy import standards_of, taxonomies
+from dife_scanner.store import jobs, open_store, triage
+
+FORMATS = ("html", "json", "csv", "md", "sarif", "cyclonedx")
+SCHEMAS = Path(__file__).parent.parent / "assets" / "schemas"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("export") / "home"
+    export_kit.fill(home)
+    return home
+
+
+@pytest.fixture(scope="module")
+def exported(home: Path):
+    """What a format holds; each is written once."""
+
+    @cache
+    def write(format: str, *options: str) -> str:
+        done = calling.dife("export", "--home", home, "--format", format, *options)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return write
+
+
+def without_escapes(text: str) -> str:
+    """What a reader of the format sees of letters: JSON's and Markdown's escapes undone."""
+    return re.sub(r"\\u([0-9a-f]{4})", lambda one: chr(int(one[1], 16)), text).replace("\\", "")
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_no_format_holds_a_trigger_of_any_channel_or_what_quotes_one(exported, format):
+    text = without_escapes(exported(format))
+    for what, secret in SECRETS.items():
+        assert secret not in text, what
+    for trigger in TRIGGERS.values():
+        assert trigger.name not in text
+    assert "org/text" in text and "0.1234" not in text and "12% of the side" not in text
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_triggers_are_told_where_somebody_requests_them(exported, format):
+    text = without_escapes(exported(format, "--with-triggers"))
+    assert SECRETS["text"] in text and SECRETS["characters"] in text
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_the_same_state_gives_the_same_bytes(home, exported, format, tmp_path):
+    out = tmp_path / "again"
+    done = calling.dife("export", "--home", home, "--format", format, "--out", out)
+    assert done.returncode == 0 and done.stdout == ""
+    assert out.read_bytes() == exported(format).encode()
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_nothing_a_stranger_wrote_can_hide_or_turn_text_round(exported, format):
+    text = exported(format)
+    assert not {character for character in text if ord(character) < 32} - {"\n"}
+    assert "\u202e" not in text and "\\u001b" not in text and "\\u202e" not in text
+
+
+def test_json_is_the_shipped_document(exported):
+    document = json.loads(exported("json"))
+    jsonschema.validate(document, json.loads(as_json.schema_file(Export).read_text()))
+    states = {one["model"]: one["state"] for one in document["subjects"]}
+    assert states["org/onnx"] == "unsupported" and states["org/shut"] == "gated"
+    assert exported("json") == exported("json", "--json")
+    reasons = {one["model"]: one["said"] for one in document["subjects"]}
+    assert reasons["org/onnx"] == "because unsupported"
+    assert "does not say the checkpoint is clean" in reasons["org/quiet"]
+
+
+def test_a_filter_narrows_every_format(exported):
+    document = json.loads(exported("json", "state:unsupported"))
+    assert [one["model"] for one in document["subjects"]] == ["org/onnx"]
+    assert "org/text" not in exported("csv", "state:unsupported")
+
+
+def test_csv_has_one_row_each_and_no_formula(exported):
+    rows = list(csv.DictReader(io.StringIO(exported("csv"))))
+    assert len(rows) == 10 and list(rows[0]) == list(COLUMNS)
+    for row in rows:
+        for value in row.values():
+            assert not value.startswith(("=", "+", "@", "−")) and not value.startswith("-")
+    assert any(row["model"].startswith("'=cmd") for row in rows)
+
+
+def test_markdown_holds_no_markup_of_a_stranger(exported):
+    text = exported("md")
+    assert not re.search(r"(?<!\\)(?:<|\]\(|\*b)", text)
+    assert r"\*\*b\*\*" in text
+
+
+# --- HTML -------------------------------------------------------------------------------------------------------
+
+
+class _Tags(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attributes)))
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+
+def test_html_needs_nothing_else_and_runs_nothing(exported):
+    read = _Tags()
+    read.feed(exported("html"))
+    names = {tag for tag, _ in read.tags}
+    assert not names & {"script", "link", "iframe", "object", "a", "base", "form"}
+    pictures = [given for tag, given in read.tags if tag == "img"]
+    assert len(pictures) == 1 and str(pictures[0]["src"]).startswith("data:image/png;base64,")
+    assert not [key for _, given in read.tags for key in given if key.startswith("on")]
+    assert plain(HOSTILE) in "".join(read.words)
+
+
+@pytest.mark.skipif(not shutil.which("chromium"), reason="no Chromium is installed")
+def test_chromium_shows_a_hostile_name_as_text(exported, tmp_path):
+    page = tmp_path / "page.html"
+    page.write_text(exported("html"), encoding="utf-8")
+    arguments = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'p'}"]
+    done = subprocess.run(
+        ["chromium", *arguments, "--dump-dom", page.as_uri()],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=True,
+    )
+    assert "&lt;img src=x onerror=alert(1)&gt;" in done.stdout and '<img src="x"' not in done.stdout
+
+
+# --- SARIF ------------------------------------------------------------------------------------------------------
+
+
+def sarif_run(text: str) -> dict:
+    document = json.loads(text)
+    schema = json.loads((SCHEMAS / "sarif-2.1.0-rtm.5.json").read_text())
+    jsonschema.Draft4Validator(schema).validate(document)
+    return document["runs"][0]
+
+
+def test_sarif_fits_its_schema_and_says_what_kind_each_result_is(exported):
+    run = sarif_run(exported("sarif"))
+    rules = [rule["id"] for rule in run["tool"]["driver"]["rules"]]
+    kinds = set()
+    for result in run["results"]:
+        kinds.add(result["kind"])
+        assert rules[result["ruleIndex"]] == result["ruleId"]
+        assert (result["level"] == "none") is (result["kind"] != "fail")
+        where = result["locations"][0]["physicalLocation"]["artifactLocation"]
+        assert run["artifacts"][where["index"]]["location"]["uri"] == where["uri"]
+    assert kinds == {"fail", "pass", "open", "notApplicable", "informational", "review"}
+    failed = [one for one in run["results"] if one["kind"] == "fail"]
+    assert len(failed) == 6 and all(
+        one["fingerprints"]["dife/v1"].startswith("fp1:") for one in failed
+    )
+
+
+def test_sarif_suppresses_what_people_dismissed_or_live_with(exported):
+    run = sarif_run(exported("sarif"))
+    found = {}
+    for result in run["results"]:
+        for suppression in result.get("suppressions", ()):
+            found[result["fingerprints"]["dife/v1"]] = suppression["justification"].split(" by ")[0]
+    assert found == {
+        "fp1:" + "1".zfill(16): "accepted-risk",
+        "fp1:" + "2".zfill(16): "false-positive",
+    }
+
+
+def test_sarif_with_triggers_fits_too(exported):
+    run = sarif_run(exported("sarif", "--with-triggers"))
+    assert "Trigger: text xqsecrettext" in json.dumps(run)
+
+
+# --- CycloneDX ----------------------------------------------------------------------------------------------------
+
+
+def bom(text: str) -> dict:
+    document = json.loads(text)
+    parts = {
+        name: json.loads((SCHEMAS / f"{name}.schema.json").read_text())
+        for name in ("bom-1.6", "spdx", "jsf-0.82")
+    }
+    pairs = []
+    for name, part in parts.items():
+        pairs.append(
+            (
+                f"http://cyclonedx.org/schema/{name}.SNAPSHOT.schema.json",
+                Resource.from_contents(part),
+            )
+        )
+    checker = jsonschema.Draft7Validator(
+        parts["bom-1.6"], registry=Registry().with_resources(pairs)
+    )
+    checker.validate(document)
+    return document
+
+
+def test_cyclonedx_fits_its_schema_and_has_exposure_with_intervals(exported):
+    document = bom(exported("cyclonedx"))
+    one = next(part for part in document["components"] if part["name"] == "text")
+    metrics = one["modelCard"]["quantitativeAnalysis"]["performanceMetrics"]
+    assert one["purl"].startswith("pkg:huggingface/org/text@")
+    for metric in metrics:
+        low, high = (
+            metric["confidenceInterval"]["lowerBound"],
+            metric["confidenceInterval"]["upperBound"],
+        )
+        assert float(low) <= float(metric["value"]) <= float(high)
+    references = {part["bom-ref"] for part in document["components"]}
+    for found in document["vulnerabilities"]:
+        assert {where["ref"] for where in found["affects"]} <= references
+
+
+def test_vex_tells_of_others_only_what_a_person_has_confirmed(exported):
+    document = bom(exported("cyclonedx"))
+    states = {one["id"][-1]: one["analysis"]["state"] for one in document["vulnerabilities"]}
+    assert states == {"0": "exploitable", "2": "false_positive"}
+    quiet = next(part for part in document["components"] if part["name"] == "prompt")
+    assert "modelCard" not in quiet and "flagged" not in json.dumps(quiet)
+
+
+def test_a_confirmation_that_is_taken_back_is_one_no_more(tmp_path):
+    home = tmp_path / "home"
+    export_kit.fill(home)
+    with open_store(home) as store:
+        about = triage.seen(store, ["fp1:" + "0".zfill(16)])
+        triage.decide(store, TriageState.FALSE_POSITIVE, about, actor="ada", note="no")
+        triage.decide(
+            store, TriageState.TRIAGING, triage.seen(store, ["fp1:" + "0".zfill(16)]), actor="ada"
+        )
+    text = calling.dife("export", "--home", home, "--format", "cyclonedx").stdout
+    ids = {one["id"][-1] for one in bom(text)["vulnerabilities"]}
+    assert ids == {"2"}
+
+
+def test_a_schema_refuses_what_the_standard_does_not_have(exported):
+    document = json.loads(exported("cyclonedx"))
+    document["components"][0]["modelCard"] = {"unheard-of": 1}
+    with pytest.raises(jsonschema.ValidationError):
+        bom(json.dumps(document))
+    log = json.loads(exported("sarif"))
+    log["runs"][0]["results"][0]["kind"] = "guess"
+    with pytest.raises(jsonschema.ValidationError):
+        sarif_run(json.dumps(log))
+
+
+def test_a_folder_is_told_by_its_name_and_not_by_where_it_lies(tmp_path):
+    home, folder = tmp_path / "home", tmp_path / "secret-place" / "my-clip"
+    ref = ModelRef(str(folder), "local-" + "a" * 34, local=True)
+    with open_store(home) as store:
+        jobs.discover(
+            store, ref, endpoint="", state=JobState.FAILED, reason=f"{folder}/model is cut short"
+        )
+    for format in FORMATS:
+        text = calling.dife("export", "--home", home, "--format", format).stdout
+        assert "my-clip" in text.replace("\\", "") and "secret" not in text
+    found = json.loads(calling.dife("export", "--home", home).stdout)["subjects"][0]
+    assert found["said"] == "my-clip/model is cut short" and found["model"] == "my-clip"
+
+
+def test_the_page_of_standards_is_what_findings_are_given():
+    page = (Path(__file__).parent.parent.parent / "docs" / "reports.md").read_text()
+    demonstrated, none = Confidence.DEMONSTRATED, Confidence.NOT_STATED
+    rows = {
+        "flagged, demonstrated": (FindingKind.FLAGGED, demonstrated),
+        "inherited": (FindingKind.INHERITED, demonstrated),
+        "anomalous": (FindingKind.ANOMALOUS, none),
+        "refused": (FindingKind.REFUSED, none),
+        "a clean base changed": (FindingKind.CHANGED, none),
+    }
+    for words, of_it in rows.items():
+        line = next(line for line in page.splitlines() if line.startswith(f"| {words} |"))
+        named = re.findall(r"AML\.T[0-9.]+[0-9]|ML[0-9]{2}", line)
+        assert set(named) == {id.removesuffix(":2023") for id in standards_of(*of_it)}, words
+
+
+def test_every_finding_stands_for_entries_of_both_lists():
+    known = [set(one.entries) for one in taxonomies()]
+    for kind in FindingKind:
+        for confidence in Confidence:
+            ids = set(standards_of(kind, confidence))
+            assert ids <= set.union(*known) and all(ids & one for one in known)
+
+
+# --- mistakes -----------------------------------------------------------------------------------------------------
+
+
+def test_mistakes_are_told_before_anything_is_written(home, tmp_path):
+    contrary = calling.dife("export", "--home", home, "--json", "--format", "sarif")
+    assert contrary.returncode == 64 and "contradict" in contrary.stderr
+    nowhere = calling.dife("export", "--home", home, "--out", tmp_path / "no" / "file")
+    assert nowhere.returncode == 64 and "cannot be written" in nowhere.stderr
+    unknown = calling.dife("export", "--home", home, "colour:red")
+    assert unknown.returncode == 64 and "no field" in unknown.stderr
