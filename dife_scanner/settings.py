@@ -331,6 +331,8 @@ class Settings(BaseSettings):
     """What an audit may cost where the command line does not say."""
     discover: bool = True
     """Whether audits search for triggers nobody described, besides trying the signatures."""
+    all_searches: bool = False
+    """Whether searches go on through a channel of which a trigger is demonstrated already."""
     filters: tuple[str, ...] = ()
     """Replaces the built-in union of hub filters, e.g. `filter=open_clip`, `search=clip`."""
     signatures: tuple[Path, ...] = ()
@@ -577,6 +579,8 @@ _TEMPLATE = """\
 #budget = "default"
 # Search each checkpoint for triggers nobody described. Signatures alone are quicker and miss what they do not name.
 #discover = true
+# Go on with the searches of a channel (pictures, texts) once a trigger of it is demonstrated.
+#all_searches = false
 # Replaces the built-in union of hub filters, e.g. ["filter=open_clip", "search=clip"].
 #filters = []
 # Further trigger files or folders besides the bundled signatures.

@@ -15,15 +15,23 @@ from dife_scanner.store import Store, audits
 
 
 def target_and_work(
-    store: Store, settings: Settings, audit: str, data: Data, granted: float | None
+    store: Store,
+    settings: Settings,
+    audit: str,
+    data: Data,
+    granted: float | None,
+    *,
+    all_searches: bool = False,
 ) -> tuple[str, Work]:
     """The checkpoint of an audit as `dife scan` takes it, and the work of its next audit.
+
+    `all_searches`: it makes those too that were left out because their channel had ended.
 
     Raises `NotFound` for an audit that there is not, or that nothing is left of, and `UsageError` where data of
     somebody's own is not what it was audited with.
     """
     stored = audits.audit(store, audit)
-    before = _plan_to_go_on_with(stored)
+    before = _plan_to_go_on_with(stored, all_searches=all_searches or settings.all_searches)
     check_reference(store, stored.reference)
     plan = Plan(
         before.signatures,
@@ -37,10 +45,11 @@ def target_and_work(
     plan.read(settings.limits.picture_classes)
     _check_data(stored, before, plan.as_stored())
     work = default_work(settings, plan=plan, reference=stored.reference)
+    work = replace(work, ends_early=work.ends_early and not all_searches)
     return _typed(stored.ref), replace(work, granted=granted, more=stored)
 
 
-def _plan_to_go_on_with(stored: Audit) -> StoredPlan:
+def _plan_to_go_on_with(stored: Audit, *, all_searches: bool) -> StoredPlan:
     """Raises `NotFound` where nothing is left, or another version made it."""
     if stored.audit_version != AUDIT_VERSION:
         raise NotFound(
@@ -49,10 +58,17 @@ def _plan_to_go_on_with(stored: Audit) -> StoredPlan:
             f"scan {stored.ref} anew",
         )
     plan = stored.plan
-    if plan is None or plan.work is None or not plan.work.is_cut:
+    if plan is None or plan.is_whole:
         raise NotFound(
             f"nothing is left of audit {stored.id}: everything that it was to search was searched",
             "a deeper budget searches more (`dife scan … --budget`)",
+        )
+    cut = plan.work is not None and plan.work.is_cut
+    if not cut and not all_searches:
+        raise NotFound(
+            f"nothing is left of audit {stored.id} but searches of a channel that ended early, as a trigger was "
+            "demonstrated",
+            f"`dife scan --more {stored.id} --all` makes them",
         )
     return plan
 

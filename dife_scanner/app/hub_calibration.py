@@ -242,7 +242,8 @@ def _candidates(wanted: HubPack, hub: Hub, done: Sequence[RepositoryRow]) -> Ite
 def _audited(store: Store, wanted: HubPack, model: HubModel, hub: Hub, progress: Progress) -> Job:
     limits = wanted.work.settings.limits
     job = targets.enqueue(store, f"{model.repo_id}@{model.sha}", limits, lambda: hub)
-    return worker.run_to_end(store, job, wanted.work, progress)
+    work = replace(wanted.work, ends_early=False)  # scores of a pack are of all searches
+    return worker.run_to_end(store, job, work, progress)
 
 
 def _row(store: Store, wanted: HubPack, model: HubModel, job: Job) -> RepositoryRow:

@@ -107,7 +107,7 @@ def _blind_spots(store: Store, in_period: str) -> tuple[tuple[str, ...], int]:
     lacking = 0
     for row in audits.audits(store, filter=in_period, limit=_MOST_READ):
         audit = audits.audit(store, row.id)
-        lacking += bool(audit.not_searched)
+        lacking += any(not one.left_out for one in audit.not_searched)
         if audit.power is not None:
             kinds.update(dict.fromkeys(audit.power.not_covered))
     return tuple(plain(kind) for kind in sorted(kinds)), lacking

@@ -45,6 +45,7 @@ def rerun_audit(
         captions=data.captions,
         detectors=detectors,
         work=stored.plan.work if stored.plan else None,
+        ended=stored.plan.ended if stored.plan else (),
     )
     return rerun(store, settings, stored, plan, progress)
 

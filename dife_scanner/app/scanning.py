@@ -47,10 +47,12 @@ def scan_work(
     data: Data,
     blind: bool = False,
     granted: float | None = None,
+    all_searches: bool = False,
 ) -> Work:
     """Say how the jobs of one `dife scan` are done; data of the user's own is read before the first begins.
 
     `blind`: triggers that nobody described are searched for besides measuring these. `granted`: seconds for each audit.
+    `all_searches`: go on through a channel of which a trigger is demonstrated already.
 
     Raises what reading it raises, `TriggerFileError` for a trigger whose target no picture shows, and `UsageError` for
     time that is granted where nothing is searched.
@@ -80,7 +82,8 @@ def scan_work(
     plan.read(settings.limits.picture_classes)
     check_known(plan, plan.probes().class_names)
     work = default_work(settings, plan=plan, reference=reference)
-    return replace(work, granted=granted)
+    ends_early = work.ends_early and not all_searches
+    return replace(work, granted=granted, ends_early=ends_early)
 
 
 def granted_seconds(minutes: float | None) -> float | None:

@@ -128,10 +128,10 @@ def inherited(
 
 
 def test_all(
-    stage: Stage, discovered: Sequence[Hypothesis]
+    stage: Stage, discovered: Sequence[Hypothesis], further: int = 0
 ) -> tuple[tuple[Hypothesis, ...], tuple[Hypothesis, ...], dict[str, Exception]]:
     """One result per signature and those `discovered`, corrected over all of them; second, the signatures that move the
-    base just as well; third, by name, why others could not be tried.
+    base just as well; third, by name, why others could not be tried. `further`: as for `corrected`.
 
     Raises `TriggerFileError` for a trigger that somebody wrote wrongly.
     """
@@ -154,7 +154,8 @@ def test_all(
         if found is not None:
             shared.append(found)
     stage.phases.enter("trying signatures", total, total)
-    return corrected([*rows, *discovered]), tuple(shared), untried
+    every = corrected([*rows, *discovered], further=further)
+    return every, tuple(shared), untried
 
 
 def _tried(stage: Stage, signature: Trigger) -> tuple[Hypothesis, Hypothesis | None]:
@@ -182,12 +183,14 @@ def _with_origin(
     return replace(row, effect=effect(row.trigger, suspect, reference, seed))
 
 
-def corrected(results: Sequence[Hypothesis]) -> tuple[Hypothesis, ...]:
+def corrected(results: Sequence[Hypothesis], further: int = 0) -> tuple[Hypothesis, ...]:
     """The same results with Holm's correction over all that pictures show; what was measured in text space is corrected
     over all of that.
+
+    `further`: how many count as tried on pictures besides, to no avail.
     """
     on_pictures = [row.p_value for row in results if _shown(row)]
-    adjusted = iter(holm(on_pictures))
+    adjusted = iter(holm([*on_pictures, *[1.0] * further]))
     rows = []
     for row in results:
         rows.append(replace(row, p_holm=next(adjusted)) if _shown(row) else row)

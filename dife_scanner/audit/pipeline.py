@@ -12,7 +12,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dife_scanner.audit import faults, hypotheses, probes, run_checks, search
+from dife_scanner.audit import (
+    early_end,
+    faults,
+    hypotheses,
+    probes,
+    reverse_search,
+    run_checks,
+    search,
+)
 from dife_scanner.audit.both_settings import audit_both, deviations_of
 from dife_scanner.audit.cache import Memory
 from dife_scanner.audit.examine import Examined, examine
@@ -194,10 +202,7 @@ def audit(
         both = stage(Pair(suspect, reference), request, memory, progress, Path(scratch))
         _check_inputs(both)
         plan = planned(both, _search_options(both, relation))
-        request = plan.stage.request
-        measured = _measured(
-            plan, base, relation, lambda found: keep(report.outcome(request, found))
-        )
+        request, measured = _measured(plan, base, relation, report, keep)
     kept = faults.Gaps()
     kept.attempt(
         "embeddings of the base for later audits",
@@ -267,17 +272,61 @@ def _check_inputs(both: Stage) -> None:
 
 
 def _measured(
-    plan: Planned, base: Reference, relation: Relation, keep: Callable[[Measured], None]
+    plan: Planned, base: Reference, relation: Relation, report: Report, keep: Keep
+) -> tuple[Request, Measured]:
+    """Search a suspect that can be compared with its base, and measure what was found; first, the request with what
+    was left out.
+
+    A channel's early end stands only where a trigger comes out flagged. Otherwise what it left out is searched as well.
+    """
+    options = _search_options(plan.stage, relation)
+    measured, request = _measured_once(plan, base, relation, report, keep, options)
+    replays = bool(plan.stage.request.plan.ended)
+    if request.plan.ended and not replays and not _is_flagged(measured):
+        options = replace(options, ends_early=False)
+        measured, request = _measured_once(plan, base, relation, report, keep, options)
+    return request, measured
+
+
+def _is_flagged(measured: Measured) -> bool:
+    return decide(measured.evidence).verdict is Verdict.FLAGGED
+
+
+def _measured_once(
+    plan: Planned,
+    base: Reference,
+    relation: Relation,
+    report: Report,
+    keep: Keep,
+    options: search.Options,
+) -> tuple[Measured, Request]:
+    """What searches with these options come to; second, the request with what they left out."""
+    found = _searched(plan, options)
+    request = plan.stage.request.with_ended(early_end.left_out(found.missing))
+    both = replace(plan.stage, request=request)
+    checking = replace(_options(both), rates=plan.rates)
+    measured = _of_found(
+        both, base, relation, found, checking, lambda known: keep(report.outcome(request, known))
+    )
+    return measured, request
+
+
+def _of_found(
+    both: Stage,
+    base: Reference,
+    relation: Relation,
+    found: search.Discovered,
+    options: search.Options,
+    keep: Callable[[Measured], None],
 ) -> Measured:
-    """Search, test, check, diagnose and profile a suspect that can be compared with its base.
+    """Test, check, diagnose and profile what searches found. `options`: of the reverse search.
 
     `keep` is given what is known once a trigger is demonstrated: whatever ends the audit after that loses no finding.
     """
-    both = plan.stage
     request = both.request
-    found = _searched(plan, relation)
-    tested, inherited, untried = hypotheses.test_all(both, found.results)
-    checked = run_checks.check_all(both, tested, base, _options(both))
+    further = early_end.HANDED_OVER * len(request.plan.ended)
+    tested, inherited, untried = hypotheses.test_all(both, found.results, further)
+    checked = run_checks.check_all(both, tested, base, options)
     if not demonstrated(checked.hypotheses):
         for fault in untried.values():
             raise fault
@@ -364,10 +413,10 @@ def _strongest(both: Stage, checked: run_checks.Checked) -> tuple[Hypothesis | N
     return first
 
 
-def _searched(plan: Planned, relation: Relation) -> search.Discovered:
-    """What searches find, where the plan names detectors; a prompt learner that came along is searched too."""
+def _searched(plan: Planned, options: search.Options) -> search.Discovered:
+    """What searches find, where the plan names detectors."""
     both = plan.stage
-    options = replace(_search_options(both, relation), rates=plan.rates)
+    options = replace(options, rates=plan.rates)
     if not options.plan.detectors:
         return search.Discovered()
     with named(ZERO_SHOT, labelled(probes.TRAIN, probes.TEST)):
@@ -377,14 +426,26 @@ def _searched(plan: Planned, relation: Relation) -> search.Discovered:
 
 
 def _search_options(both: Stage, relation: Relation) -> search.Options:
-    """The same with the search of a prompt learner, where one came along."""
-    options = _options(both)
+    """The same with the search of a prompt learner, where one came along; channels may end early."""
+    options = replace(_options(both), ends_early=_ends_early(both))
     if not options.plan.detectors or relation.learner.file is None:
         return options
     names = tuple(dict.fromkeys((*options.plan.detectors, LEARNED.name)))
     return replace(
         options, plan=replace(options.plan, detectors=names), learner=relation.learner.file
     )
+
+
+def _ends_early(both: Stage) -> bool:
+    """Whether channels of this audit may end early.
+
+    Not where a reverse search may be due: it holds what all searches find in the base against a finding. Nor under two
+    configurations, each of which would end elsewhere.
+    """
+    request = both.request
+    if not request.ends_early or request.deviations:
+        return False
+    return reverse_search.accuracy_lost(both.splits.test) < checks.ACCURACY_LOST
 
 
 def _options(one: Stage) -> search.Options:

@@ -51,6 +51,8 @@ class Plan:
     """Names of the detectors that search for triggers nobody described; none for a known-trigger audit."""
     work: WorkPlan | None = None
     """Which of them the time is for; `None`: all."""
+    ended: tuple[str, ...] = ()
+    """Which of them are left out because their channel ended early; known once the audit is over."""
 
     def __post_init__(self) -> None:
         """Take a budget by its value too. Raises `UsageError` for one that there is not."""
@@ -86,6 +88,7 @@ class Plan:
             pools=self.populations_version(),
             extensions=tuple(_file_digest(path) for path in self.extensions),
             work=self.work,
+            ended=self.ended,
         )
 
     def pictures_name(self) -> str:
@@ -157,7 +160,7 @@ def identity(
 
     Records enter in their canonical form, so a field that is added with a default makes no audit stale.
 
-    Where the plan's time is too short for all searches, it begins as the identity of the whole and ends with what runs.
+    Where not all searches run, it begins as the identity of the whole and ends with what runs.
     """
     parts = (
         weights_sha256,
@@ -175,10 +178,21 @@ def identity(
         *((OWN_PICTURES_VERSION,) if plan.pictures else ()),
     )
     whole = sha256("\x1f".join(parts).encode()).hexdigest()
-    if plan.work is None or not plan.work.is_cut:
+    depth = _depth(plan)
+    if not depth:
         return whole
-    depth = sha256(f"{whole}\x1f{canonical.text(plan.work.depth)}".encode()).hexdigest()
-    return whole[:SAME_WORK] + depth[SAME_WORK:]
+    ends = sha256("\x1f".join((whole, *depth)).encode()).hexdigest()
+    return whole[:SAME_WORK] + ends[SAME_WORK:]
+
+
+def _depth(plan: Plan) -> list[str]:
+    """What says how far the searches go; nothing where all of them run."""
+    depth = []
+    if plan.work is not None and plan.work.is_cut:
+        depth.append(canonical.text(plan.work.depth))
+    if plan.ended:
+        depth.append(f"ended {', '.join(plan.ended)}")
+    return depth
 
 
 def _compared_with(reference: Reference | None, turned_down: Reference | None) -> str:

@@ -66,7 +66,9 @@ class Request:
     grant: Grant | None = None
     """The time that it is granted, where it is bounded."""
     replays: bool = False
-    """Whether the plan says already which searches the time is for, so that no clock is asked."""
+    """Whether the plan says already which searches run, so that no clock is asked."""
+    ends_early: bool = False
+    """Whether a channel ends once a trigger of it is demonstrated."""
     settings: SettingsOf = SettingsOf.SUSPECT
     """Under whose configuration both checkpoints run."""
     deviations: tuple[Deviation, ...] = ()
@@ -102,3 +104,7 @@ class Request:
     def with_work(self, work: WorkPlan | None) -> Request:
         """The same, with what the time is for decided."""
         return replace(self, plan=replace(self.plan, work=work), replays=True)
+
+    def with_ended(self, names: tuple[str, ...]) -> Request:
+        """The same, with the searches that were left out because their channel had ended."""
+        return replace(self, plan=replace(self.plan, ended=names))

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from dife_scanner import discovery
-from dife_scanner.audit import confirmation, faults, recovery
+from dife_scanner.audit import confirmation, early_end, faults, recovery
 from dife_scanner.audit.plan import SAME_WORK, Plan
 from dife_scanner.audit.probes import SEARCH_TEMPLATES
 from dife_scanner.audit.search_progress import SearchProgress
@@ -21,6 +21,7 @@ from dife_scanner.audit.sides import Pair, Side
 from dife_scanner.audit.stages import Splits
 from dife_scanner.discovery import Candidate, Detector, Load, PanelOf, Pictures, Task, cost
 from dife_scanner.discovery.inversion_states import InversionStates
+from dife_scanner.discovery.readings import SUFFIX, Readings
 from dife_scanner.durable.atomic import atomic_write
 from dife_scanner.durable.crash import crash_point
 from dife_scanner.errors import TriggerFileError, UsageError
@@ -37,7 +38,7 @@ from dife_scanner.records import (
     TriggerFile,
 )
 from dife_scanner.sentences.times import span_text
-from dife_scanner.sentences.work_plan import not_reached_text
+from dife_scanner.sentences.work_plan import ended_text, not_reached_text
 from dife_scanner.store import codec
 from dife_scanner.triggers import files
 
@@ -52,7 +53,7 @@ class Options:
     """What a search depends on besides the two checkpoints."""
 
     plan: Plan
-    """Of it: detectors, budget, seed, and which of the detectors the time is for."""
+    """Of it: detectors, budget, seed, and which of the detectors run."""
     identity: str
     """Of the audit: what was searched under its first `SAME_WORK` digits is found again under them."""
     folder: Path
@@ -67,6 +68,8 @@ class Options:
     """The prompt learner that came with the suspect."""
     settings: SettingsOf = SettingsOf.SUSPECT
     """Under whose configuration both checkpoints run; finished searches under the base's have names of their own."""
+    ends_early: bool = False
+    """Whether a channel ends once a trigger of it is demonstrated."""
     reverse: bool = False
     """Whether suspect and base are in each other's place. Finished searches then have names of their own, and what is
     not the base keeps nothing where embeddings of bases are kept."""
@@ -80,7 +83,7 @@ class Discovered:
     results: tuple[Hypothesis, ...] = ()
     """One per candidate, measured on held-out drawings; not yet corrected for how many were tried."""
     missing: tuple[MissingSearch, ...] = ()
-    """Searches that could not run, though there was something to search …"""
+    """Searches that did not run, though there was something to search …"""
     failed: tuple[MissingSearch, ...] = ()
     """… those of them that a fault or the time limit ended."""
     gaps: tuple[Gap, ...] = ()
@@ -211,7 +214,13 @@ def _run(
     if failed:  # those that have finished before cost nothing
         applying = [one for one in applying if is_finished(one, options)]
     told = SearchProgress(progress, options.rates, what.task, _left(applying, options))
+    ended: list[MissingSearch] = []
     for number, detector in enumerate(applying):
+        why = _why_ended(detector, applying[number:], results, options)
+        if why:
+            ended.append(replace(_missing(detector, why), ended=True))
+            told.leave_out(detector)
+            continue
         told.begin(detector, number, len(applying))
         try:
             finished = _searched(detector, what.task, options, told)
@@ -226,7 +235,7 @@ def _run(
         else:
             searches.append(_record(detector, finished, confirmed, what.task.class_names))
     told.end(len(applying))
-    every = (*missing, *failed, *unreached)
+    every = (*missing, *failed, *unreached, *ended)
     return Discovered(tuple(searches), tuple(results), every, tuple(failed))
 
 
@@ -245,6 +254,24 @@ def _within_plan(
             missed = _missing(by_name[one.detector], not_reached_text(work, one))
             unreached.append(replace(missed, unreached=True))
     return runs, unreached
+
+
+def _why_ended(
+    detector: Detector, left: Sequence[Detector], results: Sequence[Hypothesis], options: Options
+) -> str:
+    """Why a search is left out though time is for it, in words; empty where it is made.
+
+    What was searched before costs nothing, and counts. A plan that is made again says itself what was left out.
+    """
+    named = detector.name in options.plan.ended
+    may_end = options.ends_early and not is_finished(detector, options)
+    if not named and not may_end:
+        return ""
+    further = len(options.plan.signatures) + early_end.HANDED_OVER * len(left)
+    by = early_end.demonstrated(results, detector.channel, further)
+    if by is None and not named:
+        return ""
+    return ended_text(by.trigger.name if by else "")
 
 
 def _left(applying: Sequence[Detector], options: Options) -> list[Detector]:
@@ -386,7 +413,9 @@ def _searched(detector: Detector, task: Task, options: Options, told: SearchProg
 
     began = time.perf_counter()
     inversions = InversionStates(path.with_suffix(""))
-    found = detector.search(replace(task, progress=told.within, inversions=inversions))
+    readings = Readings(path.with_suffix(SUFFIX))
+    task = replace(task, progress=told.within, inversions=inversions, readings=readings)
+    found = detector.search(task)
     seconds = round(time.perf_counter() - began, 3)
     finished = _Finished(
         candidates=found.candidates,
@@ -401,6 +430,7 @@ def _searched(detector: Detector, task: Task, options: Options, told: SearchProg
     except Exception as error:  # what was found counts all the same; only a full disk is raised on
         faults.reason(error, f"keeping {path}")
     inversions.forget()
+    readings.forget()
     crash_point("discovery.kept")
     return finished
 

@@ -36,6 +36,10 @@ class SearchProgress:
         self._now = detector.name
         self._progress(self._phase, number, of, self._note(detector.name, 0.0))
 
+    def leave_out(self, detector: Detector) -> None:
+        """A search is not made after all."""
+        self._estimates.pop(detector.name, None)
+
     def within(self, what: str, done: int, of: int) -> None:
         """A step of the search that runs."""
         share = min(1.0, done / of) if of else 0.0
@@ -50,13 +54,15 @@ class SearchProgress:
         self._progress(self._phase, of, of)
 
     def _note(self, what: str, share: float) -> str:
-        parts = [what]
+        """What is wanted most comes first: where there is little room, the end is cut."""
+        parts = []
+        if self._rates is not None:
+            parts.append(left_text(self._seconds_left(share)))
         if self._lifts:
             parts.append(found_text(len(self._lifts), max(self._lifts)))
         if self._rates is not None:
             parts.append(rates_text(self._rates.per_image, self._rates.per_text))
-            parts.append(left_text(self._seconds_left(share)))
-        return " · ".join(filter(None, parts))
+        return " · ".join(filter(None, [*parts, what]))
 
     def _seconds_left(self, share: float) -> float:
         """What is left by estimate, corrected by how long the work behind really took."""

@@ -239,7 +239,7 @@ def with_calibration(audit: Audit, reference: Reference | None, plan: Plan, home
     whole = replace(searched(reference, plan), detectors=tuple(sorted(detectors)))
     if audit.deviations and audit.settings is SettingsOf.SUSPECT:
         whole = _under_other_settings(whole)
-    unreached = {one.detector for one in audit.not_searched if one.unreached}
+    unreached = {one.detector for one in audit.not_searched if one.left_out}
     mine = replace(whole, detectors=tuple(sorted(detectors - unreached)))
     files = all_files(home)
     calibration = calibrate(audit.score, mine, packs(files), today())

@@ -15,6 +15,8 @@ from dife_scanner.core.plain import plain
 from dife_scanner.progress import Progress, Step
 
 LINE_EVERY_SECONDS = 5.0
+_LONGEST_NOTE = 110
+"""Characters beside the bar: time left, what is found so far, and how fast it is."""
 
 
 @contextmanager
@@ -41,7 +43,7 @@ def live(console: Console) -> Iterator[Progress]:
                 description=plain(step.phase, 40),
                 completed=step.done,
                 total=step.total or None,
-                note=plain(step.note, 80),
+                note=plain(step.note, _LONGEST_NOTE),
             )
 
         @contextmanager

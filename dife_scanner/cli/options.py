@@ -51,6 +51,13 @@ MinutesOption = Annotated[
         help="Minutes granted to each checkpoint: the searches that fit run (docs/any-time.md).",
     ),
 ]
+AllOption = Annotated[
+    bool,
+    typer.Option(
+        "--all",
+        help="Make every search: go on through a channel of which a trigger is demonstrated already.",
+    ),
+]
 PicturesOption = Annotated[
     str,
     typer.Option(

@@ -14,6 +14,7 @@ import typer
 from dife_scanner.cli import results
 from dife_scanner.cli.exit_codes import FAILED
 from dife_scanner.cli.options import (
+    AllOption,
     BudgetOption,
     CaptionsOption,
     EndpointOption,
@@ -82,6 +83,7 @@ def scan(
             help="Go on with an audit whose time was too short, in place of a TARGET.",
         ),
     ] = "",
+    all_searches: AllOption = False,
     endpoint: EndpointOption = None,
     fail_on: Annotated[
         list[str] | None, typer.Option(help="What else counts as flagged: `inherited`.")
@@ -153,6 +155,7 @@ def scan(
         seed=seed,
         data=data,
         granted=granted,
+        all_searches=all_searches,
     )
     work: TargetWork = ()
     if pairs:
@@ -167,7 +170,11 @@ def scan(
     with session.store(settings) as store, session.progress() as progress:
         check_reference(store, reference)
         if more:
-            work = [going_on.target_and_work(store, settings, more, data, granted)]
+            work = [
+                going_on.target_and_work(
+                    store, settings, more, data, granted, all_searches=all_searches
+                )
+            ]
         asking = session.confirm()
         asked = [(target, replace(one, confirm=asking)) for target, one in work]
         found, errors = _scan_all(store, asked, progress)
@@ -196,7 +203,7 @@ def _check_what(targets: Sequence[str], more: str, decided_before: Sequence[obje
     if more and any(decided_before):
         raise UsageError(
             "--more goes on with an audit as it was begun: its reference, budget, seed and triggers stay",
-            "give it --minutes alone, and your own --pictures, --captions and --extend where it had them",
+            "give it --minutes and --all alone, and your own --pictures, --captions and --extend where it had them",
         )
 
 

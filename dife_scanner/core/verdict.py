@@ -64,7 +64,7 @@ class Evidence:
     """Signatures that move suspect and base alike."""
     searches: tuple[Search, ...] = ()
     missing: tuple[MissingSearch, ...] = ()
-    """Searches that could not run, or that the time was too short for."""
+    """Searches that could not run, that the time was too short for, or whose channel had ended."""
     base_unknown: bool = False
     """Whether there is no clean reference to compare with."""
     identical_to: str = ""
@@ -178,7 +178,7 @@ def _decide_nothing(evidence: Evidence) -> Decision:
         return Decision(Verdict.INCONCLUSIVE, Basis.TOO_LITTLE_KNOWN)
     if is_poorly_recognised(evidence):
         return Decision(Verdict.INCONCLUSIVE, Basis.CLASSES_NOT_RECOGNISED)
-    if any(not one.unreached for one in evidence.missing):
+    if any(not one.left_out for one in evidence.missing):
         return Decision(Verdict.INCONCLUSIVE, Basis.SEARCHES_MISSING)
     if channels_unsearched(evidence.searches, evidence.missing):
         return Decision(Verdict.INCONCLUSIVE, Basis.TOO_LITTLE_RAN)

@@ -158,8 +158,18 @@ class CloseSearch:
 
     def _replacements(self, wording: Wording, target: int) -> list[list[int]]:
         """For each slot, the readable tokens that raise the target most, to first order."""
-        slopes = self._scorer.suspect.slopes([wording], target)[0]
         scorer = self._scorer
+        place = (wording.ids, wording.position.value, wording.source)
+        by_slot: list[list[int]] = scorer.task.readings.listed(
+            ("replacements", scorer.setting, self._effort.branching, target, place),
+            scorer.both_towers,
+            lambda: self._steepest(wording, target),
+        )
+        return by_slot
+
+    def _steepest(self, wording: Wording, target: int) -> list[list[int]]:
+        scorer = self._scorer
+        slopes = scorer.suspect.slopes([wording], target)[0]
         ordinary = scorer.suspect_towers.ordinary
         return steepest_tokens(slopes, ordinary, self._effort.branching, scorer.readable)
 

@@ -113,7 +113,7 @@ class ImageInversion:
         """
         import torch
 
-        from dife_scanner.models.gradient import Towers
+        from dife_scanner.discovery.kept_towers import KeptTowers
 
         self.task = task
         self.effort = effort
@@ -122,8 +122,8 @@ class ImageInversion:
         self.has_base = has_base
         self.search_rows, self.held_out_rows = halves(task)
         self.towers: tuple[Towers, Towers] = (
-            Towers(task.suspect, tokenizer),
-            Towers(task.reference, tokenizer),
+            KeptTowers(task.suspect, tokenizer, task.readings),
+            KeptTowers(task.reference, tokenizer, task.readings),
         )
         self.success: Successes = (
             TargetSuccess(task, task.suspect),

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dife_scanner.discovery.inversion_states import InversionStates
+from dife_scanner.discovery.readings import NOT_KEPT, Readings
 from dife_scanner.models.interface import Encoder
 from dife_scanner.models.tokenizers import Tokenizer
 from dife_scanner.records import Budget, Channel, NounLead, Trigger, TriggerFile
@@ -78,6 +79,8 @@ class Task:
     """Where embeddings of the base are kept between audits; nowhere if there is no place. Changes no result."""
     inversions: InversionStates | None = None
     """Where inversions stand, for a search that is killed; nowhere if there is no place. Changes no result."""
+    readings: Readings = NOT_KEPT
+    """What texts were read as, for a search that is killed; kept nowhere if there is no place. Changes no result."""
     alone: bool = False
     """There is no clean base: the suspect stands in its place, and nothing may be read off a comparison with it."""
     panel: PanelOf = no_panel

@@ -6,15 +6,18 @@ than a few steps away from a token, going away costs, and only what the tokens d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dife_scanner.discovery.checkpoint_scores import CheckpointScores
+from dife_scanner.discovery.readings import NOT_KEPT, Readings, add_passes, passes_since
 from dife_scanner.discovery.wording import Ids, Prompts, Wording
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from dife_scanner.models.gradient import Towers
 
 DISTANCE_COST = 0.05
 """Cost, in margins, of a slot that is one token's length away from its token."""
@@ -50,11 +53,14 @@ class SlotInversion:
         allowed: Callable[[int], bool],
         *,
         same_text_tower: bool,
+        readings: Readings = NOT_KEPT,
     ) -> None:
         """`base` is `None` where there is none; a margin above `-base_slack` in it costs.
 
-        `allowed` says which tokens a slot may be drawn to; `same_text_tower`, that both read texts alike.
+        `allowed` says which tokens a slot may be drawn to; `same_text_tower`, that both read texts alike. In `readings`
+        is kept where an inversion stands.
         """
+        self._readings = readings
         self._suspect = suspect
         self._base = base
         self._base_slack = base_slack
@@ -73,9 +79,23 @@ class SlotInversion:
         """
         reached: list[list[Ids]] = []
         for first in range(0, len(starts), _AT_ONCE):
-            batch = starts[first : first + _AT_ONCE]
-            reached.extend(self._inverted_batch(batch, steps))
+            reached.extend(self._kept_batch(starts[first : first + _AT_ONCE], steps))
         return reached
+
+    def _kept_batch(self, starts: Sequence[InversionStart], steps: int) -> list[list[Ids]]:
+        """One batch, from the readings where it is there."""
+        kept = self._readings.listed(
+            ("slots", steps, _asked(starts)),
+            self._towers,
+            lambda: self._inverted_batch(starts, steps),
+        )
+        return [[tuple(ids) for ids in sequences] for sequences in kept]
+
+    @property
+    def _towers(self) -> list[Towers]:
+        """Those that are read."""
+        sides = [self._suspect] if self._base is None else [self._suspect, self._base]
+        return [side.towers for side in sides]
 
     def _inverted_batch(self, starts: Sequence[InversionStart], steps: int) -> list[list[Ids]]:
         import torch
@@ -84,7 +104,18 @@ class SlotInversion:
         rate = LEARNING_RATE * self._row_spread
         optimiser = torch.optim.Adam([offsets], lr=rate)
         reached: list[list[Ids]] = [[] for _ in starts]
-        for step in range(steps):
+        before = [towers.passes for towers in self._towers]
+        asked = ("slots so far", steps, _asked(starts))
+        begun = self._readings.state(asked)
+        done = 0
+        if begun is not None:
+            done = int(begun["step"])
+            tokens = begun["tokens"].to(tokens.device)
+            offsets.data.copy_(begun["offsets"])
+            optimiser.state[offsets] = _adams_state(begun, offsets)
+            reached = _from_tensor(begun["reached"], len(starts))
+            add_passes(self._towers, begun["passes"])
+        for step in range(done, steps):
             template = step % len(self._prompts.templates)
             with torch.enable_grad():
                 loss = self._loss(starts, tokens, offsets, template)
@@ -95,6 +126,18 @@ class SlotInversion:
                 tokens = self._projected(tokens, offsets.detach())
                 _add_new(reached, tokens)
                 offsets.data.zero_()
+            if self._readings.is_due():
+                adams = optimiser.state[offsets]
+                state = {
+                    "step": torch.tensor(step + 1),
+                    "tokens": tokens,
+                    "offsets": offsets,
+                    "mean": adams["exp_avg"],
+                    "square": adams["exp_avg_sq"],
+                    "reached": _as_tensor(reached),
+                    "passes": passes_since(before, self._towers),
+                }
+                self._readings.keep(asked, state)
         return reached
 
     def _begin(self, starts: Sequence[InversionStart]) -> tuple[Tensor, Tensor]:
@@ -210,6 +253,42 @@ def _target_margins(
     targets = torch.tensor([start.target for start in starts], device=embedded.device)
     margins = side.margins(embedded, sources)
     return margins.gather(1, targets[:, None])[:, 0]
+
+
+def _asked(starts: Sequence[InversionStart]) -> list[tuple[Ids, str, int, int]]:
+    """Starts as readings name them."""
+    asked = []
+    for start in starts:
+        one = start.wording
+        asked.append((one.ids, one.position.value, one.source, start.target))
+    return asked
+
+
+def _adams_state(begun: Mapping[str, Tensor], offsets: Tensor) -> dict[str, Tensor]:
+    """Adam's state where an inversion stood."""
+    return {
+        "step": begun["step"].float(),
+        "exp_avg": begun["mean"].to(offsets.device),
+        "exp_avg_sq": begun["square"].to(offsets.device),
+    }
+
+
+def _as_tensor(reached: Sequence[Sequence[Ids]]) -> Tensor:
+    """The sequences that starts reached, as start and tokens [m, 1 + k]."""
+    import torch
+
+    rows = []
+    for number, sequences in enumerate(reached):
+        rows += [(number, *ids) for ids in sequences]
+    return torch.tensor(rows, dtype=torch.int64)
+
+
+def _from_tensor(rows: Tensor, starts: int) -> list[list[Ids]]:
+    """The same again, of so many starts."""
+    reached: list[list[Ids]] = [[] for _ in range(starts)]
+    for number, *ids in rows.tolist():
+        reached[number].append(tuple(ids))
+    return reached
 
 
 def _add_new(reached: Sequence[list[Ids]], tokens: Tensor) -> None:

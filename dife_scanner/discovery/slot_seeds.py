@@ -119,6 +119,7 @@ class SlotInversionSeeds:
             base_slack=BASE_SLACK,
             allowed=scorer.readable,
             same_text_tower=not scorer.task.text_moved,
+            readings=scorer.task.readings,
         )
 
     def _scored(self, focus: Focus, strings: Sequence[Ids]) -> list[ScoredWording]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from dife_scanner.discovery.interface import Task
 from dife_scanner.discovery.pattern_families import Patch
+from dife_scanner.discovery.readings import content_of
 from dife_scanner.discovery.wording import Ids, Prompts, Wording
 from dife_scanner.records import Position
 
@@ -42,6 +44,11 @@ class PatchedPictures:
     base_patched: Tensor
     """With the patch, by the base."""
 
+    @cached_property
+    def content(self) -> str:
+        """A digest of them."""
+        return content_of(self.patched, self.clean, self.base_patched)
+
 
 class StringScorer:
     """Strings tried on the pictures of one run by suspect and base."""
@@ -58,16 +65,32 @@ class StringScorer:
         self.classes = range(len(task.class_names))
         self.templates = range(len(task.templates))
         self.suspect, self.base = towers
+        self.readings = task.readings
         self._pictures = pictures
         self._labels = labels
 
     def with_patch(self, patch: Weights) -> PatchedPictures:
         """The run's pictures with and without this patch."""
+        asked = ("patched", content_of(*patch), content_of(self._pictures))
+        read = self.readings.tensor(asked, self.towers, lambda: self._with_patch(patch))
+        return PatchedPictures(*read)
+
+    @property
+    def towers(self) -> tuple[Towers, Towers]:
+        """Of suspect and base."""
+        return self.suspect, self.base
+
+    def _with_patch(self, patch: Weights) -> Tensor:
+        """The three of `PatchedPictures` [3, n, d]."""
+        import torch
+
         patched = Patch().applied(self._pictures, patch)
-        return PatchedPictures(
-            patched=embedded(self.suspect, patched),
-            clean=embedded(self.suspect, self._pictures),
-            base_patched=embedded(self.base, patched),
+        return torch.stack(
+            [
+                embedded(self.suspect, patched),
+                embedded(self.suspect, self._pictures),
+                embedded(self.base, patched),
+            ]
         )
 
     # --- before there is a patch --------------------------------------------------------------------------------
@@ -77,6 +100,13 @@ class StringScorer:
 
         See `separation`; of unit embeddings.
         """
+        return self.readings.tensor(
+            ("separations", position.value, list(strings)),
+            self.towers,
+            lambda: self._separations(strings, position),
+        )
+
+    def _separations(self, strings: Sequence[Ids], position: Position) -> Tensor:
         import torch
 
         prompts = [self.prompts.plain(0, number) for number in self.classes]
@@ -105,6 +135,19 @@ class StringScorer:
         It is what the target wins by with both halves in the suspect, less what comes near that with one half alone and
         where a tower is the base's; a cosine, averaged over pictures of other classes.
         """
+        return self.readings.tensor(
+            ("gains", scene.content, template, position.value, list(strings)),
+            self.towers,
+            lambda: self._gains(scene, strings, position, template),
+        )
+
+    def _gains(
+        self,
+        scene: PatchedPictures,
+        strings: Sequence[Ids],
+        position: Position,
+        template: int,
+    ) -> Tensor:
         import torch
 
         parts = []

@@ -223,13 +223,22 @@ class TriggerStringSearch:
             # What comes first decides between equal gains: longer, then replaced, then shorter.
             if len(ids) < self._most_tokens:
                 yield from _extended(ids, partners)
-            replacements = self._replacements(scene.patched, one)
+            replacements = self._replacements(scene, one)
             yield from with_one_replaced(ids, replacements)
             if len(ids) > 1:
                 yield from with_one_dropped(ids)
 
-    def _replacements(self, pictures: Tensor, string: TriggerString) -> list[list[int]]:
+    def _replacements(self, scene: PatchedPictures, string: TriggerString) -> list[list[int]]:
         """For each slot, the allowed tokens that raise the target over the other classes most, to first order."""
+        scorer = self._scorer
+        by_slot: list[list[int]] = scorer.readings.listed(
+            ("replacements", scene.content, string.position.value, string.target, string.ids),
+            scorer.towers,
+            lambda: self._steepest(scene.patched, string),
+        )
+        return by_slot
+
+    def _steepest(self, pictures: Tensor, string: TriggerString) -> list[list[int]]:
         slopes = self._scorer.slopes(
             pictures,
             string.ids,

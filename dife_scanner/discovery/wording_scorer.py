@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -65,7 +67,7 @@ class WordingScorer:
     """
 
     def __init__(self, task: Task, *, has_base: bool = True) -> None:
-        from dife_scanner.models.gradient import Towers
+        from dife_scanner.discovery.kept_towers import KeptTowers
 
         self.task = task
         self.has_base = has_base
@@ -73,8 +75,8 @@ class WordingScorer:
         self.prompts = Prompts.of(task)
         self.templates = range(len(task.templates))
         """Numbers of the templates searched with."""
-        self.suspect_towers = Towers(task.suspect, task.tokenizer)
-        self.base_towers = Towers(task.reference, task.tokenizer)
+        self.suspect_towers: Towers = KeptTowers(task.suspect, task.tokenizer, task.readings)
+        self.base_towers: Towers = KeptTowers(task.reference, task.tokenizer, task.readings)
         cache_folder = task.embedding_cache
         if task.alone:  # the suspect stands in for the base: its embeddings are nobody else's
             cache_folder = None
@@ -257,6 +259,34 @@ class WordingScorer:
 
         Of wordings that are the `same_in_every_audit`, embeddings are kept where the text tower is the base's.
         """
+        return self.kept(
+            "margins",
+            [_asked(wording) for wording in wordings],
+            lambda: self._margins(wordings, same_in_every_audit=same_in_every_audit),
+        )
+
+    def kept(self, what: str, asked: object, compute: Callable[[], Tensor]) -> Tensor:
+        """What `compute` comes to on the pictures and classes of this scorer, from the task's readings where it is
+        there.
+        """
+        return self.task.readings.tensor((what, self.setting, asked), self.both_towers, compute)
+
+    @property
+    def both_towers(self) -> tuple[Towers, Towers]:
+        """Of suspect and base."""
+        return self.suspect_towers, self.base_towers
+
+    @cached_property
+    def setting(self) -> str:
+        """A digest of what readings of this scorer depend on besides what is asked; known once it has read."""
+        task = self.task
+        names = f"{type(self).__name__} {self.has_base} {task.class_names} {task.templates}"
+        digest = blake2b(names.encode(), digest_size=16)
+        digest.update(task.labels.tobytes())
+        digest.update(task.pixels.tobytes())
+        return digest.hexdigest()
+
+    def _margins(self, wordings: Sequence[Wording], *, same_in_every_audit: bool) -> Tensor:
         cache = None
         if same_in_every_audit and not self.task.text_moved:
             cache = self.cache
@@ -287,6 +317,16 @@ class WordingScorer:
         template: int,
     ) -> list[float]:
         """Margin in the suspect, less how near each wording comes to winning in the base."""
+        gains = self.kept(
+            "gains",
+            (target, template, [_asked(wording) for wording in wordings]),
+            lambda: self._read_gains(wordings, target, template),
+        )
+        listed: list[float] = gains.tolist()
+        return listed
+
+    def _read_gains(self, wordings: Sequence[Wording], target: int, template: int) -> Tensor:
+        """The same, read [n]."""
         sources = self.sources_of(wordings)
         embedded = self.suspect.embed(wordings, template)
         gains = self.suspect.margins(embedded, sources)[:, target]
@@ -296,8 +336,12 @@ class WordingScorer:
                 in_base = self.base.embed(wordings, template)
             base_margins = self.base.margins(in_base, sources)[:, target]
             gains = gains - (base_margins + BASE_SLACK).clamp_min(0.0)
-        listed: list[float] = gains.tolist()
-        return listed
+        return gains
+
+
+def _asked(wording: Wording) -> tuple[Ids, str, int]:
+    """A wording as readings name it."""
+    return wording.ids, wording.position.value, wording.source
 
 
 def _most_of_others(rates: Sequence[float], source: int) -> float:

@@ -59,6 +59,7 @@ CRASH_POINTS: tuple[str, ...] = (
     "requests.take",
     "discovery.kept",
     "inversion.kept",
+    "readings.kept",
     "child.outcome",
     "worker.fetched",
     "worker.staged",

@@ -93,9 +93,13 @@ class Towers:
         by_length = sorted(range(len(rows)), key=lambda row: len(rows[row]))
         for start in range(0, len(rows), batch):
             part = by_length[start : start + batch]
-            ids, ends = self.packed([rows[row] for row in part])
-            found[part] = self.texts(self.token_rows[ids], ends)
+            found[part] = self.batch_of_tokens([rows[row] for row in part])
         return found
+
+    def batch_of_tokens(self, rows: Sequence[Sequence[int]]) -> Tensor:
+        """One batch of `tokens` [n, d]."""
+        ids, ends = self.packed(rows)
+        return self.texts(self.token_rows[ids], ends)
 
     def packed(self, rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
         """What the tower reads, padded to the longest, int64 [n, l], and where it is read out, int64 [n]."""

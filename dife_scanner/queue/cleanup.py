@@ -16,6 +16,8 @@ from dife_scanner.records import ModelRef
 from dife_scanner.store import Store, audits, leases
 
 _HALF_WRITTEN_SECONDS = 3600.0
+_NOT_GONE_ON_WITH_SECONDS = 14 * 24 * 3600.0
+"""After which what a search that was killed had read is removed: it is the largest of what lies there."""
 
 
 def remove_leftovers(store: Store) -> None:
@@ -27,7 +29,9 @@ def remove_leftovers(store: Store) -> None:
     empty_trash(store.home)
     remove_finished_searches(store)
     for folder in ("evidence", "cache"):
-        _remove_old(store.home / folder, f"**/{PARTIAL}*")
+        _remove_old(store.home / folder, f"**/{PARTIAL}*", _HALF_WRITTEN_SECONDS)
+    searches = store.home / "cache" / "discovery" / "searches"
+    _remove_old(searches, "*.readings", _NOT_GONE_ON_WITH_SECONDS)
     _remove_empty(downloads(store.home))
 
 
@@ -70,10 +74,10 @@ def _put_downloads_aside(home: Path, held: set[int], unfinished: set[ModelRef]) 
             put_aside(home, folder)
 
 
-def _remove_old(folder: Path, pattern: str) -> None:
+def _remove_old(folder: Path, pattern: str, seconds: float) -> None:
     for file in folder.glob(pattern):
         with contextlib.suppress(FileNotFoundError):
-            if file.stat().st_mtime < time.time() - _HALF_WRITTEN_SECONDS:
+            if file.stat().st_mtime < time.time() - seconds:
                 file.unlink()
 
 

@@ -42,8 +42,10 @@ from dife_scanner.records import (
     JobState,
     Manifest,
     Reference,
+    StoredPlan,
     Trigger,
 )
+from dife_scanner.sentences.work_plan import as_far_text
 from dife_scanner.store import Store, artefacts, audits, findings, jobs, leases
 from dife_scanner.store import references as kept_references
 from dife_scanner.store.announced import Led
@@ -249,6 +251,7 @@ class JobRun:
             notes=(*choice.notes, *prepared.notes, *checkpoints.notes(manifest)),
             unread=manifest.unread,
             demonstrated=frozenset(trigger.name for trigger in found_in_base),
+            ends_early=self._work.ends_early,
         )
         request = replace(request, deviations=deviations_of(request))
         return replace(request, grant=self._grant(request.audits))
@@ -293,7 +296,7 @@ class JobRun:
                     return self._reuse(before, request.reference, request.plan, reason)
                 as_far = self._as_far_before(request, identity)
                 if as_far:
-                    reason = f"audit {as_far.id} had as much time; `dife scan --more {as_far.id}` goes on from there"
+                    reason = as_far_text(as_far)
                     return self._reuse(as_far, request.reference, request.plan, reason)
                 return self._audit(request)
         except Timeout:
@@ -313,13 +316,14 @@ class JobRun:
             )
 
     def _as_far_before(self, request: Request, identity: str) -> Audit | None:
-        """A complete audit of the same whose time was as long as what is granted now, and too short."""
+        """A complete audit of the same that would leave out as much now: its time was as long as what is granted, or a
+        channel of it ended early, as it may now.
+        """
         grant = request.grant
         if grant is None or grant.after:
             return None
         for one in audits.cut_audits(self._store, identity[:SAME_WORK]):
-            work = one.plan.work if one.plan else None
-            if is_complete(one) and work is not None and work.seconds >= grant.seconds:
+            if is_complete(one) and one.plan and _as_far(one.plan, request, grant):
                 return one
         return None
 
@@ -462,3 +466,11 @@ class JobRun:
             finding=finding,
             alerts=alerts,
         )
+
+
+def _as_far(plan: StoredPlan, request: Request, grant: Grant) -> bool:
+    """Whether an audit that left searches out would leave out as much under this request."""
+    if plan.ended and not request.ends_early:
+        return False
+    cut = plan.work is not None and plan.work.is_cut
+    return not cut or plan.work is None or plan.work.seconds >= grant.seconds

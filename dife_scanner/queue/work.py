@@ -41,6 +41,8 @@ class Work:
     """Of the jitter in delays; `None`: from the system."""
     granted: float | None = None
     """Seconds that somebody granted each audit; `None`: what the limit of every audit is."""
+    ends_early: bool = False
+    """Whether a channel ends once a trigger of it is demonstrated."""
     more: Audit | None = None
     """The audit that is gone on with, where somebody said so."""
 
@@ -61,6 +63,7 @@ def default_work(settings: Settings, *, plan: Plan | None = None, reference: str
         plan,
         reference=reference,
         channels=channels,
+        ends_early=not settings.all_searches,
         preload=child.PRELOAD_TO_SEARCH if plan.detectors else child.PRELOAD,
     )
 

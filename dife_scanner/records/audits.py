@@ -73,6 +73,13 @@ class StoredPlan:
     """sha256 of each extension file."""
     work: WorkPlan | None = None
     """Which searches the time was for; `None` where all of them ran at once."""
+    ended: tuple[str, ...] = ()
+    """Those that were left out because their channel had ended early. `docs/any-time.md`."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every search ran that had something to search."""
+        return not self.ended and (self.work is None or not self.work.is_cut)
 
 
 @dataclass(frozen=True)

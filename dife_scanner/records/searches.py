@@ -226,6 +226,13 @@ class MissingSearch:
     """Whether it ended in an error or at a limit, which another try may not meet."""
     unreached: bool = False
     """Whether the time that was granted was too short for it."""
+    ended: bool = False
+    """Whether its channel had ended before, since a trigger of it was demonstrated."""
+
+    @property
+    def left_out(self) -> bool:
+        """Whether it was left out as the audit was planned or went, and nothing kept it from running."""
+        return self.unreached or self.ended
 
 
 @dataclass(frozen=True)

@@ -154,7 +154,7 @@ def _inherited(audit: Audit, decision: Decision) -> str:
 
 
 def _searches_missing(audit: Audit, _: Decision) -> str:
-    missing = [one for one in audit.not_searched if not one.unreached]
+    missing = [one for one in audit.not_searched if not one.left_out]
     reasons = "; ".join(dict.fromkeys(one.reason for one in missing))
     searches = count(len(missing), "search", "searches")
     return f"running the {searches} that could not run ({reasons})"

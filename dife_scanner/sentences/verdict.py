@@ -95,6 +95,9 @@ def _besides(trigger: Trigger, decision: Decision, evidence: Evidence) -> list[s
     """What else has to be known beside a demonstrated trigger, whatever space it was measured in."""
     parts = [unconfirmed_text(result) for result in decision.unconfirmed]
     parts += [gap_text(gap) for gap in evidence.gaps]
+    ended = _reasons([one for one in evidence.missing if one.ended])
+    if ended:
+        parts.append(ended)
     others = also_demonstrated(evidence.hypotheses, trigger.name)
     if others:
         parts.append(f"also demonstrated: {others}")

@@ -21,11 +21,24 @@ def reverse_not_reached_text(work: WorkPlan) -> str:
     return f"the {span_text(work.seconds)} granted are too short for it"
 
 
+def ended_text(demonstrated: str) -> str:
+    """Why a search did not run whose channel had ended. `demonstrated`: name of the trigger that ended it."""
+    shown = f"`{demonstrated}`" if demonstrated else "a trigger"
+    return f"not run: the channel ended early as {shown} was demonstrated"
+
+
 def plan_lines(audit: Audit) -> tuple[str, ...]:
     """What the time was for, and what is left; nothing for an audit whose searches all ran at once."""
-    if audit.plan is None or audit.plan.work is None:
+    if audit.plan is None:
         return ()
-    work = audit.plan.work
+    lines = _time_lines(audit.id, audit.plan.work) if audit.plan.work else ()
+    if not audit.plan.ended:
+        return lines
+    names = ", ".join(audit.plan.ended)
+    return (*lines, f"`dife scan --more {audit.id} --all` makes what was not run: {names}")
+
+
+def _time_lines(audit_id: str, work: WorkPlan) -> tuple[str, ...]:
     lines = [f"Planned for {span_text(work.seconds)}: {_searches(work, work.searches)}"]
     if work.after:
         lines[0] += f"; goes on from audit {work.after}"
@@ -34,8 +47,15 @@ def plan_lines(audit: Audit) -> tuple[str, ...]:
     if not work.reverse:
         lines.append(f"No reverse search: {reverse_not_reached_text(work)}")
     if work.is_cut:
-        lines.append(f"`dife scan --more {audit.id}` goes on from here")
+        lines.append(f"`dife scan --more {audit_id}` goes on from here")
     return tuple(lines)
+
+
+def as_far_text(audit: Audit) -> str:
+    """Why an audit that left searches out is not made again."""
+    if audit.plan is not None and audit.plan.ended:
+        return f"audit {audit.id} ended early as well; `dife scan --more {audit.id} --all` makes what was not run"
+    return f"audit {audit.id} had as much time; `dife scan --more {audit.id}` goes on from there"
 
 
 def more_time_text(audit: Audit) -> str:

@@ -168,8 +168,8 @@ def _audit_values(audit: Audit, record_sha256: str) -> dict[str, Any]:
 
 
 def _is_cut(audit: Audit) -> bool:
-    """Whether its time was too short for all that was to be searched."""
-    return audit.plan is not None and audit.plan.work is not None and audit.plan.work.is_cut
+    """Whether its time was too short for all that was to be searched, or a channel ended early."""
+    return audit.plan is not None and not audit.plan.is_whole
 
 
 def _trigger_values(audit: Audit) -> dict[str, Any]:
@@ -259,7 +259,7 @@ def is_audited(store: Store, identity_prefix: str) -> bool:
 
 
 def cut_audits(store: Store, identity_prefix: str) -> list[Audit]:
-    """Read the audits whose identity begins with this and whose time was too short, the newest first."""
+    """Read the audits whose identity begins with this and of which some searches are left, the newest first."""
     rows = store.read(
         "SELECT id FROM audits WHERE substr(identity, 1, ?) = ? AND cut ORDER BY stored_at DESC",
         (len(identity_prefix), identity_prefix),

@@ -12,6 +12,7 @@ from dife_scanner import discovery
 from dife_scanner.audit import pipeline
 from dife_scanner.audit.plan import SAME_WORK
 from dife_scanner.audit.request import Grant
+from dife_scanner.cli import live
 from dife_scanner.core.verdict import channels_unsearched
 from dife_scanner.discovery.cost import Rates
 from dife_scanner.progress import Progress
@@ -27,6 +28,7 @@ from dife_scanner.records import (
 from dife_scanner.reports.rerun import compare
 from dife_scanner.sentences.basis import would_change
 from dife_scanner.sentences.searches import budget_lines
+from dife_scanner.sentences.work_plan import found_text, left_text, rates_text
 
 WEAK = Trigger("found-faint-1", TriggerKind.PATCH, size=3 / 32, x=0.4, y=0.4, target="airplane")
 """A patch that nothing obeys."""
@@ -193,8 +195,22 @@ def test_a_reverse_search_that_does_not_fit_leaves_a_finding_unconfirmed(able, a
     assert asked(able) == {"texts": 2, "patch": 2, "faint": 2}
 
 
+def test_a_reverse_search_tells_it_as_well_and_the_terminal_has_room_for_it(audited):
+    worn = Worn(image_tower="img-bad", text_tower="txt-bad", visual=True)
+    steps = []
+    audited(1000.0, suspect=worn, progress=Progress(steps.append))
+    told = [one.note for one in steps if one.phase.startswith("reverse search: searching")]
+    assert any("1.0 pictures/s" in note and "left" in note for note in told)
+    shown = (
+        left_text(7000),
+        found_text(12, 0.91),
+        rates_text(1 / 1200, 1 / 14000),
+    )
+    assert len(" · ".join(shown)) <= live._LONGEST_NOTE
+
+
 def test_progress_tells_how_fast_what_is_found_and_what_is_left(audited):
     notes = []
     audited(1000.0, progress=Progress(lambda step: notes.append(step.note)))
-    assert any("1.0 pictures/s" in note and "about 60 s left" in note for note in notes)
+    assert any(note.startswith("about 60 s left · 1.0 pictures/s · ") for note in notes)
     assert any("1 candidate, the best +1.000 over the base" in note for note in notes)

@@ -254,8 +254,8 @@ SCENARIOS: dict[str, Callable[[Work], None]] = {
     "silences.keep": _alerts,
 }
 """The others are passed by `watch_once`."""
-IN_THE_AUDIT = ("discovery.kept", "inversion.kept")
-"""Passed by a real audit alone: `test_a_killed_search.py`."""
+IN_THE_AUDIT = ("discovery.kept", "inversion.kept", "readings.kept")
+"""Passed by a real audit alone: `test_a_killed_search.py`, `test_discovery_readings.py`."""
 
 
 def forked(action: Callable[[], None], **environment: str) -> int:

@@ -40,6 +40,18 @@ def planning(request: Request, progress: Progress, keep: Keep = forget) -> Outco
     return replace(made, audit=replace(made.audit, plan=request.plan.as_stored()))
 
 
+def ending(request: Request, progress: Progress, keep: Keep = forget) -> Outcome:
+    """The audit double, which demonstrates a trigger in the first of two searches of pictures."""
+    grant = request.grant
+    assert grant is not None
+    if request.ends_early:
+        request = request.with_ended(("faint",))
+    elif grant.after:
+        request = request.with_work(WorkPlan(grant.seconds, (PATCH,), after=grant.after))
+    made = audit(request, progress, keep)
+    return replace(made, audit=replace(made.audit, plan=request.plan.as_stored()))
+
+
 def _no_hub() -> Hub:
     raise AssertionError("a folder needs no hub")
 
@@ -47,19 +59,22 @@ def _no_hub() -> Hub:
 class Scans:
     """`dife scan` of one checkpoint, with time that somebody grants, or without."""
 
-    def __init__(self, store: Store, folder: Path) -> None:
-        work = work_for(store.home, audit=f"{__name__}:planning")
+    def __init__(self, store: Store, folder: Path, double: str = "planning") -> None:
+        work = work_for(store.home, audit=f"{__name__}:{double}")
         plan = replace(work.plan, probes_folder=None, detectors=("texts", "patch"))
         self.store, self.folder = store, folder
         self._work = replace(work, plan=plan)
 
-    def __call__(self, granted: float | None) -> Job:
-        return self._run(str(self.folder), replace(self._work, granted=granted))
+    def __call__(self, granted: float | None, *, all_searches: bool = True) -> Job:
+        work = replace(self._work, granted=granted, ends_early=not all_searches)
+        return self._run(str(self.folder), work)
 
-    def more(self, before: str, granted: float = ENOUGH) -> Job:
+    def more(self, before: str, granted: float = ENOUGH, *, all_searches: bool = False) -> Job:
         """The same for `--more`."""
         settings = self._work.settings
-        target, work = going_on.target_and_work(self.store, settings, before, Data(), granted)
+        target, work = going_on.target_and_work(
+            self.store, settings, before, Data(), granted, all_searches=all_searches
+        )
         ours = self._work
         return self._run(
             target, replace(work, audit=ours.audit, preload=ours.preload, start=ours.start)
@@ -141,3 +156,21 @@ def test_what_cannot_be_gone_on_with_says_why(
         path.replace(scans.folder / path.name)
     job = scans.more(cut.id)
     assert job.state is JobState.FAILED and "cannot be gone on with" in job.reason
+
+
+def test_what_a_channel_left_out_is_made_with_all_and_an_audit_that_ended_early_is_kept(
+    store: Store, tmp_path: Path, kept_search: Callable[[Audit], Path]
+) -> None:
+    scans = Scans(store, checkpoint_folder(tmp_path / "fine"), "ending")
+    early = scans.stored(scans(None, all_searches=False))
+    search = kept_search(early)
+    again = scans(None, all_searches=False)
+    assert again.audit_id == early.id and f"dife scan --more {early.id} --all" in again.reason
+    assert search.exists(), "its finished searches are kept"
+    with pytest.raises(NotFound, match="but searches of a channel that ended early"):
+        scans.more(early.id)
+    whole = scans.stored(scans.more(early.id, all_searches=True))
+    assert whole.plan and whole.plan.is_whole and whole.identity != early.identity
+    assert not search.exists(), "all of them ran"
+    for all_searches in (False, True):
+        assert scans(None, all_searches=all_searches).audit_id == whole.id

@@ -27,6 +27,7 @@ from queue_kit import (
 from dife_scanner.app import rerun
 from dife_scanner.app.references import add_reference
 from dife_scanner.confinement.fork_server import ForkServer
+from dife_scanner.discovery import readings
 from dife_scanner.durable.clock import later, now
 from dife_scanner.errors import DiskFull, StoreBusy, UnusableEnvironment
 from dife_scanner.hub.session import tools
@@ -635,6 +636,17 @@ def test_finished_searches_go_once_their_audit_is_stored(
     assert [file.name for file in kept.iterdir()] == names[1:], (
         "an audit that is not stored may have been killed"
     )
+
+
+def test_what_a_killed_search_had_read_is_kept_for_two_weeks(store: Store) -> None:
+    kept = store.home / "cache" / "discovery" / "searches"
+    kept.mkdir(parents=True)
+    for name, days in (("old", 15), ("new", 13)):
+        file = kept / f"{'9' * 32}-{name}{readings.SUFFIX}"
+        file.write_bytes(b"")
+        os.utime(file, (0, time.time() - days * 24 * 3600))
+    cleanup.remove_leftovers(store)
+    assert [file.name for file in kept.iterdir()] == [f"{'9' * 32}-new{readings.SUFFIX}"]
 
 
 # --- the real audit -------------------------------------------------------------------------------------------
