@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import platformdirs
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
@@ -270,6 +270,44 @@ def zone(name: str) -> tzinfo:
     return ZoneInfo(name)
 
 
+_FIXED_KEYS = "gGjklnqv"
+"""Keys that move, mark, write a note, copy a link or quit, and stay what they are."""
+_KeyOfOne = Annotated[str, Field(pattern=r"^[A-Za-z+*!#%]$")]
+
+
+class Keys(_Section):
+    """What is pressed for an action, in the window and in `dife top`; a capital letter is pressed with Shift."""
+
+    switch_filter: _KeyOfOne = "x"
+    copy_model: _KeyOfOne = "y"
+    confirm: _KeyOfOne = "c"
+    false_positive: _KeyOfOne = "f"
+    accept_risk: _KeyOfOne = "a"
+    take_on: _KeyOfOne = "t"
+    decide_about_many: _KeyOfOne = "b"
+    undo: _KeyOfOne = "z"
+    redo: _KeyOfOne = "Z"
+    retry: _KeyOfOne = "r"
+    put_first: _KeyOfOne = "+"
+    pause: _KeyOfOne = "p"
+
+    @field_validator("*")
+    @classmethod
+    def _is_free(cls, value: str) -> str:
+        if value in _FIXED_KEYS:
+            raise ValueError(f"{value} is a key that stays what it is (docs/keys.md)")
+        return value
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Keys:
+        actions: dict[str, str] = {}
+        for action, key in self.model_dump().items():
+            if key in actions:
+                raise ValueError(f"{actions[key]} and {action} are both {key}")
+            actions[key] = action
+        return self
+
+
 class Settings(BaseSettings):
     """Everything that can be set; see `dife config init` for the same with comments."""
 
@@ -309,6 +347,7 @@ class Settings(BaseSettings):
     disk: Disk = Disk()
     references: References = References()
     alerts: Alerts = Alerts()
+    keys: Keys = Keys()
 
     @property
     def who(self) -> str:
@@ -550,6 +589,21 @@ _TEMPLATE = """\
 #desk = ""
 # Who decides here, in every log of decisions: a name without spaces; the login name where it is empty.
 #actor = ""
+
+# What is pressed for an action in the window and in `dife top` (docs/keys.md): a letter, or one of + * ! # %
+[keys]
+#switch_filter = "x"
+#copy_model = "y"
+#confirm = "c"
+#false_positive = "f"
+#accept_risk = "a"
+#take_on = "t"
+#decide_about_many = "b"
+#undo = "z"
+#redo = "Z"
+#retry = "r"
+#put_first = "+"
+#pause = "p"
 
 # Bounds on everything a hub can send. A checkpoint that hits one ends as limit-exceeded, never with a verdict.
 [limits]

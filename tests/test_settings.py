@@ -241,3 +241,26 @@ def test_the_template_holds_every_key_with_its_default(tmp_path: Path) -> None:
     }
     plain = load(tmp_path)
     assert load(write(tmp_path, uncommented())) == plain
+
+
+# --- keys -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ('confirm = "f"', "confirm and false_positive are both f"),
+        ('undo = "j"', "stays what it is"),
+        ('undo = "ctrl-u"', "keys.undo"),
+        ('explode = "e"', "there is no such setting"),
+    ],
+)
+def test_a_wrong_or_doubled_key_is_named(tmp_path: Path, line: str, says: str) -> None:
+    with pytest.raises(SettingsError) as error:
+        load(write(tmp_path, f"[keys]\n{line}\n"))
+    assert says in f"{error.value.what} {error.value.advice}"
+
+
+def test_two_keys_can_change_places(tmp_path: Path) -> None:
+    keys = load(write(tmp_path, '[keys]\nundo = "Z"\nredo = "z"\n')).keys
+    assert (keys.undo, keys.redo, keys.confirm) == ("Z", "z", "c")

@@ -12,6 +12,8 @@ MOST_ROWS = 200
 """Of each part; how many there are in all stands beside it."""
 _OPEN = (TriageState.NEW, TriageState.TRIAGING, TriageState.REGRESSED, TriageState.EXPIRED)
 _DAY_SECONDS = 86_400.0
+_MINUTE = len("2026-11-23T09:00")
+"""Characters of a moment to the minute."""
 
 
 def handover(store: Store, days: float) -> HandoverDocument:
@@ -21,17 +23,21 @@ def handover(store: Store, days: float) -> HandoverDocument:
     open_filter, disputed, silenced = (
         _triaged(states) for states in (_OPEN, (TriageState.DISPUTED,), tuple(sorted(SILENCED)))
     )
+    at = now()
+    overdue = f"{disputed} deadline<{at[:_MINUTE]}"
     return HandoverDocument(
-        at=now(),
+        at=at,
         days=days,
         counts={
             "open": findings.count(store, filter=open_filter),
             "disputed": findings.count(store, filter=disputed),
+            "overdue": findings.count(store, filter=overdue),
             "silenced": findings.count(store, filter=silenced),
             "quarantined": jobs.counts(store).get(JobState.QUARANTINED.value, 0),
         },
         open=tuple(findings.findings(store, filter=open_filter, limit=MOST_ROWS)),
         disputed=tuple(findings.findings(store, filter=disputed, limit=MOST_ROWS)),
+        overdue=tuple(findings.findings(store, filter=overdue, limit=MOST_ROWS)),
         pending=tuple(one for one in standings if _waits(one)),
         expiring=tuple(one for one in standings if _expires_within(one, days)),
         quarantined=tuple(quarantined),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import psutil
-
 from dife_scanner.app import watching
 from dife_scanner.durable.clock import now
 from dife_scanner.durable.fetched import disk_use
@@ -15,7 +13,7 @@ from dife_scanner.store import Store, jobs, outbox, polls, silences, watchlist
 
 def status(store: Store, settings: Settings) -> StatusDocument:
     """Read all of it; only processes that run count."""
-    beats = [beat for beat in polls.beats(store) if psutil.pid_exists(beat.pid)]
+    beats = [beat for beat in polls.beats(store) if polls.is_alive(beat)]
     dead = outbox.alerts(store, state=AlertState.DEAD)
     passes = [one for one in polls.passes(store) if one.complete]
     return StatusDocument(

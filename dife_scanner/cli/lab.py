@@ -184,6 +184,9 @@ def reproduce(
 
 def gui(
     session: Session,
+    link: Annotated[
+        str, typer.Argument(help="A link to a finding, dife://finding/ID, to be shown.")
+    ] = "",
     screenshot: Annotated[
         Path | None, typer.Option(help="Draw the window into this PNG file and end.")
     ] = None,
@@ -191,10 +194,13 @@ def gui(
         str, typer.Option(help="Show what matches, e.g. `verdict:flagged`; see docs/filters.md.")
     ] = "",
 ) -> int:
-    """Open the window on this home."""
+    """Open the window on this home; without --filter, one that is open already is shown instead."""
+    from dife_gui.links import finding_of
     from dife_gui.opening import open_window
 
+    if link:
+        finding_of(link)
     settings = session.settings()
     with session.reading(settings):  # makes the home, or says why it cannot
         pass
-    return open_window(settings.home, screenshot=screenshot, filter=filter)
+    return open_window(settings.home, screenshot=screenshot, filter=filter, link=link)

@@ -84,3 +84,7 @@ class ModelRow:
     """The first 20 that its hub shows."""
     comment: str = ""
     """The latest note of a decision about its finding."""
+    assignee: str = ""
+    """Who shall look at its finding."""
+    deadline: str = ""
+    """Until when a dispute waits for an answer, in the clock's form; empty for no such day."""

@@ -454,6 +454,8 @@ class HandoverDocument:
     quarantined: tuple[Job, ...]
     silenced: tuple[Finding, ...]
     """Those that send no alert because somebody decided so."""
+    overdue: tuple[Finding, ...] = ()
+    """Disputed ones whose deadline for an answer is past."""
     format: str = "dife/handover-1"
 
 

@@ -183,6 +183,8 @@ def handover(document: HandoverDocument) -> RenderableType:
     parts: list[RenderableType] = [safe(f"Handover of {time_text(document.at)}", style="bold")]
     parts += _part("open findings", counts["open"], document.open, table.findings)
     parts += _part("disputed", counts["disputed"], document.disputed, table.findings)
+    overdue = document.overdue
+    parts += _part("disputed, answer overdue", counts["overdue"], overdue, table.findings)
     parts += _part("to be decided", len(document.pending), document.pending, standings)
     expiring = document.expiring
     parts += _part(f"decisions that expire within {within}", len(expiring), expiring, standings)

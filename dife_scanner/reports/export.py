@@ -311,7 +311,9 @@ _DENIES = (TriageState.FALSE_POSITIVE, TriageState.OUT_OF_SCOPE)
 
 
 def _of_finding(finding: Finding, events: Sequence[TriageEvent]) -> FindingOf:
-    latest = events[-1] if events else None
+    decided = [event for event in events if not event.assigns]
+    latest = decided[-1] if decided else None
+    may_expire = latest is not None and latest.state is TriageState.ACCEPTED_RISK
     return FindingOf(
         fingerprint=finding.fingerprint,
         kind=finding.kind,
@@ -326,7 +328,7 @@ def _of_finding(finding: Finding, events: Sequence[TriageEvent]) -> FindingOf:
         triage=finding.triage,
         decided_by=plain(latest.actor) if latest is not None else "",
         decided_at=latest.at if latest is not None else "",
-        expires=latest.expires if latest is not None else "",
+        expires=latest.expires if latest is not None and may_expire else "",
         confirmed=_confirmed(events),
     )
 

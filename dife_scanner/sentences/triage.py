@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from dife_scanner.durable.clock import now
 from dife_scanner.records import TriageState
 from dife_scanner.sentences.times import time_text
+from dife_scanner.store.expiry import is_past
 
 if TYPE_CHECKING:
     from dife_scanner.store.triage import Undone
@@ -34,17 +36,28 @@ def event_text(event: TriageEvent, name: str = "") -> str:
     text = f"{time_text(event.at)}  {_did(event)}"
     if name and event.repo_id != name:
         text += f" for {event.repo_id}"
-    if event.expires and event.undoes is None:
-        text += f", until {time_text(event.expires)}"
+    if event.expires and event.undoes is None and not event.assigns:
+        text += f", {day_text(event.state, event.expires)}"
     if event.note:
         text += f": {event.note}"
     return text
 
 
+def day_text(state: TriageState, day: str) -> str:
+    """What the day of a decision means, and that it is over where nothing but a person ends it."""
+    if state is not TriageState.DISPUTED:
+        return f"until {time_text(day)}"
+    over = " (overdue)" if is_past(day, now()) else ""
+    return f"answer due by {time_text(day)}{over}"
+
+
 def _did(event: TriageEvent) -> str:
     if event.undoes is not None:
         return f"taken back by {event.actor}, to {state_words(event.state)}"
-    return f"{state_words(event.state)} by {event.actor}"
+    if event.assigns:
+        return f"assigned to {event.assignee or 'nobody'} by {event.actor}"
+    again = " again" if event.redoes is not None else ""
+    return f"{state_words(event.state)}{again} by {event.actor}"
 
 
 def act_text(events: Sequence[TriageEvent]) -> str:
@@ -55,7 +68,16 @@ def act_text(events: Sequence[TriageEvent]) -> str:
 
 def undone_text(done: Undone) -> str:
     """What taking an act back came to."""
-    text = f"{findings_text(len(done.taken_back))} taken back"
+    return _done_text(done, "taken back")
+
+
+def redone_text(done: Undone) -> str:
+    """What deciding again came to."""
+    return _done_text(done, "decided again")
+
+
+def _done_text(done: Undone, what: str) -> str:
+    text = f"{findings_text(len(done.fingerprints))} {what}"
     if done.left:
         latest = done.left[-1]
         text += (

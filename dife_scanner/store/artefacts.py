@@ -121,7 +121,9 @@ def _looked_again(store: Store, artefact_id: str) -> str:
         "SELECT e.state, e.at FROM triage_events AS e WHERE e.id IN ("
         " SELECT max(t.id) FROM triage_events AS t WHERE t.fingerprint IN ("
         " SELECT j.fingerprint FROM artefact_jobs AS l JOIN jobs AS j ON j.id = l.job_id"
-        " WHERE l.artefact = ?) GROUP BY t.fingerprint)",
+        " WHERE l.artefact = ?) AND t.assigns = 0"
+        " AND NOT EXISTS (SELECT 1 FROM triage_events AS u WHERE u.id = t.undoes AND u.assigns)"
+        " GROUP BY t.fingerprint)",
         (artefact_id,),
     )
     return max((row["at"] for row in rows if row["state"] in _LOOKED_AGAIN), default="")

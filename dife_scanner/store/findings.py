@@ -56,7 +56,17 @@ FINDING_COLUMNS = {
     "triage": Column("f.triage", "what people decided", choices=choices(TriageState)),
     "comment": Column("f.comment", "the latest note of a decision"),
     "reason": Column("f.reason", "the reason in words"),
-    "expires": Column("f.expires", "when the acceptance of its risk runs out", Kind.TIME),
+    "assignee": Column("f.assignee", "who shall look at it"),
+    "expires": Column(
+        "CASE f.triage WHEN 'disputed' THEN '' ELSE f.expires END",
+        "when the acceptance of its risk runs out",
+        Kind.TIME,
+    ),
+    "deadline": Column(
+        "CASE f.triage WHEN 'disputed' THEN f.expires ELSE '' END",
+        "until when a dispute waits for an answer",
+        Kind.TIME,
+    ),
     "exposure": Column(
         _of_audit("exposure"), "largest measured difference over the reference", Kind.NUMBER
     ),

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+from collections.abc import Mapping
 from typing import Any
 
 from sqlite_utils import Database, Migrations
@@ -546,6 +547,13 @@ _LINE_OF_JOB = (
     *("reason", "created_at", "updated_at", "last_modified", "attempts"),
 )
 """Of a job, what its line tells: a heartbeat changes none of it."""
+_LINES_FOLLOW = (
+    ("insert", "INSERT ON jobs", "j.id = NEW.id"),
+    ("update", f"UPDATE OF {', '.join(_LINE_OF_JOB)} ON jobs", "j.id = NEW.id"),
+    ("audit", "UPDATE ON audits", "j.audit_id = NEW.id"),
+    ("finding", "UPDATE ON findings", "j.fingerprint = NEW.fingerprint"),
+)
+"""After what a line is written anew, and which."""
 _LINE_NUMBERS = {
     "job_id": "INTEGER PRIMARY KEY",
     "urgency": "INTEGER NOT NULL",
@@ -579,12 +587,7 @@ def m020_lines_of_models(db: Database) -> None:
     )
     db.execute("CREATE INDEX model_lines_updated ON model_lines (updated_at, job_id)")
     db.execute("CREATE INDEX model_lines_name ON model_lines (repo_id COLLATE NOCASE, job_id)")
-    for name, when, which in (
-        ("insert", "INSERT ON jobs", "j.id = NEW.id"),
-        ("update", f"UPDATE OF {', '.join(_LINE_OF_JOB)} ON jobs", "j.id = NEW.id"),
-        ("audit", "UPDATE ON audits", "j.audit_id = NEW.id"),
-        ("finding", "UPDATE ON findings", "j.fingerprint = NEW.fingerprint"),
-    ):
+    for name, when, which in _LINES_FOLLOW:
         body = _write_lines(which)
         db.execute(f"CREATE TRIGGER model_lines_{name} AFTER {when} BEGIN {body}; END")
     db.execute(
@@ -600,12 +603,12 @@ def m021_audits_cut_short(db: Database) -> None:
     db.execute("ALTER TABLE audits ADD COLUMN cut INTEGER NOT NULL DEFAULT 0")
 
 
-def _write_lines(which: str) -> str:
+def _write_lines(which: str, values: Mapping[str, str] = _LINE_VALUES) -> str:
     """The statement that writes the lines of some jobs anew."""
-    names = list(_LINE_VALUES)
+    names = list(values)
     changes = ", ".join(f"{name} = excluded.{name}" for name in names[1:])
     return (
-        f"INSERT INTO model_lines ({', '.join(names)}) SELECT {', '.join(_LINE_VALUES.values())} FROM jobs AS j"
+        f"INSERT INTO model_lines ({', '.join(names)}) SELECT {', '.join(values.values())} FROM jobs AS j"
         " LEFT JOIN audits AS a ON a.id = j.audit_id LEFT JOIN findings AS f ON f.fingerprint = j.fingerprint"
         f" WHERE {which} ON CONFLICT (job_id) DO UPDATE SET {changes}"
     )
@@ -696,6 +699,37 @@ def m023_notices(db: Database) -> None:
     """
     for statement in _statements(_NOTICES):
         db.execute(statement)
+
+
+@MIGRATIONS()  # type: ignore[untyped-decorator]
+def m025_decided_again(db: Database) -> None:
+    """An event that decides again what was taken back names the event that took it back."""
+    db.execute("ALTER TABLE triage_events ADD COLUMN redoes INTEGER REFERENCES triage_events (id)")
+    db.execute(
+        "CREATE UNIQUE INDEX triage_events_redoes ON triage_events (redoes) WHERE redoes IS NOT NULL"
+    )
+
+
+_LINE_VALUES_26 = {
+    **_LINE_VALUES,
+    "assignee": "coalesce(f.assignee, '')",
+    "deadline": "CASE f.triage WHEN 'disputed' THEN f.expires ELSE '' END",
+}
+"""The same, with who shall look at a finding and until when a dispute waits for an answer."""
+
+
+@MIGRATIONS()  # type: ignore[untyped-decorator]
+def m026_assignees(db: Database) -> None:
+    """Who shall look at a finding, and until when a dispute waits for an answer; lines of models tell both."""
+    db.execute("ALTER TABLE triage_events ADD COLUMN assignee TEXT NOT NULL DEFAULT ''")
+    db.execute("ALTER TABLE triage_events ADD COLUMN assigns INTEGER NOT NULL DEFAULT 0")
+    db.execute("ALTER TABLE findings ADD COLUMN assignee TEXT NOT NULL DEFAULT ''")
+    for column in ("assignee", "deadline"):
+        db.execute(f"ALTER TABLE model_lines ADD COLUMN {column} TEXT NOT NULL DEFAULT ''")
+    for name, when, which in _LINES_FOLLOW:
+        body = _write_lines(which, _LINE_VALUES_26)
+        db.execute(f"DROP TRIGGER model_lines_{name}")
+        db.execute(f"CREATE TRIGGER model_lines_{name} AFTER {when} BEGIN {body}; END")
 
 
 def _statements(script: str) -> list[str]:

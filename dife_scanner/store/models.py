@@ -57,6 +57,8 @@ MODEL_COLUMNS = {
     "base": Column("m.reference", "the same as `reference`"),
     "finding": Column("m.fingerprint", "fingerprint of its finding"),
     "tag": Column("m.tags", "the first 20 tags that its hub shows", Kind.LIST),
+    "assignee": Column("m.assignee", "who shall look at its finding"),
+    "deadline": Column("m.deadline", "until when a dispute waits for an answer", Kind.TIME),
     "comment": Column("m.comment", "the latest note of a decision about its finding"),
     "reason": Column("m.reason", "the reason of its state in words"),
     "exposure": Column("m.exposure", "largest measured difference over the reference", Kind.NUMBER),
@@ -90,6 +92,7 @@ _SORTED_BY = {
     "target": "m.target COLLATE NOCASE",
     "reason": "m.reason COLLATE NOCASE",
     "comment": "m.comment COLLATE NOCASE",
+    "assignee": "m.assignee COLLATE NOCASE",
     "age": "-m.job_id",
     "discovered": "m.job_id",
 }
@@ -213,4 +216,6 @@ def _to_model_row(row: dict[str, Any]) -> ModelRow:
         exposure=row["exposure"],
         tags=tuple(json.loads(row["tags"])),
         comment=row["comment"],
+        assignee=row["assignee"],
+        deadline=row["deadline"],
     )

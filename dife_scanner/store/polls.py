@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
+
+import psutil
 
 from dife_scanner.durable.clock import later, now
 from dife_scanner.records import Reach
 from dife_scanner.store.db import Store
 
 _FORGET_BEATS_SECONDS = 7 * 24 * 3600.0
+_CLOCK_SECONDS = 60.0
+"""By which the clock may have been set back since a process began."""
 
 
 @dataclass(frozen=True)
@@ -132,3 +137,26 @@ def beats(store: Store) -> list[Beat]:
     """List signs of life, latest first."""
     rows = store.read("SELECT role, pid, note, at FROM beats ORDER BY at DESC")
     return [Beat(**row) for row in rows]
+
+
+def is_alive(beat: Beat | None) -> bool:
+    """Whether the process that left this sign of life still runs, and not a later one under its number."""
+    if beat is None:
+        return False
+    try:
+        process = psutil.Process(beat.pid)
+        has_ended = process.status() == psutil.STATUS_ZOMBIE
+        began = process.create_time()
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.AccessDenied:
+        return True  # it is there, and belongs to somebody else
+    return not has_ended and began <= _seconds(beat.at) + _CLOCK_SECONDS
+
+
+def _seconds(moment: str) -> float:
+    """A moment in seconds since 1970; the first of them where it cannot be read."""
+    try:
+        return datetime.fromisoformat(moment).timestamp()
+    except ValueError:
+        return 0.0

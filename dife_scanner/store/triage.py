@@ -39,6 +39,10 @@ RESOLVING = frozenset(
 )
 """After these nothing is left to do; whoever was told of the finding is told."""
 MAY_EXPIRE = frozenset({TriageState.ACCEPTED_RISK})
+TAKES_DAY = MAY_EXPIRE | {TriageState.DISPUTED}
+"""Decisions with a day: the last one of an acceptance, or the one until which a dispute waits for an answer."""
+LONGEST_NAME = 100
+"""Characters of the name of an assignee."""
 LONGEST_NOTE = 2_000
 """Characters of a note, which stands in one line of the history and of a report."""
 MOST_AT_ONCE = 5_000
@@ -58,10 +62,13 @@ class Act:
 
 @dataclass(frozen=True)
 class Undone:
-    """What taking an act back came to."""
+    """What taking an act back came to, or deciding again what was taken back."""
 
-    taken_back: tuple[str, ...]
-    """Fingerprints of findings that stand as before."""
+    act: int
+    """Its own number."""
+
+    fingerprints: tuple[str, ...]
+    """Fingerprints of findings that it changed."""
     left: tuple[TriageEvent, ...]
     """What others did about the rest since; it stands."""
 
@@ -127,9 +134,18 @@ def all_by_state(store: Store) -> dict[TriageState, int]:
 # --- deciding ---------------------------------------------------------------------------------------------------
 
 
-def check(state: TriageState, note: str, expires: str = "") -> str:
-    """Raise `UsageError` where this may not be decided so; gives the moment from which it counts no longer."""
-    if state not in SET_BY_HAND:
+def check(
+    state: TriageState | None, note: str, expires: str = "", assignee: str | None = None
+) -> str:
+    """Raise `UsageError` where this may not be decided so; gives the moment at which its day is over.
+
+    Without a state it is only said who shall look at findings.
+    """
+    _check_name(assignee)
+    if state is None:
+        if assignee is None or expires:
+            raise UsageError("a decision needs a state", "or name only who shall look at it")
+    elif state not in SET_BY_HAND:
         choices = sorted(one.value for one in SET_BY_HAND)
         raise UsageError(f"{state.value} cannot be set by hand", f"one of: {', '.join(choices)}")
     if state in NEEDS_NOTE and not note.strip():
@@ -139,26 +155,40 @@ def check(state: TriageState, note: str, expires: str = "") -> str:
             f"the note {shown(note[:40])} cannot be kept as it is",
             f"one line of visible characters, at most {LONGEST_NOTE:,}",
         )
-    if expires and state not in MAY_EXPIRE:
-        raise UsageError(f"{state.value} does not expire", "only accepted-risk does")
+    if state is not None and expires and state not in TAKES_DAY:
+        raise UsageError(
+            f"{state.value} does not expire, and has no deadline",
+            "accepted-risk may expire, disputed may have a deadline",
+        )
     return end_of(expires)
+
+
+def _check_name(assignee: str | None) -> None:
+    if assignee and (len(assignee) > LONGEST_NAME or not assignee.isprintable()):
+        raise UsageError(
+            f"{shown(assignee[:40])} is no name to assign to",
+            f"visible characters, at most {LONGEST_NAME}",
+        )
 
 
 def decide(
     store: Store,
-    state: TriageState,
+    state: TriageState | None,
     about: Seen,
     *,
     actor: str,
     note: str = "",
     expires: str = "",
+    assignee: str | None = None,
 ) -> Act:
     """Decide the same about some findings, in one transaction; nothing decided before is changed.
 
-    `expires`: a day or a number of days (`expiry.end_of`). Raises `UsageError`, `NotFound`, and `Overtaken` where
-    somebody decided since `about` was read.
+    `expires`: a day or a number of days (`expiry.end_of`). `assignee`: who shall look at them, empty for nobody in
+    particular; without one that stays. Without a state each finding stands as before but for that.
+
+    Raises `UsageError`, `NotFound`, and `Overtaken` where somebody decided since `about` was read.
     """
-    until = check(state, note, expires)
+    until = check(state, note, expires, assignee)
     _check_count(len(about))
     if not about:
         raise UsageError("there is no finding to decide about", "`dife findings` lists them")
@@ -166,11 +196,39 @@ def decide(
         _check_seen(store, about)
         act = triage_log.next_act(store)
         for fingerprint in about:
+            if state is None:
+                _assign(store, fingerprint, assignee, actor, note, act)
+                continue
             triage_log.append(
-                store, fingerprint, state, actor=actor, note=note, expires=until, act=act
+                store,
+                fingerprint,
+                state,
+                actor=actor,
+                note=note,
+                expires=until,
+                act=act,
+                assignee=assignee,
             )
             _tell(store, fingerprint, state)
     return Act(act, tuple(about))
+
+
+def _assign(
+    store: Store, fingerprint: str, assignee: str | None, actor: str, note: str, act: int
+) -> None:
+    """Say who shall look at a finding; it stands as before."""
+    rows = store.read("SELECT triage, expires FROM findings WHERE fingerprint = ?", (fingerprint,))
+    triage_log.append(
+        store,
+        fingerprint,
+        TriageState(rows[0]["triage"]),
+        actor=actor,
+        note=note,
+        expires=rows[0]["expires"],
+        act=act,
+        assignee=assignee,
+        assigns=True,
+    )
 
 
 def _tell(store: Store, fingerprint: str, state: TriageState) -> None:
@@ -201,6 +259,8 @@ def _check_seen(store: Store, about: Seen) -> None:
 def _told(event: TriageEvent) -> str:
     """What somebody did, for an error."""
     did = f"{event.actor} set {event.state.value}"
+    if event.assigns:
+        did = f"{event.actor} assigned it to {event.assignee or 'nobody'}"
     if event.undoes is not None:
         did = f"{event.actor} took a decision back, to {event.state.value}"
     return f"{did} ({event.note})" if event.note else did
@@ -248,15 +308,15 @@ def undo(store: Store, act: int, *, actor: str) -> Undone:
             _take_back(store, event, standing[:-1], actor, number)
         if not taken:
             raise Overtaken(*_nothing_left(left))
-    return Undone(tuple(taken), tuple(left))
+    return Undone(number, tuple(taken), tuple(left))
 
 
 def _take_back(
     store: Store, event: TriageEvent, before: list[TriageEvent], actor: str, act: int
 ) -> None:
-    state, expires = TriageState.NEW, ""
+    state, expires, assignee = TriageState.NEW, "", ""
     if before:
-        state, expires = before[-1].state, before[-1].expires
+        state, expires, assignee = before[-1].state, before[-1].expires, before[-1].assignee
     triage_log.append(
         store,
         event.fingerprint,
@@ -265,14 +325,76 @@ def _take_back(
         expires=expires,
         act=act,
         undoes=event.id,
+        assignee=assignee,
     )
-    _tell(store, event.fingerprint, state)
+    if not event.assigns:
+        _tell(store, event.fingerprint, state)
 
 
 def _nothing_left(left: list[TriageEvent]) -> tuple[str, str]:
     if not left:
         return "there is nothing to take back", "it was taken back before"
     return f"somebody decided since: {_told(left[-1])}", "decide anew where that is wrong"
+
+
+def last_undone_by(store: Store, actor: str) -> list[TriageEvent]:
+    """How somebody took an act back last, where they decided nothing new since. Raises `NotFound`."""
+    act = triage_log.last_undoing(store, actor)
+    if act is None:
+        raise NotFound(
+            f"{shown(actor)} has taken nothing back that could be decided again",
+            "a new decision ends that",
+        )
+    return triage_log.taken_back(store, act)
+
+
+def redo(store: Store, act: int, *, actor: str) -> Undone:
+    """Decide again what an act took back, by new events with the same state, note and expiry.
+
+    What somebody decided since stands. Raises `Overtaken` where that is so of all of it.
+    """
+    with store.atomic("findings.triage"):
+        number = triage_log.next_act(store)
+        done, left = [], []
+        for event in triage_log.taken_back(store, act):
+            since = _decided_since(store, event)
+            if since is not None:
+                left.append(since)
+                continue
+            done.append(event.fingerprint)
+            _decide_again(store, event, actor, number)
+        if not done:
+            raise Overtaken(*_nothing_left(left))
+    return Undone(number, tuple(done), tuple(left))
+
+
+def _decided_since(store: Store, undone: TriageEvent) -> TriageEvent | None:
+    """A later event that stands in the way; one that was taken back and decided again since does not."""
+    later = [one for one in triage_log.events(store, undone.fingerprint) if one.id > undone.id]
+    redone = {one.redoes for one in later if one.redoes is not None}
+    for one in later:
+        if one.redoes is None and one.id not in redone:
+            return one
+    return None
+
+
+def _decide_again(store: Store, undone: TriageEvent, actor: str, act: int) -> None:
+    assert undone.undoes is not None
+    before = triage_log.event(store, undone.undoes)
+    triage_log.append(
+        store,
+        undone.fingerprint,
+        before.state,
+        actor=actor,
+        note=before.note,
+        expires=before.expires,
+        act=act,
+        redoes=undone.id,
+        assignee=before.assignee,
+        assigns=before.assigns,
+    )
+    if not before.assigns:
+        _tell(store, undone.fingerprint, before.state)
 
 
 # --- what happens by itself -------------------------------------------------------------------------------------
@@ -296,6 +418,8 @@ def expire(store: Store) -> int:
 
 def _expired(store: Store) -> list[tuple[str, str]]:
     rows = store.read(
-        "SELECT fingerprint, expires FROM findings WHERE expires != '' AND expires <= ?", (now(),)
+        "SELECT fingerprint, expires FROM findings WHERE expires != '' AND expires <= ?"
+        " AND triage IN (SELECT value FROM json_each(?))",
+        (now(), json.dumps(sorted(MAY_EXPIRE))),
     )
     return [(row["fingerprint"], row["expires"]) for row in rows]

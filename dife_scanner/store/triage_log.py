@@ -20,6 +20,7 @@ from dife_scanner.store.db import Store
 AUTOMATIC = "dife"
 """Who decides what nobody did: that a finding came back, or an acceptance ran out."""
 _COUNTS = "e.undoes IS NULL AND NOT EXISTS (SELECT 1 FROM triage_events AS u WHERE u.undoes = e.id)"
+_NOT_REDONE = "NOT EXISTS (SELECT 1 FROM triage_events AS r WHERE r.redoes = e.id)"
 _ACT = "CASE e.act WHEN 0 THEN e.id ELSE e.act END"
 """Events that an earlier version kept are acts of their own."""
 
@@ -42,6 +43,12 @@ class TriageEvent:
     """Number that events share which were decided at once."""
     undoes: int | None = None
     """The event that this one takes back; its state is what counted before that."""
+    redoes: int | None = None
+    """The event that took back what this one decides again."""
+    assignee: str = ""
+    """Who shall look at the finding from then on; empty for nobody in particular."""
+    assigns: bool = False
+    """Whether it only says who shall: its state is the one that the finding had."""
 
 
 def events(store: Store, fingerprint: str) -> list[TriageEvent]:
@@ -111,6 +118,28 @@ def is_partly_undone(store: Store, act: int) -> bool:
     return bool(rows)
 
 
+def taken_back(store: Store, act: int) -> list[TriageEvent]:
+    """Events of an act that took others back, and were not made up for since."""
+    rows = store.read(
+        f"SELECT e.*, {_ACT} AS number FROM triage_events AS e"
+        f" WHERE {_ACT} = ? AND e.undoes IS NOT NULL AND {_NOT_REDONE} ORDER BY e.id",
+        (act,),
+    )
+    return [_to_event(row) for row in rows]
+
+
+def last_undoing(store: Store, actor: str) -> int | None:
+    """The latest act of somebody that took another back, with nothing new decided by them since."""
+    rows = store.read(
+        f"SELECT max({_ACT}) AS number FROM triage_events AS e WHERE e.actor = ? AND e.undoes IS NOT NULL"
+        f" AND {_NOT_REDONE} AND e.id > coalesce((SELECT max(d.id) FROM triage_events AS d"
+        " WHERE d.actor = ? AND d.undoes IS NULL AND d.redoes IS NULL), 0)",
+        (actor, actor),
+    )
+    number: int | None = rows[0]["number"]
+    return number
+
+
 def next_act(store: Store) -> int:
     """Inside a transaction: the number of an act that begins."""
     rows = store.read("SELECT coalesce(max(id), 0) + 1 AS number FROM triage_events")
@@ -127,18 +156,26 @@ def append(
     expires: str = "",
     act: int = 0,
     undoes: int | None = None,
+    redoes: int | None = None,
+    assignee: str | None = None,
+    assigns: bool = False,
 ) -> None:
-    """Inside a transaction: keep an event, and how its finding stands with it."""
+    """Inside a transaction: keep an event, and how its finding stands with it. Without `assignee` that stays."""
     store.write(
-        "INSERT INTO triage_events (fingerprint, state, actor, note, at, repo_id, expires, act, undoes)"
-        " SELECT ?, ?, ?, ?, ?, repo_id, ?, ?, ? FROM findings WHERE fingerprint = ?",
-        (fingerprint, state.value, actor, note, now(), expires, act, undoes, fingerprint),
+        "INSERT INTO triage_events (fingerprint, state, actor, note, at, repo_id, expires, act, undoes, redoes,"
+        " assignee, assigns)"
+        " SELECT ?, ?, ?, ?, ?, repo_id, ?, ?, ?, ?, coalesce(?, assignee), ? FROM findings WHERE fingerprint = ?",
+        (
+            *(fingerprint, state.value, actor, note, now(), expires, act, undoes, redoes),
+            *(assignee, int(assigns), fingerprint),
+        ),
     )
     store.write(
-        "UPDATE findings SET triage = ?, expires = ?, comment = coalesce((SELECT e.note FROM triage_events AS e"
+        "UPDATE findings SET triage = ?, expires = ?, assignee = coalesce(?, assignee),"
+        " comment = coalesce((SELECT e.note FROM triage_events AS e"
         f" WHERE e.fingerprint = ? AND e.note != '' AND {_COUNTS} ORDER BY e.id DESC LIMIT 1), '')"
         " WHERE fingerprint = ?",
-        (state.value, expires, fingerprint, fingerprint),
+        (state.value, expires, assignee, fingerprint, fingerprint),
     )
 
 
@@ -154,4 +191,7 @@ def _to_event(row: dict[str, Any]) -> TriageEvent:
         id=row["id"],
         act=row["number"],
         undoes=row["undoes"],
+        redoes=row["redoes"],
+        assignee=row["assignee"],
+        assigns=bool(row["assigns"]),
     )

@@ -10,6 +10,7 @@ from PySide6.QtCore import Qt, QTimer
 from PySide6.QtWidgets import QApplication
 
 from dife_gui.collecting import Collector
+from dife_gui.single import Single, hand_over
 from dife_gui.views import theme
 from dife_gui.views.window import Window
 
@@ -32,17 +33,21 @@ def main(
     scheme: str = "system",
     filter: str = "",
     full: bool = False,
+    link: str = "",
 ) -> int:
     """Show the window until it is closed; returns the exit code.
 
     With `screenshot` the window is drawn, saved there as PNG and closed: 0 when the file was written, else 3. `size` is
     in pixels, `scheme` `light`, `dark` or `system`, `filter` the text of the filter box, and `full` shows the selected
-    model over the whole window.
+    model over the whole window. A `link` to a finding is shown. Without
+    `screenshot` and `filter`, a window that is open on this home already shows it, or itself, and no other is opened.
     """
     app = QApplication.instance() or QApplication(sys.argv[:1])
     assert isinstance(app, QApplication)
     app.setApplicationName("DIFE Scanner")
     app.setDesktopFileName("dife-scanner")
+    if screenshot is None and not filter and hand_over(home, link):
+        return 0
     _choose_scheme(app, scheme)
     window = Window(home)
     window.resize(*size)
@@ -50,9 +55,13 @@ def main(
         window.filter.set_text(filter)
     window.show()
     window.start()
+    if link:
+        window.open_link(link)
     collector = Collector()
     try:
         if screenshot is None:
+            single = Single(home, window)
+            single.asked.connect(window.answer)
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, lambda *_: window.close())
             return app.exec()
@@ -86,7 +95,7 @@ def _take_screenshot(
     def wait_and_save() -> None:
         window.settled.disconnect(wait_and_save)
         if full:
-            window.open_detail()
+            window.frame.open_detail()
         QTimer.singleShot(_SETTLE_MILLISECONDS, save)
 
     window.settled.connect(wait_and_save)

@@ -13,28 +13,42 @@ from dife_gui.escape import explained
 from dife_scanner import settings
 from dife_scanner.errors import DifeError
 from dife_scanner.records import TriageState
-from dife_scanner.sentences.triage import findings_text, state_words, undone_text
-from dife_scanner.store import triage
+from dife_scanner.sentences.triage import findings_text, redone_text, state_words, undone_text
+from dife_scanner.store import models, triage
 from dife_scanner.store.db import Store
 
 
 def actor(home: Path) -> str:
     """Who decides here, as the settings or the system say."""
+    return _settings(home).who
+
+
+def keys_of(home: Path) -> settings.Keys:
+    """What somebody chose to press, or what is pressed at first."""
+    return _settings(home).keys
+
+
+def _settings(home: Path) -> settings.Settings:
     try:
-        return settings.load(home).who
+        return settings.load(home)
     except DifeError:  # a settings file that cannot be used is no reason not to decide
-        return settings.Settings.model_construct(home=home).who
+        return settings.Settings.model_construct(home=home)
 
 
 @dataclass(frozen=True)
 class Wish:
     """A decision that somebody wants to be kept."""
 
-    state: TriageState
+    state: TriageState | None
+    """None where it is only said who shall look at findings."""
     note: str
     expires: str
     about: Mapping[str, int]
     """By fingerprint, the latest event that they have seen."""
+    job: int | None = None
+    """The job of the one model that it was decided on; none where it is about many."""
+    assignee: str | None = None
+    """Who shall look at them; without one that stays."""
 
 
 @dataclass(frozen=True)
@@ -57,13 +71,18 @@ class Deciding(QObject):
     """A `Wish` that is not, and the `DifeError` that says why."""
     said = Signal(str)
     """What came of it, for the status line."""
+    returned = Signal(int)
+    """The job of a single model about which a decision was taken back, or made again."""
 
     def __init__(self, home: Path, background: Background, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._home = home
+        self._keys = keys_of(home)
         self._background = background
-        self._acts: list[int] = []
-        """Numbers of what was decided in this window and not taken back, oldest first."""
+        self._acts: list[tuple[int, int | None]] = []
+        """Numbers of what was decided in this window and not taken back, oldest first, and their jobs."""
+        self._undone: list[tuple[int, int | None]] = []
+        """The same of what was taken back since the last decision."""
 
     def keep(self, wish: Wish) -> None:
         """Store a decision."""
@@ -77,12 +96,14 @@ class Deciding(QObject):
                 actor=actor(home),
                 note=wish.note,
                 expires=wish.expires,
+                assignee=wish.assignee,
             )
 
         def stored(act: triage.Act) -> None:
-            self._acts.append(act.number)
-            many = findings_text(len(act.fingerprints))
-            self.said.emit(f"{many} set to “{state_words(wish.state)}”; z takes it back")
+            self._acts.append((act.number, wish.job))
+            self._undone.clear()
+            what = _kept_text(wish, len(act.fingerprints))
+            self.said.emit(f"{what}; {self._keys.undo} takes it back")
             self.kept.emit(wish)
 
         self._background.write(write, stored, lambda error: self.refused.emit(wish, error))
@@ -92,12 +113,62 @@ class Deciding(QObject):
         if not self._acts:
             self.said.emit("Nothing was decided in this window that could be taken back")
             return
-        act, home = self._acts.pop(), self._home
+        act, job = self._acts.pop()
+        home = self._home
+
+        def taken(done: triage.Undone) -> None:
+            self._undone.append((done.act, job))
+            self._tell(f"{undone_text(done)}; {self._keys.redo} decides it again", job)
+
         self._background.write(
             lambda store: triage.undo(store, act, actor=actor(home)),
-            lambda done: self.said.emit(undone_text(done)),
+            taken,
             lambda error: self.said.emit(f"Not taken back: {explained(error)}"),
         )
+
+    def redo(self) -> None:
+        """Decide again what was taken back last in this window."""
+        if not self._undone:
+            self.said.emit("Nothing was taken back in this window since the last decision")
+            return
+        act, job = self._undone.pop()
+        home = self._home
+
+        def decided(done: triage.Undone) -> None:
+            self._acts.append((done.act, job))
+            self._tell(redone_text(done), job)
+
+        self._background.write(
+            lambda store: triage.redo(store, act, actor=actor(home)),
+            decided,
+            lambda error: self.said.emit(f"Not decided again: {explained(error)}"),
+        )
+
+    def _tell(self, text: str, job: int | None) -> None:
+        self.said.emit(text)
+        if job is not None:
+            self.returned.emit(job)
+
+
+def _kept_text(wish: Wish, count: int) -> str:
+    if wish.state is None:
+        return f"{findings_text(count)} assigned to {wish.assignee or 'nobody'}"
+    return f"{findings_text(count)} set to “{state_words(wish.state)}”"
+
+
+AHEAD = 1_000
+"""Models after the selected one among which the next finding is looked for."""
+UNDECIDED = frozenset({TriageState.NEW, TriageState.REGRESSED, TriageState.EXPIRED})
+
+
+def next_undecided(store: Store, jobs: Sequence[int]) -> int | None:
+    """The first of these jobs that has a finding which waits for a decision."""
+    rows = {row.job.id: row for row in models.rows_of(store, jobs)}
+    for job in jobs:
+        row = rows.get(job)
+        if row is not None and row.finding and row.triage in UNDECIDED:
+            return job
+    return None
 
 
 def subject_of_jobs(store: Store, jobs: Sequence[int]) -> Subject:
@@ -115,7 +186,7 @@ def subject_of_list(store: Store, filter: str, models: int) -> Subject:
 def problem_of(wish: Wish) -> str:
     """Why this cannot be kept, before it is tried; empty where nothing speaks against it."""
     try:
-        triage.check(wish.state, wish.note, wish.expires)
+        triage.check(wish.state, wish.note, wish.expires, wish.assignee)
     except DifeError as error:
         return explained(error)
     return ""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 
 from PySide6.QtCore import QObject, QTimer, Signal
@@ -24,7 +23,6 @@ from dife_scanner.records import (
     Tally,
     TriageState,
 )
-from dife_scanner.sentences.times import age_seconds
 from dife_scanner.store import (
     audits,
     conditions,
@@ -52,8 +50,6 @@ POLLER = "poller"
 """Roles under which a watcher leaves its heartbeats and the outcome of each pass over the hub."""
 FAILED = "failed: "
 """How the note of a pass begins that did not come to its end."""
-STALE_SECONDS = 60.0
-"""A watcher that has not been heard of for longer counts as gone: it has missed several heartbeats."""
 
 
 class Feed(QObject):
@@ -144,7 +140,7 @@ class Overview:
     counts: dict[str, int]
     """Jobs per state; absent states have none."""
     watcher: Beat | None
-    """The freshest heartbeat, stale or not."""
+    """The latest heartbeat, of one that runs where one does."""
     poller: Beat | None
     """The outcome of the latest pass, complete or not."""
     last_poll: str | None
@@ -166,7 +162,8 @@ def overview(store: Store) -> Overview:
     return Overview(
         total=models.count_models(store),
         counts=jobs.counts(store),
-        watcher=_newest(beats, WATCHER),
+        watcher=_newest([one for one in beats if polls.is_alive(one)], WATCHER)
+        or _newest(beats, WATCHER),
         poller=_newest(beats, POLLER),
         last_poll=_last_poll(store),
         dead=tuple(outbox.alerts(store, state=AlertState.DEAD)),
@@ -189,19 +186,11 @@ def _newest(beats: list[Beat], role: str) -> Beat | None:
 
 def poll_failure(found: Overview) -> str:
     """Why the latest pass of a living watcher failed; empty where it did not."""
-    if found.poller is None or not is_alive(found.watcher):
+    if found.poller is None or not polls.is_alive(found.watcher):
         return ""
     if not found.poller.note.startswith(FAILED):
         return ""
     return found.poller.note.removeprefix(FAILED)
-
-
-def is_alive(beat: Beat | None, now: datetime | None = None) -> bool:
-    """Whether a watcher was heard of within `STALE_SECONDS`."""
-    if beat is None:
-        return False
-    age = age_seconds(beat.at, now or datetime.now(UTC))
-    return age is not None and age <= STALE_SECONDS
 
 
 # --- one model in full ----------------------------------------------------------------------------------------

@@ -105,6 +105,8 @@ class Lister(QObject):
         self._asked = Asked()
         self._reading = False
         self._again = False
+        self._outdated = False
+        """Whether somebody asked while it was being read: what is found then may be what was before."""
         self._began = 0.0
         self._insist = QTimer(self)
         self._insist.setInterval(INSIST_MILLISECONDS)
@@ -119,6 +121,7 @@ class Lister(QObject):
         self._again = False
         self.busy.emit(True)
         if self._reading:
+            self._outdated = True
             self._background.interrupt()
             self._insist.start()
         else:
@@ -146,6 +149,7 @@ class Lister(QObject):
 
     def _read(self, limit: int | None) -> None:
         self._reading = True
+        self._outdated = False
         self._began = time.monotonic()
         asked, shown, sight = self._asked, self._table.keys, tuple(self._sight())
         self._background.read(
@@ -156,7 +160,7 @@ class Lister(QObject):
 
     def _show(self, found: Listing) -> None:
         self._ended()
-        if found.asked != self._asked:
+        if found.asked != self._asked or self._outdated:
             self._read(FIRST)
             return
         with self._held():

@@ -58,6 +58,8 @@ class Memory:
     views: tuple[View, ...] = ()
     filters: tuple[str, ...] = ()
     """Used before, the latest first."""
+    goes_on: bool = True
+    """Whether the next finding is selected after a decision."""
 
     def with_filter(self, text: str) -> Memory:
         """With this filter as the latest."""
@@ -104,7 +106,8 @@ def save(home: Path, memory: Memory) -> bool:
 def _memory(found: dict[str, Any]) -> Memory:
     views = [_view(one) for one in found["views"][:MOST_VIEWS]]
     filters = [_text(one) for one in found["filters"][:MOST_FILTERS]]
-    return Memory(_layout(found["layout"]), tuple(views), tuple(filters))
+    goes_on = found.get("goes_on", True) is not False
+    return Memory(_layout(found["layout"]), tuple(views), tuple(filters), goes_on)
 
 
 def _view(found: dict[str, Any]) -> View:

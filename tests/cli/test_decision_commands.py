@@ -230,6 +230,15 @@ def test_an_audit_with_another_result_makes_an_approval_pending_and_the_same_one
             store, TriageState.CONFIRMED, triage.seen(store, [found.fingerprint]), actor="ada"
         )
     assert "finding was confirmed" in gate(desk, model, code=2).reason
+    decide(desk, model, "approved")
+    with open_store(desk) as store:
+        about = triage.seen(store, [found.fingerprint])
+        act = triage.decide(store, None, about, actor="ada", assignee="bob")
+        triage.undo(store, act.number, actor="ada")
+        triage.decide(
+            store, None, triage.seen(store, [found.fingerprint]), actor="ada", assignee="eve"
+        )
+    gate(desk, model, code=0)  # who shall look at a finding changes nothing about it
 
 
 def test_a_new_revision_is_unknown_until_it_is_audited_and_equal_towers_only_propose(

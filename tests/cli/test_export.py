@@ -326,3 +326,17 @@ def test_mistakes_are_told_before_anything_is_written(home, tmp_path):
     assert nowhere.returncode == 64 and "cannot be written" in nowhere.stderr
     unknown = calling.dife("export", "--home", home, "colour:red")
     assert unknown.returncode == 64 and "no field" in unknown.stderr
+
+
+def test_whoever_only_assigned_a_finding_has_not_decided_about_it(tmp_path):
+    home = tmp_path / "home"
+    export_kit.fill(home)
+    name = "fp1:" + "0".zfill(16)
+    with open_store(home) as store:
+        disputed = TriageState.DISPUTED
+        about = triage.seen(store, [name])
+        triage.decide(store, disputed, about, actor="ada", note="they say no", expires="30d")
+        triage.decide(store, None, triage.seen(store, [name]), actor="eve", assignee="bob")
+    text = calling.dife("export", "--home", home, "--format", "json").stdout
+    assert '"decided_by":"ada"' in text and '"decided_by":"eve"' not in text
+    assert '"expires":"20' not in text

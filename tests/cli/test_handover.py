@@ -9,7 +9,7 @@ from desk_kit import SHOP, audited, decide, folder_of, said
 from store_records import make_finding, put_finding
 
 from dife_scanner.records import ModelRef, TriageState
-from dife_scanner.store import open_store, triage
+from dife_scanner.store import findings, open_store, triage, triage_log
 
 
 def test_every_kind_of_what_waits_has_its_place(home: Path, tmp_path: Path) -> None:
@@ -31,16 +31,28 @@ def test_every_kind_of_what_waits_has_its_place(home: Path, tmp_path: Path) -> N
         folder = folder_of(tmp_path / name, name.encode())
         audited(home, folder)
         decide(home, folder, state, expires=expires)
+    with open_store(home) as store, store.atomic("test"):
+        (late,) = findings.findings(store, filter="triage:disputed")
+        day = "2026-01-31T00:00:00.000000+00:00"
+        triage_log.append(
+            store, late.fingerprint, TriageState.DISPUTED, actor="ada", note="late", expires=day
+        )
     document = said(home, "handover")
     named = {
         part: {ModelRef(**one["ref"]).repo_id for one in document[part]}
-        for part in ("open", "disputed", "silenced")
+        for part in ("open", "disputed", "overdue", "silenced")
     }
     assert named["open"] == {"org/new", "org/triaging"}
-    assert named["disputed"] == {"org/disputed"}
+    assert named["disputed"] == named["overdue"] == {"org/disputed"}
     assert named["silenced"] == {"org/accepted-risk", "org/false-positive"}
     assert [one["model"] for one in document["expiring"]] == ["soon"]
     assert [one["model"] for one in document["pending"]] == ["waits"]
-    assert document["counts"] == {"open": 2, "disputed": 1, "silenced": 2, "quarantined": 0}
+    assert document["counts"] == {
+        "open": 2,
+        "disputed": 1,
+        "overdue": 1,
+        "silenced": 2,
+        "quarantined": 0,
+    }
     text = calling.dife("handover", "--home", home, "--days", "40").stdout
     assert "expire within 40 days: 2" in text and "quarantined: none" in text

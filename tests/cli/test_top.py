@@ -20,7 +20,7 @@ from waiting import BUSY_SECONDS
 
 from dife_scanner.cli.top import drawing, state
 from dife_scanner.cli.top.desk import Desk
-from dife_scanner.cli.top.keys import ACTIONS, KEYS
+from dife_scanner.cli.top.keys import KEYS, actions
 from dife_scanner.cli.top.screen import Page
 from dife_scanner.cli.top.state import Top
 from dife_scanner.cli.top.terminal import Terminal
@@ -223,7 +223,7 @@ def test_more_findings_than_lines_are_reached(home: Path) -> None:
 
 def test_every_key_has_an_action_of_its_own() -> None:
     assert all(callable(getattr(Top, key.action)) for key in KEYS)
-    assert len(ACTIONS) == sum(len(key.names) for key in KEYS)
+    assert len(actions(KEYS)) == sum(len(key.names) for key in KEYS)
 
 
 def test_the_page_about_keys_lists_every_key() -> None:

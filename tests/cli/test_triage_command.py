@@ -34,6 +34,7 @@ def test_bulk_by_filter_and_by_name_and_taken_back(desk: Path) -> None:
     assert states(one) == {"fp1:b": "accepted-risk"}
     assert states(said(desk, "triage", "--undo")) == {"fp1:b": "false-positive"}
     assert states(said(desk, "triage", "--undo", "--yes")) == {"fp1:a": "new", "fp1:b": "new"}
+    assert set(states(said(desk, "triage", "--redo", "--yes")).values()) == {"false-positive"}
     named = ("triage", "fp1:a", "fp1:c", "confirmed", "--yes", "--actor", "bob")
     assert states(said(desk, *named)) == {"fp1:a": "confirmed", "fp1:c": "confirmed"}
     with open_store(desk) as store:
@@ -49,6 +50,17 @@ def test_the_trail_names_who_the_settings_say(desk: Path) -> None:
     assert event.actor == "night-shift"
 
 
+def test_findings_are_assigned_with_a_decision_and_without_one(desk: Path) -> None:
+    one = said(desk, "triage", "fp1:a", "--assign", "bob", "--note", "yours")
+    assert states(one) == {"fp1:a": "new"}
+    late = ("--note", "they say no", "--deadline", "30d", "--assign", "eve")
+    said(desk, "triage", "fp1:b", "disputed", *late)
+    said(desk, "triage", "--assign", "", "--filter", "assignee:bob", "--yes")
+    with open_store(desk) as store:
+        assert findings.count(store, filter='assignee:""') == 2
+        assert findings.count(store, filter="assignee:eve deadline>2026-01-01") == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
@@ -62,7 +74,11 @@ def test_the_trail_names_who_the_settings_say(desk: Path) -> None:
         (("confirmed", "--filter", "id:fp1:nobody"), 64, "no finding to decide about"),
         (("fp1:nobody", "confirmed"), 3, "no finding"),
         (("--undo",), 3, "decided nothing"),
-        (("fp1:a", "--undo"), 64, "give it alone"),
+        (("fp1:a", "--undo"), 64, "give one alone"),
+        (("--undo", "--redo"), 64, "give one alone"),
+        (("--assign", "bob"), 64, "needs findings"),
+        (("fp1:a", "confirmed", "--deadline", "3d"), 64, "--deadline of disputed"),
+        (("fp1:a", "disputed", "--note", "no", "--expires", "3d"), 64, "does not go with"),
     ],
 )
 def test_what_cannot_be_decided_says_why(

@@ -60,7 +60,7 @@ def filled(filled_home: Path, home: Path) -> Iterator[Store]:
     """One model of every kind, and a watcher that was heard of just now."""
     shutil.copytree(filled_home, home)
     with open_store(home) as opened:
-        polls.beat(opened, "watcher", 4711, "")
+        polls.beat(opened, "watcher", os.getpid(), "")
         yield opened
 
 

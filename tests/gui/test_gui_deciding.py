@@ -4,27 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import gui_factories as factories
 import pytest
+from dife_gui.deciding import keys_of
 from dife_gui.models.models_table import MARK
 from dife_gui.views.bulk import BulkDialog
 from dife_gui.views.compare import CompareDialog
-from dife_gui.views.keys import KEYS
+from dife_gui.views.keys import KEYS, bound
 from dife_gui.views.palette import Palette
+from dife_gui.views.text import Label
 from dife_gui.views.window import Window
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QDialogButtonBox
+from PySide6.QtWidgets import QDialogButtonBox, QLineEdit, QPushButton, QWidget
 from pytestqt.modeltest import ModelTester
 from pytestqt.qtbot import QtBot
 from waiting import BUSY_SECONDS
 
 from dife_scanner.cli.top import keys as terminal
 from dife_scanner.records import TriageState
+from dife_scanner.settings import Keys
 from dife_scanner.store import findings, triage, triage_log
 from dife_scanner.store.db import Store
 
 Open = Callable[[], Window]
+T = TypeVar("T", bound=QWidget)
 SOON = round(1000 * BUSY_SECONDS)
 OK = QDialogButtonBox.StandardButton.Ok
 
@@ -50,9 +55,9 @@ def rows_with_findings(window: Window) -> list[int]:
 
 
 def opened(qtbot: QtBot, window: Window) -> BulkDialog:
-    qtbot.waitUntil(lambda: window.asking.dialog is not None, timeout=SOON)
-    assert window.asking.dialog is not None
-    return window.asking.dialog
+    qtbot.waitUntil(lambda: window.desk.asking.dialog is not None, timeout=SOON)
+    assert window.desk.asking.dialog is not None
+    return window.desk.asking.dialog
 
 
 def count(store: Store, filter: str) -> int:
@@ -68,7 +73,7 @@ def test_marked_models_are_decided_about_once_and_taken_back_at_once(
         window.models._go(row)
         press(qtbot, window, Qt.Key.Key_Space)
     assert name_of(window, first).startswith(MARK) and len(window.table.marks) == 2
-    assert window.decide_button.text() == "Decide (2 marked)"
+    assert window.frame.decide_button.text() == "Decide (2 marked)"
     press(qtbot, window, Qt.Key.Key_F)
     dialog = opened(qtbot, window)
     assert dialog.chosen is TriageState.FALSE_POSITIVE
@@ -82,7 +87,7 @@ def test_marked_models_are_decided_about_once_and_taken_back_at_once(
         lambda: count(filled, "triage:false-positive comment:~drawn") == 2, timeout=SOON
     )
     qtbot.waitUntil(lambda: not window.table.marks, timeout=SOON)
-    window.undo()
+    window.commands.run("undo")
     qtbot.waitUntil(lambda: count(filled, "triage:new") == count(filled, ""), timeout=SOON)
 
 
@@ -153,16 +158,25 @@ def test_a_decision_of_somebody_else_is_not_taken_back(
     qtbot: QtBot, chosen: tuple[Window, str], filled: Store
 ) -> None:
     window, fingerprint = chosen
-    window.undo()
-    assert "Nothing was decided" in window.status.currentMessage()
+    window.commands.run("undo")
+    assert "Nothing was decided" in window.around.status.currentMessage()
     window.detail.triage.decide(TriageState.CONFIRMED)
     qtbot.waitUntil(lambda: len(triage_log.events(filled, fingerprint)) == 1, timeout=SOON)
     about = triage.seen(filled, [fingerprint])
     triage.decide(filled, TriageState.DISCLOSED, about, actor="bob")
-    qtbot.waitUntil(lambda: "takes it back" in window.status.currentMessage(), timeout=SOON)
-    window.undo()
-    qtbot.waitUntil(lambda: "bob set disclosed" in window.status.currentMessage(), timeout=SOON)
+    qtbot.waitUntil(lambda: "takes it back" in window.around.status.currentMessage(), timeout=SOON)
+    window.commands.run("undo")
+    qtbot.waitUntil(
+        lambda: "bob set disclosed" in window.around.status.currentMessage(), timeout=SOON
+    )
     assert findings.finding(filled, fingerprint).triage is TriageState.DISCLOSED
+
+
+def in_terminal_words(sequence: str) -> str:
+    """A terminal knows a shifted letter as a capital, and no Ctrl with Shift."""
+    if sequence.startswith("Shift+"):
+        return sequence.removeprefix("Shift+").upper()
+    return sequence.lower().replace("ctrl+", "ctrl-")
 
 
 def test_the_page_about_keys_lists_every_key_and_both_desks_agree() -> None:
@@ -173,12 +187,12 @@ def test_the_page_about_keys_lists_every_key_and_both_desks_agree() -> None:
     shared = [key for key in KEYS if key.action in in_terminal]
     assert len(shared) >= 8
     for key in shared:
-        names = {one.lower().replace("ctrl+", "ctrl-") for one in key.sequences}
+        names = {in_terminal_words(one) for one in key.sequences if "Ctrl+Shift" not in one}
         assert names <= set(in_terminal[key.action]), key
 
 
 def palette_of(qtbot: QtBot, window: Window, typed: str) -> Palette:
-    window.show_palette()
+    window.commands.run("show_palette")
     (palette,) = (one for one in window.findChildren(Palette) if one.isVisible())
     palette.line.setText(typed)
     return palette
@@ -190,7 +204,7 @@ def test_a_command_is_found_by_its_words(qtbot: QtBot, open_window: Open, filled
     assert palette.list.count() == 1
     qtbot.keyClick(palette.line, Qt.Key.Key_Return)
     qtbot.waitUntil(window.queue.page.isVisible, timeout=SOON)
-    window.confirm()  # nothing is decided about what is not in sight
+    window.commands.run("confirm")  # nothing is decided about what is not in sight
     palette = palette_of(qtbot, window, "list of models")
     qtbot.keyClick(palette.line, Qt.Key.Key_Return)
     qtbot.waitUntil(window.models.isVisible, timeout=SOON)
@@ -205,12 +219,12 @@ def test_two_marked_models_stand_side_by_side(
     qtbot: QtBot, open_window: Open, filled: Store, qtmodeltester: ModelTester
 ) -> None:
     window = open_window()
-    window.compare()
-    assert "Mark two models" in window.status.currentMessage()
+    window.commands.run("compare")
+    assert "Mark two models" in window.around.status.currentMessage()
     names = ["badencoder", "badtexttower"]
     rows = [at for at in rows_with_findings(window) if name_of(window, at).split("-")[-1] in names]
     window.table.set_marks([window.table.key(row) for row in rows], on=True)
-    window.compare()
+    window.commands.run("compare")
     qtbot.waitUntil(lambda: bool(window.findChildren(CompareDialog)), timeout=SOON)
     (dialog,) = window.findChildren(CompareDialog)
     qtmodeltester.check(dialog.table)
@@ -234,4 +248,89 @@ def test_marks_on_models_without_a_finding_say_so(
     assert "nothing to decide about" in dialog._counts.text()
     assert not dialog.buttons.button(OK).isEnabled()
     dialog.reject()
-    qtbot.waitUntil(lambda: window.asking.dialog is None, timeout=SOON)
+    qtbot.waitUntil(lambda: window.desk.asking.dialog is None, timeout=SOON)
+
+
+def selected_name(window: Window) -> str:
+    return name_of(window, window.models.currentIndex().row())
+
+
+def test_after_a_decision_the_next_finding_comes_and_undo_shows_the_one_before(
+    qtbot: QtBot, open_window: Open, filled: Store
+) -> None:
+    window = open_window()
+    window.filter.set_text("triage:new")
+    qtbot.waitUntil(lambda: 0 < window.table.rowCount() < 15, timeout=SOON)
+    first, second, *_ = (name_of(window, at) for at in range(window.table.rowCount()))
+    qtbot.waitUntil(lambda: window.detail.detail is not None, timeout=SOON)
+    window.detail.triage.decide(TriageState.CONFIRMED)
+    qtbot.waitUntil(lambda: selected_name(window) == second, timeout=SOON)
+    qtbot.waitUntil(lambda: count(filled, "triage:confirmed") == 1, timeout=SOON)
+    window.commands.run("undo")
+    qtbot.waitUntil(lambda: selected_name(window) == first, timeout=SOON)
+    assert count(filled, "triage:confirmed") == 0
+    window.commands.run("redo")
+    qtbot.waitUntil(lambda: count(filled, "triage:confirmed") == 1, timeout=SOON)
+
+
+def test_going_on_can_be_turned_off_and_stays_so(
+    qtbot: QtBot, open_window: Open, filled: Store
+) -> None:
+    window = open_window()
+    window.frame.decide_button.goes_on.trigger()
+    before = selected_name(window)
+    window.detail.triage.decide(TriageState.CONFIRMED)
+    qtbot.waitUntil(
+        lambda: bool(window.detail.detail and window.detail.detail.triage), timeout=SOON
+    )
+    assert selected_name(window) == before
+    window.close()
+    assert not open_window().frame.decide_button.goes_on.isChecked()
+
+
+def named(parent: QWidget, kind: type[T], name: str) -> T:
+    """The widget that a screen reader calls so."""
+    (found,) = (one for one in parent.findChildren(kind) if one.accessibleName() == name)
+    return found
+
+
+def test_one_finding_is_assigned_on_its_page_and_many_in_the_dialog(
+    qtbot: QtBot, open_window: Open, filled: Store
+) -> None:
+    window = open_window()
+    box = window.detail.triage
+    named(box, QLineEdit, "Assigned to").setText("bob")
+    named(box, QPushButton, "Triage: Assign").click()
+    qtbot.waitUntil(lambda: count(filled, "assignee:bob triage:new") == 1, timeout=SOON)
+    qtbot.waitUntil(
+        lambda: "assigned to bob" in " ".join(one.text() for one in box.findChildren(Label)),
+        timeout=SOON,
+    )
+    window.table.set_marks(window.table.keys, on=True)
+    window.commands.run("decide_about_many")
+    dialog = opened(qtbot, window)
+    dialog.state.setCurrentIndex(dialog.state.findText("As it is: only assign"))
+    named(dialog, QLineEdit, "Assigned to").setText("eve")
+    dialog.buttons.button(OK).click()
+    qtbot.waitUntil(lambda: count(filled, "assignee:eve") == count(filled, ""), timeout=SOON)
+    assert count(filled, "triage:new") == count(filled, "")
+    window.filter.set_text("assignee:eve")
+    qtbot.waitUntil(lambda: 0 < window.table.rowCount() < 15, timeout=SOON)
+
+
+def test_a_key_that_somebody_chose_is_obeyed_and_shown(
+    qtbot: QtBot, open_window: Open, filled: Store, home: Path
+) -> None:
+    (home / "config.toml").write_text('[keys]\nconfirm = "O"\n')
+    window = open_window()
+    press(qtbot, window, Qt.Key.Key_C)
+    qtbot.keyClick(window.models, Qt.Key.Key_O, Qt.KeyboardModifier.ShiftModifier)
+    qtbot.waitUntil(lambda: count(filled, "triage:confirmed") == 1, timeout=SOON)
+    assert [key.shown for key in bound(keys_of(home)) if key.action == "confirm"] == ["O"]
+    top = terminal.actions(terminal.bound(keys_of(home)))
+    assert top["O"] == "confirm" and "c" not in top
+
+
+def test_the_keys_at_first_are_those_of_the_tables() -> None:
+    assert bound(Keys()) == KEYS
+    assert terminal.bound(Keys()) == terminal.KEYS

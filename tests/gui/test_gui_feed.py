@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 import threading
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import gui_factories as factories
 import pytest
 from dife_gui import feed as feed_room
 from dife_gui.background import Background
-from dife_gui.feed import Feed, check_filter, detail, is_alive, overview
+from dife_gui.feed import Feed, check_filter, detail, overview
 from pytestqt.exceptions import capture_exceptions
 from pytestqt.qtbot import QtBot
 
+from dife_scanner.durable.clock import now
 from dife_scanner.errors import DifeError, HomeUnwritable, NotFound
 from dife_scanner.records import FindingKind, JobState, TriageState
 from dife_scanner.store import db, evidence, findings, models, outbox, polls, query, triage
@@ -126,7 +129,7 @@ def test_an_overview_has_what_stands_around_the_list(filled: Store) -> None:
     assert found.total == 15
     assert found.counts[JobState.REFUSED.value] == 1
     assert [alert.last_error for alert in found.dead] == ["invalid_token"]
-    assert is_alive(found.watcher)
+    assert polls.is_alive(found.watcher)
     assert found.last_poll is not None
 
 
@@ -142,16 +145,17 @@ def test_quick_filters_are_valid() -> None:
     assert all(check_filter(text).valid for _, text in feed_room.QUICK_FILTERS)
 
 
-def test_a_silent_watcher_counts_as_gone() -> None:
-    now = datetime(2026, 11, 23, 12, tzinfo=UTC)
-
-    def heard(seconds: float) -> Beat:
-        return Beat("watcher", 1, "", (now - timedelta(seconds=seconds)).isoformat())
-
-    assert is_alive(heard(59), now)
-    assert not is_alive(heard(61), now)
-    assert not is_alive(None, now)
-    assert not is_alive(Beat("watcher", 1, "", "nonsense"), now)
+def test_a_watcher_runs_while_its_process_does(store: Store) -> None:
+    """The same rule as `dife status`: however long ago it was heard, and however lately."""
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    at = now()
+    assert not polls.is_alive(Beat("watcher", ended.pid, "", at))
+    assert polls.is_alive(Beat("watcher", os.getpid(), "", at))
+    before_it_began = "2026-01-01T00:00:00.000000+00:00"
+    assert not polls.is_alive(Beat("watcher", os.getpid(), "", before_it_began))
+    assert not polls.is_alive(Beat("watcher", os.getpid(), "", "nonsense"))
+    assert not polls.is_alive(None)
 
 
 def test_other_roles_are_not_the_watcher(store: Store) -> None:

@@ -107,23 +107,23 @@ def test_a_saved_view_keeps_its_columns_and_its_order(
     window = open_window()
     window.models.set_layout(Layout((Shown("repo", 250), Shown("target", 0)), Sort("repo")))
     window.filter.set_text("verdict:flagged")
-    window.views.save_as("two <b>flagged</b>\n")
+    window.frame.views.save_as("two <b>flagged</b>\n")
     qtbot.waitUntil(lambda: len(names(window)) == 2, timeout=SOON)
     window.models.set_layout(Layout())
     window.filter.set_text("")
     qtbot.waitUntil(lambda: len(names(window)) == 15, timeout=SOON)
     (view,) = memory_of(window).views
-    window.views.chosen.emit(view)
+    window.frame.views.chosen.emit(view)
     qtbot.waitUntil(lambda: len(names(window)) == 2, timeout=SOON)
     assert (view.name, titles(window)) == ("two <b>flagged</b>", ["repo", "target"])
     assert (window.table.order, window.filter.text) == (Sort("repo"), "verdict:flagged")
-    window.views.forgotten.emit(view.name)
+    window.frame.views.forgotten.emit(view.name)
     assert memory_of(window).views == ()
 
 
 def memory_of(window: Window) -> Memory:
-    window._remember()
-    return memory.load(window._home)
+    window.looks.remember()
+    return memory.load(window.looks._home)
 
 
 def test_views_are_a_menu_and_an_ampersand_is_no_key(qtbot: QtBot) -> None:
@@ -177,7 +177,7 @@ def test_why_the_selected_model_is_in_the_list_is_told(
     window.filter.set_text("footprint:visual | state:failed")
     qtbot.waitUntil(lambda: "footprint:visual" in window.filter._why.text(), timeout=SOON)
     assert "failed" not in window.filter._why.text()
-    window.switch_filter()
+    window.commands.run("switch_filter")
     qtbot.waitUntil(lambda: window.filter._why.text() == "", timeout=SOON)
     assert window.table.rowCount() == 15
 
@@ -214,8 +214,8 @@ def test_findings_are_decided_from_the_list(qtbot: QtBot, open_window: Open, fil
     qtbot.waitUntil(lambda: place.data() == "confirmed", timeout=SOON)
     window.models.choose(window.table.key(names(window).index("demo/clip-gated")))
     qtbot.waitUntil(lambda: window.detail.detail.finding is None, timeout=SOON)  # type: ignore[union-attr]
-    window.confirm()
-    assert "no finding" in window.status.currentMessage()
+    window.commands.run("confirm")
+    assert "no finding" in window.around.status.currentMessage()
 
 
 def test_an_answer_begins_with_the_first_lines(store: Store) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -33,7 +34,7 @@ def lines(window: Window) -> list[list[str]]:
 @pytest.fixture
 def window(qtbot: QtBot, open_window: Open, store: Store, qtmodeltester: ModelTester) -> Window:
     """On its queue page, with one job in work, two that wait and one that is stuck."""
-    polls.beat(store, "watcher", 4711, "watching")
+    polls.beat(store, "watcher", os.getpid(), "watching")
     working = factories.discover(store, "org/working")
     leases.claim_job(store, working.id, "w", 60)
     for name in ("org/first", "org/second"):
@@ -42,7 +43,7 @@ def window(qtbot: QtBot, open_window: Open, store: Store, qtmodeltester: ModelTe
     leases.claim_job(store, stuck.id, "w", 60)
     leases.finish(store, stuck.id, "w", JobState.QUARANTINED, "its audit died twice")
     made = open_window()
-    made.show_queue()
+    made.pages.show_queue()
     qtbot.waitUntil(lambda: made.queue.page.table.rowCount() == 4, timeout=SOON)
     qtmodeltester.check(made.queue.page.table)
     return made
@@ -70,8 +71,8 @@ def test_what_is_asked_for_is_done_by_whoever_watches(
     assert window.queue.page.first.isEnabled() and not window.queue.page.again.isEnabled()
     window.queue.page.first.click()
     select(window, "org/stuck")
-    window.retry()
-    window.pause()
+    window.commands.run("retry")
+    window.commands.run("pause")
     qtbot.waitUntil(lambda: "asked for and not done" in window.queue.page.note.text().lower())
     qtbot.waitUntil(lambda: len(requests.waiting(store, requests.OF_QUEUE)) == 3, timeout=SOON)
     assert requests.serve_queue(store) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -578,7 +579,7 @@ def test_the_status_line_says_since_when_nothing_new_is_known() -> None:
     """A watcher that is gone, and one whose last pass failed, are blind since the last complete one."""
     now = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
     alive, gone = (
-        Beat("watcher", 1, "", now.isoformat()),
+        Beat("watcher", os.getpid(), "", datetime.now(UTC).isoformat()),
         Beat("watcher", 1, "", "2026-11-23T09:00"),
     )
     failed = Beat("poller", 1, "failed: the hub did not answer", now.isoformat())

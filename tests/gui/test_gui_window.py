@@ -117,6 +117,7 @@ def test_triage_is_written_without_a_watcher_and_shown(
     window = open_window()
     choose(qtbot, window, "demo/clip-badtexttower")
     fingerprint = window.detail.detail.finding.fingerprint  # type: ignore[union-attr]
+    window.frame.decide_button.goes_on.setChecked(False)
     window.detail.triage.note.setText("reproduced by hand")
     window.detail.triage.decide(TriageState.CONFIRMED)
     qtbot.waitUntil(lambda: bool(window.detail.detail and window.detail.detail.triage))
@@ -131,9 +132,9 @@ def test_triage_is_written_without_a_watcher_and_shown(
 
 def test_dead_alerts_can_be_tried_again(qtbot: QtBot, open_window: Open, filled: Store) -> None:
     window = open_window()
-    assert "could not be delivered (slack)" in window.dead_letters.text
-    window.dead_letters.requested.emit()
-    qtbot.waitUntil(lambda: not window.dead_letters.isVisible())
+    assert "could not be delivered (slack)" in window.frame.dead_letters.text
+    window.frame.dead_letters.requested.emit()
+    qtbot.waitUntil(lambda: not window.frame.dead_letters.isVisible())
     assert outbox.alerts(filled, state="dead") == []
 
 
@@ -142,9 +143,11 @@ def test_a_failing_poll_is_told_until_one_succeeds(
 ) -> None:
     polls.beat(filled, "poller", 4711, "failed: the hub did not answer within 20 seconds")
     window = open_window()
-    assert "The last poll failed: the hub did not answer within 20 seconds." in window.hub.text
+    assert (
+        "The last poll failed: the hub did not answer within 20 seconds." in window.frame.hub.text
+    )
     polls.beat(filled, "poller", 4712, "15 models seen, 0 new, 0 malformed")
-    qtbot.waitUntil(lambda: not window.hub.isVisible())
+    qtbot.waitUntil(lambda: not window.frame.hub.isVisible())
 
 
 # --- keys -----------------------------------------------------------------------------------------------------
@@ -167,7 +170,7 @@ def test_keys_move_open_and_come_back(qtbot: QtBot, open_window: Open, filled: S
     assert row() == 0
     press(qtbot, window, Qt.Key.Key_Return)
     assert not window.models.isVisible()
-    assert window.back.isVisible()
+    assert window.frame.back.isVisible()
     qtbot.keyClick(window.detail, Qt.Key.Key_Escape)
     assert window.models.isVisible()
 
@@ -190,7 +193,7 @@ def test_copying_a_hostile_name_copies_no_control_characters(
 ) -> None:
     window = open_window()
     choose(qtbot, window, factories.HOSTILE)
-    window.copy_model()
+    window.commands.run("copy_model")
     copied = QGuiApplication.clipboard().text()
     assert copied.startswith("evil/<img")
     assert not set(copied) & set("\n\x1b\u202e")
@@ -201,7 +204,7 @@ def test_copying_a_hostile_name_copies_no_control_characters(
 
 def test_an_empty_home_says_why_and_what_to_do(open_window: Open, store: Store) -> None:
     window = open_window()
-    title, why, button = window.empty.texts
+    title, why, button = window.frame.empty.texts
     assert (title, button) == ("No models yet", "Start watcher")
     assert "dife demo" in why
     assert not window.detail.isVisible()
@@ -210,22 +213,22 @@ def test_an_empty_home_says_why_and_what_to_do(open_window: Open, store: Store) 
 def test_a_home_that_does_not_exist_yet_opens_all_the_same(open_window: Open, home: Path) -> None:
     assert not home.exists()
     window = open_window()
-    assert window.empty.isVisible()
+    assert window.frame.empty.isVisible()
 
 
 def test_a_filter_without_matches_offers_to_clear_it(
     qtbot: QtBot, open_window: Open, filled: Store
 ) -> None:
     window = open_window()
-    window.open_detail()
+    window.frame.open_detail()
     window.filter.set_text("nobody-is-called-this")
-    qtbot.waitUntil(window.empty.isVisible)
-    assert window.empty.texts == (
+    qtbot.waitUntil(window.frame.empty.isVisible)
+    assert window.frame.empty.texts == (
         "No model matches",
         "The filter hides all 15.",
         "Clear the filter",
     )
-    window.empty.requested.emit()
+    window.frame.empty.requested.emit()
     qtbot.waitUntil(window.models.isVisible)
 
 

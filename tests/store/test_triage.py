@@ -41,7 +41,7 @@ def test_many_are_decided_about_at_once_and_taken_back_at_once(
     assert states(store) == [FALSE, FALSE, FALSE]
     assert [event.act for event in triage.last_of(store, "ada")] == [act.number] * 3
     done = triage.undo(store, act.number, actor="ada")
-    assert (done.taken_back, done.left) == (three, ())
+    assert (done.fingerprints, done.left) == (three, ())
     assert states(store) == [CONFIRMED, NEW, NEW]
     events = triage_log.events(store, "fp1:a")
     assert [event.state for event in events] == [CONFIRMED, FALSE, CONFIRMED]
@@ -92,7 +92,7 @@ def test_what_others_decided_since_is_not_taken_back(store: Store, three: tuple[
     act = triage.decide(store, CONFIRMED, triage.seen(store, three), actor="ada")
     triage.decide(store, FALSE, triage.seen(store, three[2:]), actor="bob", note="drawn")
     done = triage.undo(store, act.number, actor="ada")
-    assert done.taken_back == three[:2]
+    assert done.fingerprints == three[:2]
     assert [(event.actor, event.state) for event in done.left] == [("bob", FALSE)]
     assert states(store) == [TriageState.TRIAGING, TriageState.TRIAGING, FALSE]
     assert triage.last_of(store, "ada")[0].act == first.number
@@ -138,7 +138,7 @@ def test_an_acceptance_runs_out_by_itself_and_once(store: Store, three: tuple[st
     last = triage_log.events(store, "fp1:a")[-1]
     assert (last.actor, last.state) == ("dife", TriageState.EXPIRED)
     done = triage.undo(store, triage.last_of(store, "ada")[0].act, actor="ada")
-    assert done.taken_back == ("fp1:b",)
+    assert done.fingerprints == ("fp1:b",)
     assert findings.count(store, filter='expires:""') == 3
 
 
@@ -177,3 +177,74 @@ def test_events_of_an_earlier_version_are_acts_of_their_own(
     assert (last.fingerprint, last.act) == ("fp1:c", last.id)
     triage.undo(store, last.act, actor="ada")
     assert states(store) == [CONFIRMED, CONFIRMED, NEW]
+
+
+def test_what_was_taken_back_is_decided_again_in_the_same_order(
+    store: Store, three: tuple[str, ...]
+) -> None:
+    one = three[:1]
+    triage.decide(store, CONFIRMED, triage.seen(store, one), actor="ada", note="by hand")
+    triage.decide(store, ACCEPTED, triage.seen(store, one), actor="ada", note="ok", expires="9d")
+    until = triage_log.events(store, "fp1:a")[-1].expires
+    for _ in range(2):
+        triage.undo(store, triage.last_of(store, "ada")[0].act, actor="ada")
+    for state in (CONFIRMED, ACCEPTED):
+        triage.redo(store, triage.last_undone_by(store, "ada")[0].act, actor="ada")
+        assert states(store)[0] is state
+    latest = triage_log.events(store, "fp1:a")[-1]
+    assert (latest.note, latest.expires, len(triage_log.events(store, "fp1:a"))) == ("ok", until, 6)
+    with pytest.raises(NotFound, match="nothing back that could be decided again"):
+        triage.last_undone_by(store, "ada")
+    triage.undo(store, triage.last_of(store, "ada")[0].act, actor="ada")
+    assert states(store)[0] is CONFIRMED
+
+
+def test_a_new_decision_ends_what_could_be_decided_again(
+    store: Store, three: tuple[str, ...]
+) -> None:
+    act = triage.decide(store, CONFIRMED, triage.seen(store, three), actor="ada")
+    undone = triage.undo(store, act.number, actor="ada")
+    triage.decide(store, FALSE, triage.seen(store, three[:1]), actor="bob", note="drawn")
+    done = triage.redo(store, undone.act, actor="ada")
+    assert (done.fingerprints, [one.actor for one in done.left]) == (three[1:], ["bob"])
+    assert states(store) == [FALSE, CONFIRMED, CONFIRMED]
+    with pytest.raises(Overtaken, match="bob set false-positive"):
+        triage.redo(store, undone.act, actor="ada")
+    triage.undo(store, done.act, actor="ada")
+    triage.decide(store, FALSE, triage.seen(store, three[2:]), actor="ada", note="drawn")
+    with pytest.raises(NotFound):
+        triage.last_undone_by(store, "ada")
+
+
+def test_findings_are_assigned_and_stand_as_before(store: Store, three: tuple[str, ...]) -> None:
+    triage.decide(store, CONFIRMED, triage.seen(store, three[:1]), actor="ada")
+    act = triage.decide(store, None, triage.seen(store, three), actor="ada", assignee="bob")
+    assert states(store) == [CONFIRMED, NEW, NEW]
+    assert findings.count(store, filter="assignee:bob") == 3
+    triage.decide(store, FALSE, triage.seen(store, three[2:]), actor="bob", note="drawn")
+    assert findings.count(store, filter="assignee:bob triage:false-positive") == 1
+    done = triage.undo(store, act.number, actor="ada")
+    assert (done.fingerprints, len(done.left)) == (three[:2], 1)
+    assert findings.count(store, filter="assignee:bob") == 1
+    assert states(store) == [CONFIRMED, NEW, FALSE]
+    triage.redo(store, done.act, actor="ada")
+    assert findings.count(store, filter="assignee:bob") == 3
+    with pytest.raises(Overtaken, match="ada assigned it to bob"):
+        triage.decide(store, CONFIRMED, {"fp1:a": 1}, actor="bob")
+    with pytest.raises(UsageError, match="no name to assign to"):
+        triage.decide(store, None, triage.seen(store, three), actor="ada", assignee="a\nb")
+    with pytest.raises(UsageError, match="needs a state"):
+        triage.decide(store, None, triage.seen(store, three), actor="ada")
+
+
+def test_a_dispute_waits_for_an_answer_until_a_day_and_is_not_ended_by_it(
+    store: Store, three: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disputed = TriageState.DISPUTED
+    about = triage.seen(store, three[:1])
+    triage.decide(store, disputed, about, actor="ada", note="they say no", expires="30d")
+    assert findings.count(store, filter="deadline>2026-01-01") == 1
+    assert findings.count(store, filter='expires:""') == 3
+    monkeypatch.setattr(triage, "now", lambda: later(40 * 86_400))
+    assert triage.expire(store) == 0
+    assert states(store)[0] is disputed

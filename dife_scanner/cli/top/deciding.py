@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from dife_scanner.errors import UsageError
 from dife_scanner.records import TriageState
 from dife_scanner.sentences.triage import counts_text, findings_text, state_words
-from dife_scanner.store.triage import MAY_EXPIRE, NEEDS_NOTE, SET_BY_HAND
+from dife_scanner.store.triage import NEEDS_NOTE, SET_BY_HAND, TAKES_DAY
 
 
 @dataclass
@@ -29,7 +29,7 @@ class Decision:
 
     @property
     def lacks_until(self) -> bool:
-        return self.state in MAY_EXPIRE and self.until is None
+        return self.state in TAKES_DAY and self.until is None
 
     @property
     def lacks_agreement(self) -> bool:
@@ -45,6 +45,11 @@ def state_of(word: str) -> TriageState:
 
 
 STATES = "one of: " + ", ".join(sorted(one.value for one in SET_BY_HAND))
+
+DAY_ASKED = {
+    TriageState.ACCEPTED_RISK: "Until (90d, 2027-01-31; empty: for good)",
+    TriageState.DISPUTED: "Answer due by (30d, 2027-01-31; empty: no such day)",
+}
 
 
 def question_of(decision: Decision, counts: Mapping[TriageState, int]) -> str:

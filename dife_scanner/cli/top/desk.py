@@ -150,6 +150,11 @@ class Desk:
         with self._writing() as store:
             return triage.undo(store, act, actor=self.actor)
 
+    def redo(self, act: int) -> triage.Undone:
+        """Decide again what an act took back."""
+        with self._writing() as store:
+            return triage.redo(store, act, actor=self.actor)
+
     def ask(self, kind: RequestKind, job: int | None = None) -> None:
         """Ask the watcher for something about the queue."""
         with self._writing() as store:

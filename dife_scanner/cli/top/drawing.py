@@ -13,7 +13,7 @@ from rich.text import Text
 
 from dife_scanner.cli import shown
 from dife_scanner.cli.top.desk import InFull, Listed, Overview, Pace
-from dife_scanner.cli.top.keys import KEYS
+from dife_scanner.cli.top.keys import Key
 from dife_scanner.cli.top.prompt import Prompt
 from dife_scanner.cli.top.screen import PAGES, Page
 from dife_scanner.cli.top.state import Top
@@ -121,7 +121,7 @@ def _body(top: Top, console: Console) -> RenderableType:
 def _long(top: Top) -> RenderableType:
     """A page that is read from top to bottom."""
     if top.page is Page.HELP:
-        return help_page()
+        return help_page(top.keys)
     if top.page is Page.IN_FULL and top.in_full is not None:
         return in_full(top.in_full, top)
     if top.overview is not None:
@@ -285,9 +285,9 @@ def in_full(found: InFull, top: Top) -> RenderableType:
     return Group(page, *decided)
 
 
-def help_page() -> RenderableType:
+def help_page(keys: Iterable[Key]) -> RenderableType:
     """Every key."""
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    for key in KEYS:
+    for key in keys:
         table.add_row(Text(key.shown or key.names[0], "bold"), Text(key.does))
     return table

@@ -5,7 +5,9 @@ Where the window has the same action, it has the same key.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from dife_scanner.settings import Keys
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ KEYS: tuple[Key, ...] = (
     Key(("n",), "decide with a note; asks for the state", "decide_with_note"),
     Key(("b",), "decide about all marked, or all that the filter shows", "decide_about_many"),
     Key(("z", "ctrl-z"), "take back your last decision of this run", "undo"),
+    Key(("Z",), "decide again what you took back last", "redo"),
     Key(("r",), "in the queue: queue a stuck job again", "retry"),
     Key(("+",), "in the queue: let a waiting job go first", "put_first"),
     Key(("p",), "in the queue: pause it, or let it go on", "pause"),
@@ -55,5 +58,18 @@ KEYS: tuple[Key, ...] = (
     Key(("q",), "quit", "quit", "q  Ctrl-C"),
 )
 
-ACTIONS = {name: key.action for key in KEYS for name in key.names}
-"""What a key does."""
+
+def bound(keys: Keys) -> tuple[Key, ...]:
+    """The same keys, with those that somebody chose in their settings in place of the first name of each."""
+    chosen = keys.model_dump()
+    made: list[Key] = []
+    for key in KEYS:
+        if key.action in chosen:
+            key = replace(key, names=(chosen[key.action], *key.names[1:]))
+        made.append(key)
+    return tuple(made)
+
+
+def actions(keys: tuple[Key, ...]) -> dict[str, str]:
+    """By key, what it does."""
+    return {name: key.action for key in keys for name in key.names}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from dife_scanner.cli.top.desk import Desk, InFull, Listed, Overview, Pace
-from dife_scanner.cli.top.keys import ACTIONS
+from dife_scanner.cli.top.keys import actions, bound
 from dife_scanner.cli.top.prompt import Prompt
 from dife_scanner.errors import DifeError, UsageError
 from dife_scanner.records import Finding, Job
@@ -31,6 +31,8 @@ class Screen:
 
     def __init__(self, desk: Desk, filter: str = "") -> None:
         self.desk = desk
+        self.keys = bound(desk.settings.keys)
+        self._actions = actions(self.keys)
         self.page = Page.FINDINGS if filter else Page.OVERVIEW
         self.filter = filter
         self.is_filtered = bool(filter)
@@ -56,6 +58,8 @@ class Screen:
         self._before = self.page
         self._acts: list[int] = []
         """What was decided in this run and not taken back, oldest first."""
+        self._undone: list[int] = []
+        """Acts that took something back since the last decision, oldest first."""
 
     # --- keys ---
 
@@ -65,8 +69,8 @@ class Screen:
         try:
             if self.prompt is not None:
                 self._answer(key)
-            elif key in ACTIONS:
-                getattr(self, ACTIONS[key])()
+            elif key in self._actions:
+                getattr(self, self._actions[key])()
         except DifeError as error:
             self.tell(error)
 

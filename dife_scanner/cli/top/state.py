@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from dife_scanner.cli.top.deciding import STATES, Decision, question_of, state_of
+from dife_scanner.cli.top.deciding import DAY_ASKED, STATES, Decision, question_of, state_of
 from dife_scanner.cli.top.prompt import Prompt
 from dife_scanner.cli.top.screen import Page, Screen
 from dife_scanner.errors import Overtaken
 from dife_scanner.records import TriageState
-from dife_scanner.sentences.triage import findings_text, state_words, undone_text
+from dife_scanner.sentences.triage import findings_text, redone_text, state_words, undone_text
 from dife_scanner.store.requests import RequestKind
 
 
@@ -62,7 +62,7 @@ class Top(Screen):
         elif made.lacks_note:
             self._ask(f"{state_words(made.state)}, because", made, self._set_note)
         elif made.lacks_until:
-            self._ask("Until (90d, 2027-01-31; empty: for good)", made, self._set_until)
+            self._ask(DAY_ASKED[made.state], made, self._set_until)
         elif made.lacks_agreement:
             question = question_of(made, self.desk.by_state(made.about))
             self._ask(question, made, self._agree)
@@ -102,9 +102,9 @@ class Top(Screen):
             self._look()
             raise
         self._acts.append(act.number)
-        self.say(
-            f"{findings_text(len(act.fingerprints))} set to {state_words(state)}; z: take back"
-        )
+        self._undone.clear()
+        many, undo = findings_text(len(act.fingerprints)), self.desk.settings.keys.undo
+        self.say(f"{many} set to {state_words(state)}; {undo}: take back")
         one_of_list = not self.marks and self.page is Page.FINDINGS
         self.marks.clear()
         at = self.at[Page.FINDINGS]
@@ -122,8 +122,19 @@ class Top(Screen):
             self.say("nothing was decided in this run that could be taken back")
             return
         done = self.desk.undo(self._acts.pop())
+        self._undone.append(done.act)
         self._look()
-        self.say(undone_text(done))
+        self.say(f"{undone_text(done)}; {self.desk.settings.keys.redo}: decide it again")
+
+    def redo(self) -> None:
+        """Decide again what was taken back last in this run."""
+        if not self._undone:
+            self.say("nothing was taken back in this run since the last decision")
+            return
+        done = self.desk.redo(self._undone.pop())
+        self._acts.append(done.act)
+        self._look()
+        self.say(redone_text(done))
 
     # --- the queue ---
 

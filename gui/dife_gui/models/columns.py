@@ -6,10 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from dife_scanner.durable.clock import now
 from dife_scanner.records import ModelRow
 from dife_scanner.sentences.audits import VERDICT_LABEL
 from dife_scanner.sentences.times import age_seconds, age_text, time_text
 from dife_scanner.sentences.watching import reason_text
+from dife_scanner.store.expiry import is_past
 from dife_scanner.store.models import URGENCY
 
 
@@ -49,10 +51,18 @@ def verdict_text(row: ModelRow) -> str:
 
 
 def _age(row: ModelRow) -> str:
-    now = datetime.now(UTC)
-    if age_seconds(row.job.created_at, now) is None:
+    at = datetime.now(UTC)
+    if age_seconds(row.job.created_at, at) is None:
         return ""
-    return age_text(row.job.created_at, now).removesuffix(" ago")
+    return age_text(row.job.created_at, at).removesuffix(" ago")
+
+
+def deadline_text(row: ModelRow) -> str:
+    """The day by which an answer is due, and whether it is over."""
+    if not row.deadline:
+        return ""
+    over = " (overdue)" if is_past(row.deadline, now()) else ""
+    return f"{time_text(row.deadline)}{over}"
 
 
 def _number(value: float | None, form: str) -> str:
@@ -150,6 +160,15 @@ COLUMNS: tuple[Column, ...] = (
         numeric=True,
     ),
     Column("age", "Age", _age, 4.5, "Since it was discovered", ages=True),
+    Column("assignee", "Assigned to", lambda row: row.assignee, 6, "Who shall look at its finding"),
+    Column(
+        "deadline",
+        "Answer due",
+        deadline_text,
+        8.5,
+        "Until when a dispute waits for an answer; local time",
+        shown=False,
+    ),
     Column(
         "comment",
         "Comment",

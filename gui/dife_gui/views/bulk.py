@@ -19,10 +19,10 @@ from PySide6.QtWidgets import (
 from dife_gui.deciding import Subject, Wish, problem_of
 from dife_gui.views import theme
 from dife_gui.views.text import Label
-from dife_gui.views.triage import BUTTONS, FURTHER, note_line, until_line
+from dife_gui.views.triage import BUTTONS, FURTHER, assignee_line, note_line, until_line
 from dife_scanner.records import TriageState
 from dife_scanner.sentences.triage import counts_text, findings_text
-from dife_scanner.store.triage import MAY_EXPIRE
+from dife_scanner.store.triage import TAKES_DAY
 
 _WIDTH = 34
 """Of the dialog, in lines of text."""
@@ -48,6 +48,7 @@ class BulkDialog(QDialog):
         self.state = self._new_choice(state)
         self.note = note_line()
         self.until = until_line()
+        self.assignee = assignee_line()
         self.buttons = QDialogButtonBox(
             QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel
         )
@@ -64,6 +65,7 @@ class BulkDialog(QDialog):
         choice.setAccessibleName("State")
         for one, text in (*BUTTONS, *FURTHER):
             choice.addItem(text, one.value)  # Qt knows no enums of ours
+        choice.addItem("As it is: only assign", "")
         if state is not None:
             choice.setCurrentIndex(choice.findData(state.value))
         return choice
@@ -73,6 +75,7 @@ class BulkDialog(QDialog):
         form.addRow("State", self.state)
         form.addRow("Note", self.note)
         form.addRow("Until", self.until)
+        form.addRow("Assigned to", self.assignee)
         layout = QVBoxLayout(self)
         layout.setSpacing(theme.gap(0.6))
         layout.addWidget(self._headline)
@@ -83,9 +86,10 @@ class BulkDialog(QDialog):
         self.resize(round(_WIDTH * theme.em(self)), self.sizeHint().height())
 
     @property
-    def chosen(self) -> TriageState:
-        """The state that is chosen."""
-        return TriageState(self.state.currentData())
+    def chosen(self) -> TriageState | None:
+        """The state that is chosen; none where findings keep theirs."""
+        chosen = self.state.currentData()
+        return TriageState(chosen) if chosen else None
 
     def show_subject(self, subject: Subject) -> None:
         """Say what would be decided about."""
@@ -107,13 +111,20 @@ class BulkDialog(QDialog):
         self._problem.setVisible(bool(text))
 
     def _follow(self) -> None:
-        """Only some states expire."""
-        self.until.setEnabled(self.chosen in MAY_EXPIRE)
+        """Only some states have a day."""
+        self.until.setEnabled(self.chosen in TAKES_DAY)
 
     def _wish(self) -> None:
         state = self.chosen
-        expires = self.until.text().strip() if state in MAY_EXPIRE else ""
-        wish = Wish(state, self.note.text().strip(), expires, self._subject.about)
+        expires = self.until.text().strip() if state in TAKES_DAY else ""
+        name = self.assignee.text().strip()
+        wish = Wish(
+            state,
+            self.note.text().strip(),
+            expires,
+            self._subject.about,
+            assignee=name if name or state is None else None,
+        )
         problem = problem_of(wish)
         self.show_problem(problem)
         if not problem:
@@ -137,7 +148,11 @@ class DecideButton(QToolButton):
         self.shown = menu.addAction("")
         menu.addSeparator()
         self.clear = menu.addAction("Remove the marks")
-        self.undo = menu.addAction("Take back the last decision (z)")
+        self.undo = menu.addAction("Take back the last decision")
+        self.redo = menu.addAction("Decide it again")
+        menu.addSeparator()
+        self.goes_on = menu.addAction("Go on to the next after a decision")
+        self.goes_on.setCheckable(True)
         self.setMenu(menu)
         self.show_counts(0, 0)
 
@@ -147,6 +162,7 @@ class DecideButton(QToolButton):
         shown: Callable[[], None],
         clear: Callable[[], None],
         undo: Callable[[], None],
+        redo: Callable[[], None],
     ) -> None:
         """What each entry does."""
         for action, does in (
@@ -154,6 +170,7 @@ class DecideButton(QToolButton):
             (self.shown, shown),
             (self.clear, clear),
             (self.undo, undo),
+            (self.redo, redo),
         ):
             action.triggered.connect(lambda _=False, does=does: does())
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import (
@@ -16,6 +17,7 @@ from PySide6.QtWidgets import (
 from dife_gui.views import theme
 from dife_gui.views.card import Card, grid
 from dife_gui.views.text import Label
+from dife_scanner.settings import Keys
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Key:
     sequences: tuple[str, ...] = ()
     """For a window-wide shortcut; empty where a widget handles the key itself."""
     action: str = ""
-    """Name of the window's method."""
+    """What it does, by the name that `commands` gives it."""
 
 
 KEYS: tuple[Key, ...] = (
@@ -42,6 +44,7 @@ KEYS: tuple[Key, ...] = (
     Key("Ctrl+Space  Tab", "in the filter: show what could stand there; take it"),
     Key("↑  ↓", "in the filter: filters used before"),
     Key("y", "copy the selected model's id and revision", ("Y",), "copy_model"),
+    Key("l", "copy a link to the selected finding", ("L",), "copy_link"),
     Key("n", "write a triage note", ("N",), "focus_note"),
     Key(
         "c", "confirm the selected finding; with marks, all of them, once asked", ("C",), "confirm"
@@ -55,6 +58,7 @@ KEYS: tuple[Key, ...] = (
     Key("b", "decide about all marked models at once, or all shown", ("B",), "decide_about_many"),
     Key("=", "compare two marked models, or the marked with the selected one", ("=",), "compare"),
     Key("z", "take back the last decision of this window", ("Z", "Ctrl+Z"), "undo"),
+    Key("Z", "decide again what was taken back last", ("Shift+Z", "Ctrl+Shift+Z"), "redo"),
     Key("2", "the queue: what runs, what waits and why, what is stuck", ("2",), "show_queue"),
     Key("3", "the list of models", ("3",), "show_models"),
     Key("r", "in the queue: queue a stuck job again", ("R",), "retry"),
@@ -65,6 +69,24 @@ KEYS: tuple[Key, ...] = (
     Key("?", "this help", ("?",), "show_help"),
     Key("Ctrl+Q", "quit", ("Ctrl+Q",), "close"),
 )
+
+
+def bound(keys: Keys) -> tuple[Key, ...]:
+    """The same keys, with those that somebody chose in their settings in place of the first of each."""
+    chosen = keys.model_dump()
+    made: list[Key] = []
+    for key in KEYS:
+        if key.action in chosen:
+            name = chosen[key.action]
+            key = replace(key, shown=name, sequences=(_sequence(name), *key.sequences[1:]))
+        made.append(key)
+    return tuple(made)
+
+
+def _sequence(name: str) -> str:
+    """As Qt writes a key: a letter is a capital there, and a capital one with Shift."""
+    return f"Shift+{name}" if name.isupper() else name.upper()
+
 
 SHAPES = (
     "Shapes: triangle flagged, diamond inherited, ring with a bar inconclusive, two bars identical to a known base, "
@@ -79,12 +101,12 @@ _OF_SCREEN = 0.9
 class Help(QDialog):
     """The keys, and what the shapes in the table mean."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, keys: Sequence[Key] = KEYS, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setWindowTitle("Keys")
         self.setAccessibleName("Keys")
         card = Card("Keys")
-        card.set_body(_table())
+        card.set_body(_table(keys))
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         buttons.rejected.connect(self.reject)
         layout = QVBoxLayout(self)
@@ -110,10 +132,10 @@ def _scrolled(card: Card) -> QScrollArea:
     return area
 
 
-def _table() -> QWidget:
+def _table(keys: Sequence[Key]) -> QWidget:
     holder, table = grid(across=1.2, down=0.35)
     table.setColumnStretch(1, 1)
-    for line, key in enumerate(KEYS):
+    for line, key in enumerate(keys):
         name = Label(key.shown, font=theme.monospace(), wrap=False)
         table.addWidget(name, line, 0)
         table.addWidget(Label(key.does), line, 1)

@@ -18,7 +18,7 @@ from PySide6.QtWidgets import (
 )
 
 from dife_gui.escape import tooltip
-from dife_gui.feed import Overview, is_alive, poll_failure
+from dife_gui.feed import Overview, poll_failure
 from dife_gui.views import theme
 from dife_gui.views.text import Elided, Label
 from dife_scanner.records import Alert, Finding, JobState
@@ -26,6 +26,7 @@ from dife_scanner.sentences.calibration import tally_text
 from dife_scanner.sentences.findings import finding_sentence, finding_title
 from dife_scanner.sentences.numbers import count
 from dife_scanner.sentences.times import age_text, time_text
+from dife_scanner.store.polls import is_alive
 
 _COUNTED = (
     JobState.AUDITING,
@@ -51,7 +52,7 @@ def watcher_text(overview: Overview, now: datetime) -> str:
     if beat is None:
         return "Watcher not running"
     age = age_text(beat.at, now)
-    if is_alive(beat, now):
+    if is_alive(beat):
         return f"Watcher running (heard {age})"
     return f"Watcher not running (last heard {age})"
 
@@ -77,7 +78,7 @@ def overview_text(overview: Overview) -> str:
 def coverage_text(overview: Overview, now: datetime) -> str:
     """Up to when new models are known: `Last complete poll 3 min ago`, `Blind since 02:14: no watcher runs`."""
     why = ""
-    if not is_alive(overview.watcher, now):
+    if not is_alive(overview.watcher):
         why = "no watcher runs"
     elif poll_failure(overview):
         why = "the last poll failed"
@@ -154,7 +155,7 @@ class Status(QStatusBar):
         self._show_poll(overview, now)
 
     def _show_watcher(self, overview: Overview, now: datetime) -> None:
-        alive = is_alive(overview.watcher, now)
+        alive = is_alive(overview.watcher)
         self._dot.alive = alive
         self._dot.setAccessibleName("watcher running" if alive else "watcher not running")
         self._dot.update()

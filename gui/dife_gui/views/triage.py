@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import (
+    QHBoxLayout,
     QLineEdit,
     QMenu,
     QPushButton,
@@ -20,7 +21,7 @@ from dife_gui.views.card import grid, stack
 from dife_gui.views.text import Label
 from dife_scanner.records import Finding, TriageState
 from dife_scanner.sentences.triage import event_text, state_words
-from dife_scanner.store.triage import LONGEST_NOTE, MAY_EXPIRE
+from dife_scanner.store.triage import LONGEST_NAME, LONGEST_NOTE, TAKES_DAY
 
 BUTTONS: tuple[tuple[TriageState, str], ...] = (
     (TriageState.CONFIRMED, "Confirm"),
@@ -48,12 +49,21 @@ def note_line() -> QLineEdit:
 
 
 def until_line() -> QLineEdit:
-    """Where the last day of an acceptance is written."""
+    """Where the last day of an acceptance is written, or of waiting for an answer."""
     until = QLineEdit()
-    until.setPlaceholderText("Accepted until: 90d, 2027-01-31; empty: for good")
-    until.setAccessibleName("Accepted until")
+    until.setPlaceholderText("Accepted until, or answer due by: 90d, 2027-01-31; may be empty")
+    until.setAccessibleName("Accepted until, or answer due by")
     until.setMaxLength(_DAY_CHARACTERS)
     return until
+
+
+def assignee_line() -> QLineEdit:
+    """Where it is written who shall look at findings."""
+    assignee = QLineEdit()
+    assignee.setPlaceholderText("Who shall look at it; empty: nobody in particular")
+    assignee.setAccessibleName("Assigned to")
+    assignee.setMaxLength(LONGEST_NAME)
+    return assignee
 
 
 class Triage(QWidget):
@@ -65,6 +75,9 @@ class Triage(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._finding: Finding | None = None
+        self._job: int | None = None
+        self._assigned = ""
+        """Who shall look at it, as it was shown last."""
         self._seen = 0
         """The latest event of its history."""
         self._notes: dict[str, str] = {}
@@ -74,7 +87,9 @@ class Triage(QWidget):
         self._problem.hide()
         self.note = note_line()
         self.until = until_line()
-        for line in (self.note, self.until):
+        self.assignee = assignee_line()
+        self.assignee.returnPressed.connect(self.assign)
+        for line in (self.note, self.until, self.assignee):
             line.textChanged.connect(self._problem.hide)
         self._history = QWidget()
         self._layout = QVBoxLayout(self)
@@ -83,6 +98,7 @@ class Triage(QWidget):
         for part in (self._state, self.note, self.until, self._problem):
             self._layout.addWidget(part)
         self._layout.addWidget(self._buttons())
+        self._layout.addLayout(self._assignment())
         self._layout.addWidget(self._history)
 
     def show_detail(self, detail: Detail) -> None:
@@ -95,7 +111,9 @@ class Triage(QWidget):
             self._notes[self._finding.fingerprint] = self.note.text()
             self.note.setText(self._notes.pop(finding.fingerprint, ""))
             self.until.clear()
+        self._show_assignee(detail)
         self._finding = finding
+        self._job = detail.row.job.id
         self._seen = detail.triage[-1].id if detail.triage else 0
         self._state.show_text(f"State: {state_words(finding.triage)}")
         self._show_history(detail)
@@ -106,6 +124,7 @@ class Triage(QWidget):
         if self._finding is not None and self._finding.fingerprint == fingerprint:
             self.note.clear()
             self.until.clear()
+            self._assigned = self.assignee.text()
 
     def show_problem(self, text: str) -> None:
         """Say why nothing was stored."""
@@ -116,16 +135,50 @@ class Triage(QWidget):
         """Ask for a decision to be stored, or for its note first."""
         if self._finding is None:
             return
-        expires = self.until.text().strip() if state in MAY_EXPIRE else ""
+        expires = self.until.text().strip() if state in TAKES_DAY else ""
         about = {self._finding.fingerprint: self._seen}
-        wish = Wish(state, self.note.text().strip(), expires, about)
+        wish = Wish(state, self.note.text().strip(), expires, about, self._job)
+        if not self._ask_for(wish):
+            self.note.setFocus()
+
+    def assign(self) -> None:
+        """Ask that it is kept who shall look at the finding."""
+        if self._finding is not None:
+            about = {self._finding.fingerprint: self._seen}
+            self._ask_for(Wish(None, "", "", about, self._job, self.assignee.text().strip()))
+
+    def _ask_for(self, wish: Wish) -> bool:
+        """Ask for it to be stored; where that cannot be, say why."""
         problem = problem_of(wish)
         if problem:
             self.show_problem(problem)
-            self.note.setFocus()
-            return
+            return False
         self._problem.hide()
         self.decided.emit(wish)
+        return True
+
+    def _assignment(self) -> QHBoxLayout:
+        line = QHBoxLayout()
+        line.setSpacing(theme.gap(0.3))
+        line.addWidget(Label("Assigned to", tone="muted", wrap=False))
+        line.addWidget(self.assignee, 1)
+        button = QPushButton("Assign")
+        button.setAccessibleName("Triage: Assign")
+        button.setAutoDefault(False)
+        button.clicked.connect(self.assign)
+        line.addWidget(button)
+        return line
+
+    def _show_assignee(self, detail: Detail) -> None:
+        """Who shall look at it, unless somebody is writing another name for this very finding."""
+        assert detail.finding is not None
+        is_same = (
+            self._finding is not None and self._finding.fingerprint == detail.finding.fingerprint
+        )
+        if is_same and self.assignee.text() != self._assigned:
+            return
+        self._assigned = detail.row.assignee
+        self.assignee.setText(self._assigned)
 
     def _buttons(self) -> QWidget:
         """Two rows of two, and next to them a menu with what is rarely chosen."""

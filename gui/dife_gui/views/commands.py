@@ -1,0 +1,150 @@
+"""What keys and the palette do, by the names that the table of keys gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from PySide6.QtCore import QObject, Qt
+from PySide6.QtGui import QKeySequence, QShortcut
+from PySide6.QtWidgets import QMainWindow
+
+from dife_gui.feed import QUICK_FILTERS, Feed
+from dife_gui.links import link_of
+from dife_gui.views.around import Around
+from dife_gui.views.compare import Comparing
+from dife_gui.views.desk import Desk
+from dife_gui.views.frame import Frame
+from dife_gui.views.keys import Help, Key
+from dife_gui.views.looks import Looks
+from dife_gui.views.pages import Pages
+from dife_gui.views.palette import Command, Palette
+from dife_gui.views.queue_desk import QueueDesk
+from dife_gui.views.record import copy, identifiers
+from dife_scanner.records import TriageState
+from dife_scanner.sentences.numbers import capital
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The parts of a window that its keys act on."""
+
+    frame: Frame
+    pages: Pages
+    queue: QueueDesk
+    desk: Desk
+    around: Around
+    looks: Looks
+    comparing: Comparing
+    feed: Feed
+
+
+class Commands(QObject):
+    """Binds the keys of a window, and offers the same in its palette."""
+
+    def __init__(self, parts: Parts, keys: Sequence[Key], window: QMainWindow) -> None:
+        super().__init__(window)
+        self._window = window
+        self._parts = parts
+        self._keys = keys
+        self._does = self._table()
+        for key in keys:
+            for sequence in key.sequences:
+                QShortcut(QKeySequence(sequence), window, self._does[key.action])
+
+    def run(self, action: str) -> None:
+        """Do what a key with this action does."""
+        self._does[action]()
+
+    def _table(self) -> dict[str, Callable[[], object]]:
+        parts, desk, page = self._parts, self._parts.desk, self._parts.queue.page
+        return {
+            "focus_filter": self._focus_filter,
+            "switch_filter": parts.frame.filter.switch,
+            "copy_model": self._copy_model,
+            "copy_link": self._copy_link,
+            "focus_note": parts.frame.to_note,
+            "confirm": partial(desk.decide, TriageState.CONFIRMED),
+            "false_positive": partial(desk.decide, TriageState.FALSE_POSITIVE),
+            "accept_risk": partial(desk.decide, TriageState.ACCEPTED_RISK),
+            "take_on": partial(desk.decide, TriageState.TRIAGING),
+            "decide_about_many": desk.decide_about_many,
+            "compare": self._compare,
+            "undo": desk.undo,
+            "redo": desk.redo,
+            "show_queue": parts.pages.show_queue,
+            "show_models": parts.pages.show_models,
+            "retry": partial(self._in_queue, page.ask_again),
+            "put_first": partial(self._in_queue, page.ask_first),
+            "pause": partial(self._in_queue, page.ask_pause),
+            "show_palette": self._show_palette,
+            "refresh": parts.feed.refresh,
+            "show_help": self._show_help,
+            "close": self._window.close,
+        }
+
+    def _focus_filter(self) -> None:
+        self._parts.pages.show_models()
+        self._parts.frame.to_filter()
+
+    def _copy_model(self) -> None:
+        """Put the selected model's id and revision on the clipboard."""
+        shown = self._parts.frame.detail.detail
+        if shown is not None:
+            copy(identifiers(shown)[0][1])
+
+    def _copy_link(self) -> None:
+        """Put a link to the selected finding on the clipboard."""
+        shown = self._parts.frame.detail.detail
+        if shown is not None and shown.finding is not None:
+            copy(link_of(shown.finding.fingerprint))
+            self._parts.around.say("A link to the finding is on the clipboard")
+        else:
+            self._parts.around.say("The selected model has no finding")
+
+    def _compare(self) -> None:
+        """Two marked models side by side, or the marked one beside the selected one."""
+        parts, frame = self._parts, self._parts.frame
+        chosen = frame.models.current_job
+        jobs = sorted(frame.table.marks, key=self._place)
+        if len(jobs) == 1 and chosen is not None and chosen not in jobs:
+            jobs.append(chosen)
+        if len(jobs) != 2 or not frame.isVisible():
+            parts.around.say("Mark two models to compare them: Space")
+            return
+        parts.comparing.show(jobs[0], jobs[1])
+
+    def _place(self, job: int) -> int:
+        """Where a marked job stands in the list; one that is not shown comes last."""
+        table = self._parts.frame.table
+        index = table.place_of(job)
+        return index.row() if index.isValid() else table.rowCount()
+
+    def _in_queue(self, does: Callable[[], None]) -> None:
+        """Some keys mean something on the queue page alone."""
+        if self._parts.queue.page.isVisible():
+            does()
+
+    def _show_help(self) -> None:
+        Help(self._keys, self._window).exec()
+
+    def _show_palette(self) -> None:
+        """Find a command by its words."""
+        palette = Palette(self._commands(), self._window)
+        palette.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        palette.chosen.connect(lambda command: command.run())
+        palette.open()
+
+    def _commands(self) -> list[Command]:
+        commands = [
+            Command(capital(key.does), self._does[key.action], key.shown)
+            for key in self._keys
+            if key.action and key.action != "show_palette"
+        ]
+        filter, looks = self._parts.frame.filter, self._parts.looks
+        for name, text in QUICK_FILTERS:
+            commands.append(Command(f"Filter: {name}", partial(filter.set_text, text)))
+        for view in looks.views:
+            commands.append(Command(f"View: {view.name}", partial(looks.show_view, view)))
+        return commands

@@ -1,0 +1,32 @@
+"""The pages of the window, one in sight at a time."""
+
+from __future__ import annotations
+
+from PySide6.QtWidgets import QStackedWidget, QWidget
+
+from dife_gui.views.frame import Frame
+from dife_gui.views.queue_desk import QueueDesk
+
+
+class Pages(QStackedWidget):
+    """The list of models, and the queue."""
+
+    def __init__(self, frame: Frame, queue: QueueDesk, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._frame = frame
+        self._queue = queue
+        self.addWidget(frame)
+        self.addWidget(queue.page)
+        frame.queue_button.clicked.connect(self.show_queue)
+        queue.page.left.connect(self.show_models)
+
+    def show_queue(self) -> None:
+        """What runs, what waits and why, what is stuck."""
+        self.setCurrentWidget(self._queue.page)
+        self._queue.page.view.setFocus()
+        self._queue.look()
+
+    def show_models(self) -> None:
+        """The list of models."""
+        self.setCurrentWidget(self._frame)
+        self._frame.models.setFocus()
