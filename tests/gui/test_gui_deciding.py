@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import gui_factories as factories
 import pytest
+from activating import activate
 from dife_gui.deciding import keys_of
 from dife_gui.models.models_table import MARK
 from dife_gui.views.bulk import BulkDialog
@@ -35,9 +36,8 @@ OK = QDialogButtonBox.StandardButton.Ok
 
 
 def press(qtbot: QtBot, window: Window, key: Qt.Key) -> None:
-    window.activateWindow()  # shortcuts of a window work in the active one
+    activate(qtbot, window)
     window.models.setFocus()
-    qtbot.waitUntil(window.isActiveWindow, timeout=SOON)
     qtbot.keyClick(window.models, key)
 
 

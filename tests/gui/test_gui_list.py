@@ -9,6 +9,7 @@ from pathlib import Path
 
 import gui_factories as factories
 import pytest
+from activating import activate
 from dife_gui import memory
 from dife_gui.listing import FIRST, Asked, Lister, Listing, listing
 from dife_gui.memory import Layout, Memory, Shown, View
@@ -203,8 +204,7 @@ def test_a_decision_elsewhere_changes_the_line_alone(
 def test_findings_are_decided_from_the_list(qtbot: QtBot, open_window: Open, filled: Store) -> None:
     """One key decides; one that needs a reason asks for it first, and a model without finding stays as it is."""
     window = open_window()
-    window.activateWindow()
-    qtbot.waitUntil(window.isActiveWindow, timeout=SOON)
+    activate(qtbot, window)
     place = window.table.index(0, PLACE["triage"])
     qtbot.keyClick(window.models, Qt.Key.Key_F)
     qtbot.waitUntil(window.detail.triage.note.hasFocus, timeout=SOON)
