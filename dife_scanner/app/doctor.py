@@ -122,7 +122,7 @@ def _store(settings: Settings) -> Iterator[Health]:
         complaints = store.integrity()
     if complaints:
         told = "; ".join(complaints[:_MOST_COMPLAINTS])
-        advice = "stop the watcher, and put a copy that you kept into a new home"
+        advice = "stop the watcher, and `dife restore` a backup into a new home"
         yield Health("store", "integrity", "problem", told, advice)
     else:
         yield Health("store", "integrity", "ok", "SQLite's own check finds nothing")
@@ -130,7 +130,7 @@ def _store(settings: Settings) -> Iterator[Health]:
 
 def _disk(settings: Settings) -> Iterator[Health]:
     use = disk_use(_existing(settings.home), settings.disk.quota_bytes, settings.disk.free_bytes)
-    yield Health("disk", "room", *_room(use))
+    yield _room(use)
 
 
 def _existing(path: Path) -> Path:
@@ -140,16 +140,18 @@ def _existing(path: Path) -> Path:
     return path
 
 
-def _room(use: DiskUse) -> tuple[str, str, str]:
-    """State, what was found, and what to do."""
+def _room(use: DiskUse) -> Health:
     said = disk_text(use).removeprefix("disk: ")
     if use.free < use.floor:
-        return "problem", said, "free some space, or lower disk.free_bytes: downloads wait"
+        advice = "free some space, or lower disk.free_bytes: downloads wait"
+        return Health("disk", "room", "problem", said, advice)
     if use.fetched > use.quota:
-        return "warning", said, "raise disk.quota_bytes, or let the watcher make room"
+        advice = "raise disk.quota_bytes, or let the watcher make room"
+        return Health("disk", "room", "warning", said, advice)
     if use.free < 2 * use.floor:
-        return "warning", said, "free some space soon: downloads wait where less than that is left"
-    return "ok", said, ""
+        advice = "free some space soon: downloads wait once less is free than has to stay free"
+        return Health("disk", "room", "warning", said, advice)
+    return Health("disk", "room", "ok", said)
 
 
 # --- channels ---------------------------------------------------------------------------------------------------

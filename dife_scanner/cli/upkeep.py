@@ -1,7 +1,8 @@
-"""Commands that keep an installation well: doctor."""
+"""Commands that keep an installation well: doctor, backup, restore."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,6 +12,8 @@ from dife_scanner.cli.session import Session, command
 
 def register(app: typer.Typer) -> None:
     command(app, "doctor")(doctor)
+    command(app, "backup")(backup)
+    command(app, "restore")(restore)
 
 
 def doctor(
@@ -31,3 +34,28 @@ def doctor(
     document = examine(session.home, check, offline=offline)
     session.show(document, lambda: render(document))
     return 1 if document.problems else 0
+
+
+def backup(
+    session: Session,
+    file: Annotated[Path, typer.Argument(help="The file to write, a zip; it must not exist yet.")],
+) -> None:
+    """Back this home up while it is in use: database, evidence, references, calibration; no secrets, no caches."""
+    from dife_scanner.app.backup import make
+    from dife_scanner.reports import backup as page
+
+    document = make(session.settings(), file)
+    session.show(document, lambda: page.render(document))
+
+
+def restore(
+    session: Session,
+    file: Annotated[Path, typer.Argument(help="A file that `dife backup` wrote.")],
+) -> None:
+    """Make a new home (--home) of a backup, after a check of every hash in it; never over one that is there."""
+    from dife_scanner.app import restore as restoring
+    from dife_scanner.reports import backup as page
+
+    settings = session.settings()
+    document = restoring.restore(file, settings.home, settings.limits)
+    session.show(document, lambda: page.render(document))

@@ -420,6 +420,28 @@ class DoctorDocument:
 
 
 @dataclass(frozen=True)
+class BackupDocument:
+    """`dife backup` and `dife restore`: what is in the backup."""
+
+    done: Literal["written", "restored"]
+    archive: str
+    home: str
+    made_at: str
+    version: str
+    """Of the program that made it."""
+    schema: str
+    """Of the database; a restored one is brought up to date."""
+    bytes: int
+    """Of the file that was written; of all restored files together."""
+    files: dict[str, int]
+    """How many of each kind."""
+    left_out: tuple[str, ...]
+    forgotten: tuple[str, ...] = ()
+    """References that the database names and whose files are not in the backup."""
+    format: str = "dife/backup-1"
+
+
+@dataclass(frozen=True)
 class ZoosDocument:
     """`dife lab bench zoos`."""
 
@@ -614,6 +636,7 @@ DOCUMENTS: tuple[type, ...] = (
     CardsDocument,
     InfoDocument,
     DoctorDocument,
+    BackupDocument,
     ZoosDocument,
     DeploymentsDocument,
     DecisionsDocument,

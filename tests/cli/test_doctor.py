@@ -11,7 +11,7 @@ import pytest
 from desk_kit import said
 
 from dife_scanner.app import doctor_hub
-from dife_scanner.lab.loopback import LoopbackHub
+from dife_scanner.lab.loopback import LoopbackHub, faults
 from dife_scanner.store import open_store
 
 SECRET = "xoxb-1234567890-planted"
@@ -89,6 +89,13 @@ def test_a_token_is_accepted_or_a_problem(tmp_path: Path) -> None:
         path.write_text("hf_of_somebody_else")
         line = by_name(said(home, "doctor", code=1))["endpoint/token"]
     assert line["state"] == "problem" and line["next"]
+
+
+def test_a_page_in_the_place_of_the_hub_is_a_problem(hub: LoopbackHub, tmp_path: Path) -> None:
+    hub.inject(faults.page("GET /api/models", 200, times=None))
+    settings_in(tmp_path, f'endpoint = "{hub.endpoint}"\n')
+    line = by_name(said(tmp_path, "doctor", code=1))["endpoint/endpoint"]
+    assert line["state"] == "problem" and "web page" in line["said"]
 
 
 def test_settings_that_cannot_be_read_are_named_and_the_rest_is_not_checked(tmp_path: Path) -> None:
