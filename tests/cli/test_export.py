@@ -16,8 +16,8 @@ import calling
 import export_kit
 import jsonschema
 import pytest
+from bills import bom
 from export_kit import HOSTILE, SECRETS, TRIGGERS
-from referencing import Registry, Resource
 
 from dife_scanner.core.plain import plain
 from dife_scanner.records import Confidence, FindingKind, JobState, ModelRef, TriageState
@@ -206,27 +206,6 @@ def test_sarif_with_triggers_fits_too(exported):
 
 
 # --- CycloneDX ----------------------------------------------------------------------------------------------------
-
-
-def bom(text: str) -> dict:
-    document = json.loads(text)
-    parts = {
-        name: json.loads((SCHEMAS / f"{name}.schema.json").read_text())
-        for name in ("bom-1.6", "spdx", "jsf-0.82")
-    }
-    pairs = []
-    for name, part in parts.items():
-        pairs.append(
-            (
-                f"http://cyclonedx.org/schema/{name}.SNAPSHOT.schema.json",
-                Resource.from_contents(part),
-            )
-        )
-    checker = jsonschema.Draft7Validator(
-        parts["bom-1.6"], registry=Registry().with_resources(pairs)
-    )
-    checker.validate(document)
-    return document
 
 
 def test_cyclonedx_fits_its_schema_and_has_exposure_with_intervals(exported):
