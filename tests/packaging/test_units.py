@@ -94,8 +94,20 @@ def probed_under(unit: Path, folder: Path, without: set[str]) -> dict[str, dict[
     return json.loads(done.stdout)
 
 
+@pytest.fixture
+def quiet(tmp_path: Path) -> None:
+    """Where systemd has something to say of a unit that says next to nothing, it is about this machine."""
+    least = tmp_path / "least" / "least.service"
+    least.parent.mkdir()
+    least.write_text("[Unit]\nDescription=Least\n[Service]\nExecStart=/bin/true\n")
+    done = analyze(least, tmp_path, "verify", "--man=no", "--recursive-errors=no")
+    if done.returncode or done.stderr:
+        pytest.skip(f"systemd cannot check units here: {done.stderr[:200]}")
+
+
 @with_systemd
 @each_unit
+@pytest.mark.usefixtures("quiet")
 def test_systemd_accepts_the_unit_without_a_word(unit, tmp_path):
     done = analyze(unit, tmp_path, "verify", "--man=no", "--recursive-errors=no")
     assert (done.returncode, done.stderr) == (0, "")
