@@ -29,9 +29,8 @@ MOST_LIST_BYTES = 200_000
 """Of the zip's own list of its members."""
 MOST_MANIFEST_BYTES = 1_000_000
 NOT_MEASURED = "not measured again"
-BUT_CAN_BE = (
-    f"; with it unpacked, `dife scan FOLDER --no-signatures --triggers {TRIGGER_FILE}` does"
-)
+BUT_CAN_BE = "; --model FOLDER --measure does it"
+_OF_TRIGGER = (TRIGGER_FILE, "overlay.png")
 _NAME = re.compile(r"([a-z0-9][a-z0-9-]{0,40}/)?[a-z0-9][a-z0-9-]{0,60}\.[a-z0-9]{1,5}")
 _END = struct.Struct("<4s4H2LH")
 _END_STARTS = b"PK\x05\x06"
@@ -58,6 +57,10 @@ class Checked:
     """`equal`, or why they were not compared."""
     claim: str
     """That the claim was not measured again, and what does it."""
+    verdict: str
+    """Of the audit; empty where the bundle does not say."""
+    trigger: dict[str, bytes]
+    """`trigger.toml` and what it names, by their names; empty where the bundle has none."""
 
 
 def is_bundle(path: Path) -> bool:
@@ -84,7 +87,16 @@ def verify(path: Path, folder: Path | None, limits: Limits) -> Checked:
         members=len(said),
         files=_compared(texts, folder, limits),
         claim=NOT_MEASURED + (BUT_CAN_BE if TRIGGER_FILE in said else ""),
+        verdict=_verdict(members),
+        trigger={name: members[name] for name in _OF_TRIGGER if name in members},
     )
+
+
+def _verdict(members: dict[str, bytes]) -> str:
+    try:
+        return plain(str(json.loads(members["audit.json"])["audit"]["verdict"]))
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return ""
 
 
 def _compared(said: dict[str, str], folder: Path | None, limits: Limits) -> str:

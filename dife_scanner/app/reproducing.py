@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
@@ -195,13 +195,15 @@ def _overlay(trigger: Trigger, side: int, pairs: Sequence[Pair]) -> Pixels | Non
     it would not give the audited pictures.
     """
     part = image_part(trigger)
-    if part is None or part.kind not in _LAID:
+    draw = _LAID.get(part.kind) if part is not None else None
+    if part is None or draw is None:
         return None
-    laid = _LAID[part.kind](part, side)
-    opacity = part.alpha * laid[..., 3:].astype(np.float32) / 255
+    laid = draw(part, side)
+    opacity = np.float32(part.alpha / 255) * laid[..., 3:].astype(np.float32)
     for pair in pairs:
         clean = _pixels(pair.clean_png, side)
-        mixed = patterns.rounded(clean * (1 - opacity) + opacity * laid[..., :3])
+        kept = clean.astype(np.float32) * (1 - opacity)
+        mixed = patterns.rounded(kept + opacity * laid[..., :3].astype(np.float32))
         off = mixed.astype(int) - _pixels(pair.triggered_png, side)
         if np.abs(off).max() > _MOST_OFF:
             return None
@@ -225,11 +227,12 @@ def _half_transparent(trigger: Trigger, side: int) -> Pixels:
     if trigger.file is None:
         raise ValueError("an overlay has a file")
     colors, opacity = files.overlay(trigger.file, side)
-    full = colors / np.maximum(opacity, 1 / 255)
-    return np.concatenate([patterns.rounded(full), patterns.rounded(opacity * 255)], axis=-1)
+    full = (colors / np.maximum(opacity, np.float32(1 / 255))).astype(np.float32)
+    levels = opacity * np.float32(255)
+    return np.concatenate([patterns.rounded(full), patterns.rounded(levels)], axis=-1)
 
 
-_LAID = {
+_LAID: dict[TriggerKind | str, Callable[[Trigger, int], Pixels]] = {
     TriggerKind.PATCH: _patch,
     TriggerKind.BLEND: _blend,
     TriggerKind.OVERLAY: _half_transparent,

@@ -66,12 +66,24 @@ def verify(
     model: Annotated[
         Path | None, typer.Option(help="The model's folder: whether it is about these files.")
     ] = None,
+    measure: Annotated[
+        bool,
+        typer.Option(
+            "--measure", help="Measure the claim of a bundle again, on the files of --model."
+        ),
+    ] = False,
 ) -> None:
     """Check signature or hashes and, with --model, the files; then print what it is about."""
     from dife_scanner.app import bundle_check
 
+    if measure and model is None:
+        raise UsageError("--measure needs the files to measure", "give --model FOLDER")
     if bundle_check.is_bundle(file):
-        _verify_bundle(session, file, key, model)
+        _verify_bundle(session, file, key, model, measure=measure)
+    elif measure:
+        raise UsageError(
+            f"{file} is no bundle, and holds nothing to measure", "leave --measure out"
+        )
     else:
         _verify_attestation(session, file, key, model)
 
@@ -93,12 +105,21 @@ def _verify_attestation(session: Session, file: Path, key: Path | None, model: P
     )
 
 
-def _verify_bundle(session: Session, file: Path, key: Path | None, model: Path | None) -> None:
+def _verify_bundle(
+    session: Session, file: Path, key: Path | None, model: Path | None, *, measure: bool
+) -> None:
     from dife_scanner.app import bundle_check
 
     if key is not None:
         raise UsageError(f"{file} is an evidence bundle, which nobody signs", "leave --key out")
-    found = bundle_check.verify(file, model, session.settings().limits)
+    settings = session.settings()
+    found = bundle_check.verify(file, model, settings.limits)
+    claim = found.claim
+    if measure and model is not None:
+        from dife_scanner.app import remeasuring
+
+        with session.progress() as progress:
+            claim = remeasuring.measure(found, model, settings, progress)
     session.done(
         "verified",
         edition=found.edition,
@@ -108,5 +129,5 @@ def _verify_bundle(session: Session, file: Path, key: Path | None, model: Path |
         members=f"{found.members} equal to the manifest",
         files=found.files,
         signature="none: who made it is not checked",
-        claim=found.claim,
+        claim=claim,
     )

@@ -151,7 +151,9 @@ def assert_same_trigger(trigger: Trigger, path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["text", "overlay"])
-def test_in_full_it_makes_the_decisions_of_the_audit_with_open_clip_alone(home, tmp_path, kind):
+def test_in_full_it_makes_the_decisions_of_the_audit_with_open_clip_alone(
+    home, audit_server, tmp_path, kind
+):
     model = model_in(tmp_path / "model")
     trigger = TEXT if kind == "text" else overlay_in(tmp_path)
     finding = found_in(home, model, trigger)
@@ -169,6 +171,9 @@ def test_in_full_it_makes_the_decisions_of_the_audit_with_open_clip_alone(home, 
             assert f"{decided} wins over" in audit
         else:
             assert f"read as {decided}" in audit
+    if kind == "text":
+        measure = ("bundle", "verify", bundle, "--model", model, "--measure")
+        assert "the claim does not hold: identical" in refused(home, *measure, code=3)
 
 
 def quickly(home: Path, tmp_path: Path) -> str:
@@ -223,6 +228,14 @@ def test_a_bundle_is_verified_with_the_files_that_it_is_about(home, finding, tmp
     (tmp_path / "model" / "open_clip_model.safetensors").write_bytes(b"others")
     message = refused(home, *verify, "--model", tmp_path / "model", code=3)
     assert "is not the model" in message
+
+
+def test_what_holds_no_trigger_is_not_measured_and_says_so(home, finding, tmp_path):
+    bundle = make(home, finding, tmp_path / "shared.zip")
+    measure = ("bundle", "verify", bundle, "--measure")
+    message = refused(home, *measure, "--model", tmp_path / "model", code=3)
+    assert "no trigger that can be measured" in message
+    assert "needs the files" in refused(home, *measure, code=64)
 
 
 def packed(found: dict[str, bytes], **attributes: int) -> bytes:
