@@ -91,6 +91,8 @@ def _why_not(audit: Audit, layout: Layout | None, pairs: Sequence[Pair]) -> str:
     if layout is not Layout.OPEN_CLIP:
         stored = layout.value if layout is not None else "not known"
         return f"open_clip does not load the checkpoint as it is stored (layout: {stored})"
+    if not all(isinstance(one.kind, TriggerKind) for one in (trigger, trigger.image or trigger)):
+        return "its trigger is of a kind that an extension adds"
     if reads_hit_rate(trigger) and not trigger.source:
         return "its trigger names no class that it is written to"
     if trigger.channel is Channel.PROMPT:
