@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import calling
+import export_kit
 import numpy as np
 import pytest
 from desk_kit import audited, refused, said
 from PIL import Image
 
+from dife_scanner.app import bundling
 from dife_scanner.audit import evidence as showing
 from dife_scanner.audit import probes
 from dife_scanner.audit.sides import Side
@@ -35,6 +37,7 @@ from dife_scanner.records import (
     TriggerKind,
     Verdict,
 )
+from dife_scanner.settings import Limits
 from dife_scanner.store import evidence, findings, open_store
 from dife_scanner.triggers import known
 from dife_scanner.triggers.files import describe
@@ -211,6 +214,23 @@ def test_what_is_shared_holds_no_trigger_and_says_that_it_cannot_run(home, findi
     ]
     done = reproduced(bundle, tmp_path / "unpacked", tmp_path)
     assert done.returncode == 1 and "does not hold the trigger" in done.stderr
+
+
+def test_no_channels_trigger_and_no_strangers_name_gets_into_what_is_shared(home):
+    export_kit.fill(home)
+    with open_store(home) as store:
+        flagged_here = findings.findings(store, filter="kind:flagged")
+        assert len(flagged_here) == len(export_kit.TRIGGERS) + 1
+        for one in flagged_here:
+            content = bundling.make(store, one.fingerprint, Limits(), with_triggers=False)
+            for secret in export_kit.SECRETS.values():
+                written = json.dumps(secret).strip('"').encode()
+                assert secret.encode() not in content and written not in content
+            full = bundling.make(store, one.fingerprint, Limits(), with_triggers=True)
+            with zipfile.ZipFile(io.BytesIO(full)) as archive:
+                assert all(name.replace("/", "").isascii() for name in archive.namelist())
+                assert "gone" in archive.read("manifest.json").decode()
+                assert json.loads(archive.read("reproduce.json"))["why_not"]
 
 
 def test_two_bundles_of_one_state_are_the_same_bytes(home, finding, tmp_path):
