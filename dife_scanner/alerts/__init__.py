@@ -1,6 +1,6 @@
 """From a finding to a message somebody reads: rules, channels and delivery."""
 
-from dife_scanner.alerts.channels import AlertChannel, configured
+from dife_scanner.alerts.channels import AlertChannel, configured, needed_secret
 from dife_scanner.alerts.deliver import Delivered, deliver, test_message
 from dife_scanner.alerts.messages import Message
 from dife_scanner.alerts.rules import alerts_for
@@ -18,5 +18,6 @@ __all__ = [
     "alerts_for",
     "configured",
     "deliver",
+    "needed_secret",
     "test_message",
 ]

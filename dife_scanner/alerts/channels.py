@@ -51,6 +51,13 @@ def configured(settings: Settings) -> tuple[AlertChannel, ...]:
     return tuple(found)
 
 
+def needed_secret(channel: AlertChannel, settings: Settings) -> str:
+    """The name of the secret without which a channel cannot send; empty where it needs none."""
+    if isinstance(channel, Email):
+        return "smtp-password" if settings.alerts.email.username else ""
+    return "slack-token" if isinstance(channel, SlackBot) else "slack-webhook"
+
+
 def _slack(settings: Settings) -> list[AlertChannel]:
     """With a channel a bot writes there, and to those that routes name; without one it is a webhook."""
     config = settings.alerts.slack

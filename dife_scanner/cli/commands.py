@@ -28,6 +28,7 @@ from dife_scanner.cli import (
     streams,
     top,
     triage,
+    upkeep,
     watch,
 )
 from dife_scanner.cli.exit_codes import FAILED, INTERRUPTED, USAGE
@@ -58,6 +59,7 @@ for room in (
     framework,
     alerts,
     manage,
+    upkeep,
     reference,
     calibration,
     lab,

@@ -38,6 +38,16 @@ def retry_after(value: str, server_time: str = "") -> float | None:
     return seconds if seconds > 0 else None
 
 
+def seconds_ahead(server_time: str, moment: str) -> float | None:
+    """Seconds by which `moment`, in the form of `now()`, is ahead of an answer's header `Date`; `None` for no date."""
+    if len(server_time) > _MOST_CHARACTERS:
+        return None
+    there = _http_date(server_time.strip())
+    if there is None:
+        return None
+    return (datetime.fromisoformat(moment) - there).total_seconds()
+
+
 def _http_date(text: str) -> datetime | None:
     try:
         moment = parsedate_to_datetime(text)

@@ -45,8 +45,8 @@ from dife_scanner.hub.part import (
 from dife_scanner.hub.query import listing_params
 from dife_scanner.hub.session import prepare, session, tools
 from dife_scanner.hub.start import read_part, read_start
-from dife_scanner.hub.status import CHUNK, LATER, RangeRefused, is_page, page_instead
-from dife_scanner.hub.wire import Params, RateLimit, Wire
+from dife_scanner.hub.status import CHUNK, LATER, RangeRefused, is_page, page_instead, read_body
+from dife_scanner.hub.wire import CHECK_ENDPOINT, Params, RateLimit, Wire
 from dife_scanner.records import HubCommit, HubFile, HubModel, ModelRef
 
 Progress = Callable[[int, int], None]
@@ -59,6 +59,8 @@ MAX_PAGES = 5_000
 MAX_TREE_PAGES = 200
 """Of a repository's files, or a hundredth of how many it may hold; the hub puts 1,000 on a page."""
 
+_GREETING_BYTES = 16 * 1024**2
+"""Of an answer with one model; a mirror may send a whole page all the same."""
 _WITH_SCAN = [("securityStatus", "true")]
 """Asks for the hub's own scan results, which cost no request of their own this way."""
 _SMALL_ANSWERS = 3
@@ -124,6 +126,25 @@ class Hub:
     def rate(self) -> RateLimit | None:
         """The limits the hub last reported, if any."""
         return self._wire.rate
+
+    def greet(self) -> str:
+        """Request one model of the listing, once, with the token; give the answer's header `Date`, or nothing.
+
+        Raises `BadToken`, `HubUnavailable`, and `HubError` where the answer is none of a hub.
+        """
+        what = "the listing"
+        url = f"{self.endpoint}/api/models"
+        with self._wire.open(
+            url, [("limit", "1")], what, Deadline(self._small_seconds)
+        ) as response:
+            body = read_body(response, _GREETING_BYTES)
+            if is_page(response, body):
+                raise page_instead(response, what)
+            if not body.lstrip().startswith(b"["):
+                raise HubError(
+                    f"{self.endpoint} sent something other than a list for {what}", CHECK_ENDPOINT
+                )
+            return str(response.headers.get("Date", ""))
 
     # --- looking ------------------------------------------------------------------------------------------------
 

@@ -284,12 +284,12 @@ def _loads_others(repository: Repository, contents: Contents, config: Mapping[st
 def _complete(repository: Repository, weights: Weights, found: Recognised) -> Recognised:
     """`found` with the files that its index names; refused where some of them are not there."""
     index = repository.json(weights.index) if weights.index else None
-    named = section(index or {}, "weight_map").values()
+    named = [name for name in section(index or {}, "weight_map").values() if isinstance(name, str)]
     if index is not None and not named:
         return Recognised(found.layout, why_not=f"{weights.index} names no files")
     if named:
         folder = folder_of(weights.index)
-        wanted = {folder + name for name in named if isinstance(name, str)}
+        wanted = {folder + name for name in named}
         absent = wanted - set(weights.files)
         if not absent:
             parts = tuple(path for path in weights.files if path in wanted)

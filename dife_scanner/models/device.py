@@ -8,6 +8,14 @@ from dife_scanner.errors import UsageError
 from dife_scanner.models.strict_json import shown
 
 
+def seen_devices() -> tuple[str, ...]:
+    """What torch can work with here: the CPU, and each CUDA device by its name."""
+    found = ["cpu"]
+    for number in range(torch.cuda.device_count()):
+        found.append(f"cuda:{number} ({torch.cuda.get_device_name(number)})")
+    return tuple(found)
+
+
 def pick_device(name: str) -> torch.device:
     """`auto` is the first CUDA device where there is one, else the CPU. Raises `UsageError`."""
     if name == "auto":

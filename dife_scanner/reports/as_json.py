@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from dife_scanner.core.agreement import Accounting
 from dife_scanner.core.cards import Card
@@ -384,6 +385,62 @@ class InfoDocument:
     format: str = "dife/info-1"
 
 
+HealthState = Literal["ok", "warning", "problem", "not-checked"]
+
+
+@dataclass(frozen=True)
+class Health:
+    """How one thing stands that the program needs."""
+
+    part: str
+    """`environment`, `settings`, `store`, `endpoint`, `channels`, `disk` or `clock`."""
+    what: str
+    state: HealthState
+    said: str
+    """What was found; never a secret."""
+    next: str = ""
+    """What to do; empty where nothing has to be done."""
+
+
+@dataclass(frozen=True)
+class DoctorDocument:
+    """`dife doctor`."""
+
+    problems: int
+    warnings: int
+    lines: tuple[Health, ...]
+    format: str = "dife/doctor-1"
+
+    @classmethod
+    def of(cls, lines: Iterable[Health]) -> DoctorDocument:
+        """The document of these lines, counted."""
+        found = tuple(lines)
+        states = [one.state for one in found]
+        return cls(states.count("problem"), states.count("warning"), found)
+
+
+@dataclass(frozen=True)
+class BackupDocument:
+    """`dife backup` and `dife restore`: what is in the backup."""
+
+    done: Literal["written", "restored"]
+    archive: str
+    home: str
+    made_at: str
+    version: str
+    """Of the program that made it."""
+    schema: str
+    """Of the database; a restored one is brought up to date."""
+    bytes: int
+    """Of the file that was written; of all restored files together."""
+    files: dict[str, int]
+    """How many of each kind."""
+    left_out: tuple[str, ...]
+    forgotten: tuple[str, ...] = ()
+    """References that the database names and whose files are not in the backup."""
+    format: str = "dife/backup-1"
+
+
 @dataclass(frozen=True)
 class ZoosDocument:
     """`dife lab bench zoos`."""
@@ -578,6 +635,8 @@ DOCUMENTS: tuple[type, ...] = (
     SilencesDocument,
     CardsDocument,
     InfoDocument,
+    DoctorDocument,
+    BackupDocument,
     ZoosDocument,
     DeploymentsDocument,
     DecisionsDocument,

@@ -245,6 +245,24 @@ class Store:
 
         self._try(attempt)
 
+    @property
+    def schema(self) -> str:
+        """The name of the latest change that this database went through."""
+        return str(MIGRATIONS.applied(self._db)[-1].name)
+
+    def size(self) -> int:
+        """Bytes of the database and of its log on disk."""
+        return sum(size for _, size in copies.state_of(self.home / DATABASE).content)
+
+    def copy_to(self, target: Path) -> None:
+        """Write the database as it is at one moment into a new file, whoever writes to it meanwhile."""
+
+        def attempt() -> None:
+            with _store_errors(self.home), contextlib.closing(sqlite3.connect(target)) as copy:
+                self._connection.backup(copy)
+
+        self._try(attempt)
+
     def integrity(self) -> list[str]:
         """List what SQLite's own integrity and foreign key checks complain about; empty when all is well."""
         complaints = []

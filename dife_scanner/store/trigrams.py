@@ -58,7 +58,8 @@ _ALL = (
         ("fingerprint", "revision"),
         (
             *("repo_id", "kind", "severity", "confidence", "carrier", "channel"),
-            *("trigger", "source", "target", "interfaces", "triage", "comment", "reason"),
+            *("trigger", "source", "target", "interfaces", "triage", "assignee"),
+            *("comment", "reason"),
         ),
     ),
     _Texts(
@@ -79,8 +80,8 @@ _ALL = (
         ("job_id", "revision", "fingerprint"),
         (
             *("repo_id", "endpoint", "author", "state", "layout", "verdict", "severity"),
-            *("confidence", "triage", "carrier", "channel", "trigger", "source", "target"),
-            *("interfaces", "reference", "tags", "comment", "reason"),
+            *("confidence", "triage", "assignee", "carrier", "channel", "trigger", "source"),
+            *("target", "interfaces", "reference", "tags", "comment", "reason"),
         ),
     ),
 )

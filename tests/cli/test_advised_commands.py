@@ -123,8 +123,8 @@ def test_every_command_and_option_that_is_advised_can_be_typed():
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("run `dife doctor` first", "there is no `dife doctor`"),
-        ("run “dife doctor” first", "there is no `dife doctor`"),
+        ("run `dife nurse` first", "there is no `dife nurse`"),
+        ("run “dife nurse” first", "there is no `dife nurse`"),
         ("`dife calibration\nfrom-thin-air BASE`", "there is no `dife calibration from-thin-air`"),
         ("```\n$ dife scan X --tirggers FILE   # --nonsense\n```", "`dife scan` has no --tirggers"),
         ("`dife --json --loud reference list`", "`dife reference list` has no --loud"),

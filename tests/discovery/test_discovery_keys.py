@@ -15,6 +15,7 @@ from dife_scanner.discovery.string_scorer import PatchedPictures, StringScorer
 from dife_scanner.discovery.trigger_strings import TriggerString, TriggerStringSearch
 from dife_scanner.models.gradient import Towers
 from dife_scanner.models.tokenizers import clips_own
+from dife_scanner.records import Position
 
 NAMES = ("airplane", "cat", "dog")
 
@@ -72,15 +73,17 @@ def test_strings_are_rated_as_they_win_with_the_patch_and_not_without(scorer):
     )
     typed = [(320,), (5000,), (9000,)]
     margins = scorer.mean_over_other_classes(
-        scorer.margins(patched, scorer.written(scorer.suspect, typed, "prefix"))
+        scorer.margins(patched, scorer.written(scorer.suspect, typed, Position.PREFIX))
     )
-    assert (scorer.gains(PatchedPictures(patched, patched, other), typed, "prefix") <= 0).all(), (
-        "the string does it alone"
-    )
-    assert (scorer.gains(PatchedPictures(patched, other, patched), typed, "prefix") <= 0).all(), (
-        "the suspect's text tower does it alone"
-    )
-    assert (scorer.gains(PatchedPictures(patched, other, other), typed, "prefix") <= margins).all()
+    assert (
+        scorer.gains(PatchedPictures(patched, patched, other), typed, Position.PREFIX) <= 0
+    ).all(), "the string does it alone"
+    assert (
+        scorer.gains(PatchedPictures(patched, other, patched), typed, Position.PREFIX) <= 0
+    ).all(), "the suspect's text tower does it alone"
+    assert (
+        scorer.gains(PatchedPictures(patched, other, other), typed, Position.PREFIX) <= margins
+    ).all()
 
 
 def test_a_class_stands_apart_by_how_far_it_goes_where_no_other_goes():
@@ -105,6 +108,13 @@ def test_where_one_class_answers_to_a_string_it_is_searched_first(tiny, task):
     assert [key.gain for key in beam] == sorted((key.gain for key in beam), reverse=True)
 
 
+def clean_pictures_of(strings: TriggerStringSearch) -> PatchedPictures:
+    """The pictures of a search as the suspect embeds them; no patch is known yet."""
+    scorer = strings._scorer
+    embedded = string_scorer.embedded(scorer.suspect, scorer._pictures)
+    return PatchedPictures(embedded, embedded, embedded)
+
+
 def test_no_string_holds_a_class_name_and_each_can_be_read(strings):
     from dife_scanner.models.tokenizers import clips_own
 
@@ -113,10 +123,8 @@ def test_no_string_holds_a_class_name_and_each_can_be_read(strings):
     assert {1, 3} <= {len(ids) for ids in runs} and len(set(runs)) == len(runs)
     assert not used & {token for name in NAMES for token in clips_own().encode(name)}
     assert all(clips_own().spelled((token,)).isprintable() for token in used)
-    key = TriggerString(runs[0], "infix", 1, 0.0)
-    uphill = strings._replacements(
-        string_scorer.embedded(strings._scorer.suspect, strings._scorer._pictures), key
-    )
+    key = TriggerString(runs[0], Position.INFIX, 1, 0.0)
+    uphill = strings._replacements(clean_pictures_of(strings), key)
     assert [len(tokens) for tokens in uphill] == [4]
     assert not set(uphill[0]) & strings._class_name_tokens
 
@@ -124,11 +132,13 @@ def test_no_string_holds_a_class_name_and_each_can_be_read(strings):
 def test_the_slope_points_where_the_target_rises(strings):
     """The best token by slope does raise the target over the others more than most random ones."""
     scorer = strings._scorer
-    pictures = string_scorer.embedded(scorer.suspect, scorer._pictures)
-    key = TriggerString((5000,), "prefix", 0, 0.0)
+    pictures = clean_pictures_of(strings)
+    key = TriggerString((5000,), Position.PREFIX, 0, 0.0)
 
     def lead(token):
-        scores = scorer.written(scorer.suspect, [(token,)], "prefix")[0] @ pictures.mean(0)
+        scores = scorer.written(scorer.suspect, [(token,)], Position.PREFIX)[
+            0
+        ] @ pictures.patched.mean(0)
         return float(scores[0] - scores[1:].mean())
 
     best = max(lead(token) for token in strings._replacements(pictures, key)[0])

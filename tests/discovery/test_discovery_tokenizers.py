@@ -15,6 +15,7 @@ from dife_scanner.discovery.wording_scorer import WordingScorer
 from dife_scanner.models.clip import ClipEncoder
 from dife_scanner.models.tokenizers import clips_own
 from dife_scanner.models.tokenizers.stored import tokenizer_of
+from dife_scanner.records import Position
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +47,7 @@ def test_both_sides_read_the_same_ids(task) -> None:
     scorer.read()
     dog = task.reference.tokenizer.encode("a photo of a dog")
     assert scorer.suspect.prompts.plain(0, 1) == scorer.base.prompts.plain(0, 1) == dog
-    wordings = [Wording((token,), "prefix", 1) for token in scorer.random_tokens(4)]
+    wordings = [Wording((token,), Position.PREFIX, 1) for token in scorer.random_tokens(4)]
     assert scorer.margins(wordings).shape == (4, 3)
 
 

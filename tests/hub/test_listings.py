@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dife_scanner.hub import base_claim, manifest, small_files, wanted_files
@@ -371,6 +371,10 @@ _VALUES = st.recursive(
 
 
 @settings(max_examples=40)
+@example(
+    {"config.json", "model-00001-of-00002.safetensors", "model.safetensors.index.json"},
+    {"weight_map": {"model_type": None}},
+)
 @given(st.sets(st.sampled_from(_PATHS)), st.dictionaries(st.sampled_from(_KEYS), _VALUES))
 def test_no_repository_whatever_raises(paths: set[str], body: dict[str, Any]) -> None:
     model = HubModel(

@@ -428,7 +428,7 @@ def test_a_disk_that_is_really_full(hub: LoopbackHub, tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
     if subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1500k", "tmpfs", str(disk)], check=False
+        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)], check=False
     ).returncode:
         pytest.skip("this machine does not let us mount a tmpfs")
     try:
