@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 PLACES = [ROOT, ROOT / "dife_scanner", ROOT / "gui", ROOT / "gui" / "dife_gui", ROOT / "tests"]
 """Where a path on a page may begin."""
-OF_THE_READER = {"tagging.py", "FILE.py"}
+OF_THE_READER = {"tagging.py", "FILE.py", "reproduce.py"}
 """Files that a page tells its reader to write."""
 
 

@@ -57,7 +57,7 @@ def read(path: Path) -> bytes:
     if len(content) > MOST_BYTES:
         raise NotTrusted(
             f"{path} is larger than {MOST_BYTES} bytes",
-            "no policy, log of decisions or attestation is",
+            "no policy, log of decisions, attestation or bundle is",
         )
     return content
 

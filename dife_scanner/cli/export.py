@@ -77,15 +77,20 @@ def chosen(session: Session, format: Format | None) -> Format:
 
 def write(session: Session, content: str, out: Path | None) -> None:
     """To stdout, or completely to a file. Raises `UsageError`."""
-    from dife_scanner.durable.atomic import atomic_write
-
     if out is None:
         with streams.for_whoever_reads():
             sys.stdout.write(content)
         return
+    write_file(session, content.encode("utf-8"), out)
+
+
+def write_file(session: Session, content: bytes, out: Path) -> None:
+    """Completely to a file, or not at all. Raises `UsageError`."""
+    from dife_scanner.durable.atomic import atomic_write
+
     try:
         with atomic_write(out) as stream:
-            stream.write(content.encode("utf-8"))
+            stream.write(content)
     except OSError as error:
         raise UsageError(
             f"{out} cannot be written: {error.strerror or error}",

@@ -194,3 +194,17 @@ def test_the_trigger_with_the_largest_effect_is_told_and_the_others_are_listed(
     assert sure["p_holm"] < told["p_holm"], "the other is surer, as it stands on more pictures"
     assert told["suspect"] - told["reference"] > sure["suspect"] - sure["reference"]
     assert "also demonstrated: " in audit["reason"] and sure["trigger"]["name"] in audit["reason"]
+
+
+def test_the_bundle_of_a_flagged_model_is_measured_again_elsewhere(
+    home: Path, specimens: dict[str, Path], tmp_path: Path
+) -> None:
+    target = edited(specimens["badtexttower"], tmp_path / "model", lambda c: None)
+    _, model = scanned(home, target)
+    bundle = tmp_path / "full.zip"
+    make = ("bundle", "make", model["finding"]["fingerprint"], "--out", bundle, "--with-triggers")
+    assert dife(*make, "--home", home).returncode == 0
+    elsewhere = ("--model", target, "--measure", "--home", tmp_path / "elsewhere", "--json")
+    details = json.loads(dife("bundle", "verify", bundle, *elsewhere).stdout)["details"]
+    assert details["claim"] == "measured again: flagged, against dife-base-vit"
+    assert details["files"] == "equal" and not (tmp_path / "elsewhere").exists()
