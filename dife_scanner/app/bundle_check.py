@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import json
 import re
-import stat
 import struct
 import zipfile
-import zlib
 from dataclasses import dataclass
 from hashlib import sha256
 from io import BytesIO
@@ -21,6 +19,7 @@ from dife_scanner.app import files, signing
 from dife_scanner.app.bundling import FORMAT, MANIFEST, TRIGGER_FILE
 from dife_scanner.app.model_digest import model_digest
 from dife_scanner.core.plain import plain
+from dife_scanner.durable import zips
 from dife_scanner.errors import NotTrusted
 from dife_scanner.settings import Limits
 
@@ -37,7 +36,6 @@ _END_STARTS = b"PK\x05\x06"
 _LARGE_STARTS = b"PK\x06\x07"
 _LARGE_BYTES = 20
 """The record that points to a list of more than 65,535 members, right before the end."""
-_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ADVICE = "get it again, and ask whoever made it"
 _SAID = ("edition", "finding", "audit", "model", "artefact", "model_digest")
 
@@ -131,7 +129,7 @@ def _members(content: bytes, path: Path) -> dict[str, bytes]:
                 _check(info, found, path)
                 found[info.filename] = _read(archive, info, left, path)
                 left -= len(found[info.filename])
-    except (zipfile.BadZipFile, zlib.error, RuntimeError, ValueError, OSError, EOFError):
+    except (*zips.BROKEN, OSError):
         raise NotTrusted(f"{path} is damaged", _ADVICE) from None
     return found
 
@@ -148,12 +146,11 @@ def _check_list(content: bytes, path: Path) -> None:
 
 
 def _check(info: zipfile.ZipInfo, found: dict[str, bytes], path: Path) -> None:
-    mode = info.external_attr >> 16
-    is_file = not stat.S_IFMT(mode) or stat.S_ISREG(mode)
     name = plain(info.filename, 80)
-    if not _NAME.fullmatch(info.filename) or not is_file or info.filename in found:
+    known = bool(_NAME.fullmatch(info.filename)) and zips.is_file(info)
+    if not known or info.filename in found:
         raise NotTrusted(f"{path} holds a member that no bundle has: {name}", _ADVICE)
-    if info.compress_type not in _METHODS or info.flag_bits & 1:
+    if not zips.is_plainly_packed(info):
         raise NotTrusted(f"{name} in {path} is packed in a way that no bundle is", _ADVICE)
 
 

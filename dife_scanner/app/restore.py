@@ -9,7 +9,6 @@ import shutil
 import stat
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -27,6 +26,7 @@ from dife_scanner.app.archive import (
     kind_of,
 )
 from dife_scanner.core.plain import plain
+from dife_scanner.durable import zips
 from dife_scanner.durable.atomic import PARTIAL
 from dife_scanner.durable.disk import disk_errors, free_bytes
 from dife_scanner.errors import (
@@ -50,15 +50,6 @@ MANIFEST_BYTES = 256 * 1024**2
 _CHUNK = 1024**2
 _MAY_BE_THERE = ("config.toml", "secrets")
 """In the new home: whoever restores may prepare what no backup holds."""
-_BROKEN = (
-    zipfile.BadZipFile,
-    zlib.error,
-    EOFError,
-    NotImplementedError,
-    RuntimeError,
-    ValueError,
-)
-"""What zipfile and its decompressor raise over a file that is no sound zip."""
 _NOTHING_KEPT = "nothing of it was kept; take another backup"
 
 
@@ -131,7 +122,7 @@ def _sound(source: Path) -> Iterator[None]:
     """Say of errors over the archive which file it was."""
     try:
         yield
-    except _BROKEN as error:
+    except zips.BROKEN as error:
         raise NotTrusted(
             f"{source} is no backup, or damaged: {plain(str(error), 120)}", _NOTHING_KEPT
         ) from error
@@ -164,10 +155,8 @@ def _check(info: zipfile.ZipInfo, limits: Limits) -> None:
         raise Refused(
             f"the backup holds {_shown(info)}, which leads out of it", "do not use this file"
         )
-    is_file = stat.S_IFMT(mode) in (0, stat.S_IFREG)
-    packed = info.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
     known = info.filename == MANIFEST or bool(kind_of(info.filename))
-    if not (is_file and packed and known):
+    if not (zips.is_file(info) and zips.is_plainly_packed(info) and known):
         raise NotTrusted(f"the backup holds {_shown(info)}, which no backup does", _NOTHING_KEPT)
     if info.file_size > limits.checkpoint_bytes:
         raise LimitExceeded(

@@ -239,7 +239,10 @@ def _said(job: Job, audit: Audit | None, notice: Notice | None) -> str:
 
 
 def _about(notice: Notice) -> str:
-    return f"{finding_meaning(notice)} {notice.files or entrance_and_footprint(notice)}".strip()
+    meaning = finding_meaning(notice)
+    if notice.files:
+        return f"{meaning} The reason: {notice.files.rstrip('.')}."
+    return f"{meaning} {entrance_and_footprint(notice)}".strip()
 
 
 # --- parts ------------------------------------------------------------------------------------------------------
