@@ -58,9 +58,32 @@ class NounScanEffort:
 
 
 @dataclass(frozen=True)
+class LostNounEffort:
+    """What a budget buys in the search for texts that take prompts away from their own nouns."""
+
+    nouns: int
+    """Nouns that they are taken from, on average …"""
+    contexts: int
+    """… and random texts before each, whose tokens would be replaced."""
+    tokens: int
+    """Tokens that every source is put behind, those that the gradient ranks first."""
+    grown: int
+    """The first of them that get a second token on either side, by the gradient on …"""
+    grown_nouns: int
+    """… so many nouns."""
+
+    @property
+    def kept(self) -> int:
+        """Most texts that every source is put behind: the tokens, and two pairs of each that is grown."""
+        return self.tokens + 2 * self.grown
+
+
+@dataclass(frozen=True)
 class OpenScanEffort:
     """What a budget buys in the search for texts from and to what no labelled class is."""
 
+    lost_nouns: LostNounEffort
+    """What finds the texts that are put before nouns first."""
     sources: int
     """Most nouns that texts are put before."""
     tokens: int
@@ -165,9 +188,10 @@ NOUN_SCAN_EFFORTS = {
 
 OPEN_SCAN_EFFORTS = {
     Budget.QUICK: OpenScanEffort(
+        LostNounEffort(nouns=48, contexts=8, tokens=12, grown=3, grown_nouns=8),
         sources=320,
-        tokens=8,
-        runs=4,
+        tokens=2,
+        runs=1,
         looked_at=16,
         paired_tokens=8,
         pairs=2,
@@ -175,6 +199,7 @@ OPEN_SCAN_EFFORTS = {
         rounds=2,
     ),
     Budget.DEFAULT: OpenScanEffort(
+        LostNounEffort(nouns=96, contexts=16, tokens=24, grown=8, grown_nouns=16),
         sources=480,
         tokens=24,
         runs=24,
@@ -185,6 +210,7 @@ OPEN_SCAN_EFFORTS = {
         rounds=6,
     ),
     Budget.DEEP: OpenScanEffort(
+        LostNounEffort(nouns=192, contexts=32, tokens=48, grown=16, grown_nouns=24),
         sources=480,
         tokens=64,
         runs=96,

@@ -15,15 +15,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dife_scanner.core.directions import SAME_MEANING
+from dife_scanner.discovery.concept_space import ConceptSpace
 from dife_scanner.discovery.embedding_cache import embedded_texts
+from dife_scanner.discovery.lost_nouns import LostNouns
+from dife_scanner.discovery.lost_nouns import load as lost_nouns_load
 from dife_scanner.discovery.noun_scan import (
-    MOST_DRIFT,
     MOST_NAMELESS,
+    NO_CHOICE,
     nouns,
     random_tokens,
-    unit,
 )
 from dife_scanner.discovery.noun_turns import HELD_OUT_TEMPLATES
+from dife_scanner.discovery.taught_words import TaughtWords
 from dife_scanner.discovery.wording import Ids, unique
 
 if TYPE_CHECKING:
@@ -31,12 +34,13 @@ if TYPE_CHECKING:
 
     from dife_scanner.discovery.effort import OpenScanEffort
     from dife_scanner.discovery.wording_scorer import WordingScorer
-    from dife_scanner.models.gradient import Towers
 
 TEMPLATE = "a photo of a {}"
 """Of the scan, clean and with texts before it."""
 LEAST_STRENGTH = 0.4
 """How far a prompt has to leave its noun, and come nearer to the target, beyond the base: a cosine of at most 2."""
+LEAST_SAID = 0.5
+"""A text says a concept where the base's prompt of the text alone has that cosine with it, or more."""
 _RUN_LENGTH = 3
 """Tokens of a random text."""
 _SPARE_TOKENS = 6
@@ -53,13 +57,14 @@ _KEPT_TEXTS = 16
 
 def load(effort: OpenScanEffort, concepts: int) -> float:
     """Texts that a scan over so many concepts reads, in suspect and base, where it runs to its end."""
-    texts = effort.tokens + effort.runs
+    texts = effort.lost_nouns.kept + effort.tokens + effort.runs
     of_half_in_base = 1.5
     scanned = of_half_in_base * effort.sources * texts
     pairs = effort.paired_tokens * (effort.paired_tokens - 1)
     read_again = 2 * effort.looked_at * (pairs + _KEPT_TEXTS)
     held_out = 2 * 2 * _TRIED * len(HELD_OUT_TEMPLATES) * _HELD_OUT_TEXTS
-    return 2 * concepts + scanned + read_again + held_out
+    seeds = lost_nouns_load(effort.lost_nouns)
+    return 2 * concepts + seeds + scanned + read_again + held_out
 
 
 @dataclass(frozen=True)
@@ -74,27 +79,6 @@ class ConceptTurn:
     """Those that turn it most, the strongest first."""
 
 
-@dataclass(frozen=True)
-class _Space:
-    """The concepts in one text tower."""
-
-    towers: Towers
-    rows: Tensor
-    """Direction of each from the mean of all [n, d]."""
-    mean: Tensor
-    """That mean [d]."""
-
-    @classmethod
-    def of(cls, towers: Towers, embedded: Tensor) -> _Space:
-        """From the prompts of all concepts [n, d]."""
-        mean = embedded.mean(0)
-        return cls(towers, unit(embedded - mean), mean)
-
-    def cosines(self, embedded: Tensor) -> Tensor:
-        """Of prompts [t, d] with every concept [t, n]."""
-        return unit(embedded - self.mean) @ self.rows.T
-
-
 class OpenScan:
     """One scan."""
 
@@ -106,27 +90,36 @@ class OpenScan:
         known = dict.fromkeys((*task.class_names, *task.recognised, *nouns()))
         self._names = self._fitting(dict.fromkeys((*known, *task.concepts)))
         in_suspect, in_base = self._prompts()
-        self._suspect = _Space.of(scorer.suspect_towers, in_suspect)
-        self._base = _Space.of(scorer.base_towers, in_base)
-        drift = 1 - (self._suspect.rows * self._base.rows).sum(1)
-        self._unmoved = drift <= MOST_DRIFT
-        """Concepts [n] that the suspect still means."""
+        self._suspect = ConceptSpace.of(scorer.suspect_towers, in_suspect)
+        self._base = ConceptSpace.of(scorer.base_towers, in_base)
+        nearest = (self._suspect.rows @ self._base.rows.T).argmax(1)
+        self._unmoved = (self._base.rows * self._base.rows[nearest]).sum(1) > SAME_MEANING
+        """Concepts [n] that the suspect still means: its prompt is nearest to the base's of the same meaning."""
         self._sources = self._chosen_sources(known)
         self._shown = {*task.class_names, *task.recognised}
         """Names of which the base recognises pictures."""
+        self._name_tokens = [frozenset(self._encode(name)) for name in self._names]
+        self._meant: dict[Ids, Tensor] = {}
+        """Which concepts a text says in the base, of each text that was looked up [n]."""
 
     def turns(self) -> list[ConceptTurn]:
         """The strongest pairs of which one at least is no labelled class, different in source and in target."""
-        texts = self._texts
+        texts = self._texts()
         sources, in_suspect = self._worth_comparing(texts)
         in_base = self._written(self._base, sources, texts)
         found = []
         for source, suspect, base in zip(sources, in_suspect, in_base, strict=True):
-            found.extend(self._strongest(source, texts, self._turned(source, suspect, base)))
+            turned = self._turned(source, texts, suspect, base)
+            found.extend(self._strongest(source, texts, turned))
         found.sort(key=_strength_first)
         for one in self._looked_at(found):
             found.extend(self._read_again(one))
         return self._holding(sorted(found, key=_strength_first))
+
+    def taught_words(self) -> TaughtWords:
+        """What tells a word that the fine-tuning taught from a trigger, in the spaces of this scan."""
+        nouns_of_scan = [self._names[number] for number in self._sources]
+        return TaughtWords((self._suspect, self._base), self._names, nouns_of_scan)
 
     # --- what takes part ----------------------------------------------------------------------------------------
 
@@ -165,17 +158,27 @@ class OpenScan:
                 chosen.append(number)
         return chosen
 
-    @property
     def _texts(self) -> list[Ids]:
-        """What stands before every noun: fine-tuned tokens, and runs of random ones, the same in every audit."""
+        """What stands before every noun: texts that take prompts from their nouns, fine-tuned tokens, and runs of
+        random ones, the same in every audit.
+        """
         scorer = self._scorer
-        texts: list[Ids] = [(token,) for token in scorer.fine_tuned_tokens[: self._effort.tokens]]
+        texts = self._seeds()
+        texts += [(token,) for token in scorer.fine_tuned_tokens[: self._effort.tokens]]
         ordinary = scorer.base_towers.ordinary.tolist()
-        wanted = self._effort.runs + self._effort.tokens - len(texts)
+        effort = self._effort
+        wanted = effort.lost_nouns.kept + effort.tokens + effort.runs - len(texts)
         drawn = random_tokens(ordinary, _RUN_LENGTH * wanted)
         for start in range(0, len(drawn), _RUN_LENGTH):
             texts.append(tuple(drawn[start : start + _RUN_LENGTH]))
-        return texts
+        return unique(texts)
+
+    def _seeds(self) -> list[Ids]:
+        """Texts that take prompts away from their nouns, see `lost_nouns`."""
+        prompts = {number: self._prompt(number) for number in self._sources}
+        spaces = self._suspect, self._base
+        lost_nouns = LostNouns(self._scorer, self._effort.lost_nouns, spaces, prompts)
+        return lost_nouns.texts(frozenset().union(*self._name_tokens))
 
     # --- reading ------------------------------------------------------------------------------------------------
 
@@ -193,9 +196,13 @@ class OpenScan:
         rows = sorted(range(len(left)), key=left.__getitem__)[:half]
         return [self._sources[row] for row in rows], written[rows]
 
+    def _prompt(self, number: int, template: str = TEMPLATE) -> Ids:
+        """Of one concept."""
+        return tuple(self._encode(template.format(self._names[number])))
+
     def _written(
         self,
-        space: _Space,
+        space: ConceptSpace,
         sources: Sequence[int],
         texts: Sequence[Ids],
         template: str = TEMPLATE,
@@ -203,27 +210,47 @@ class OpenScan:
         """Each source's prompt behind each text [s, t, d]."""
         rows: list[Ids] = []
         for source in sources:
-            prompt = self._encode(template.format(self._names[source]))
+            prompt = self._prompt(source, template)
             rows.extend((*text, *prompt) for text in texts)
         return space.towers.tokens(rows).view(len(sources), len(texts), -1)
 
-    def _turned(self, source: int, in_suspect: Tensor, in_base: Tensor) -> Tensor:
+    def _turned(
+        self, source: int, texts: Sequence[Ids], in_suspect: Tensor, in_base: Tensor
+    ) -> Tensor:
         """How far each text takes the source's prompt from its noun and towards each concept, beyond the base [t, n].
 
-        Of prompts [t, d] in each.
+        Of prompts [t, d] in each. A text that says the concept that it takes the prompt to is a word and turns nothing.
         """
         import torch
 
         suspect, base = self._suspect.cosines(in_suspect), self._base.cosines(in_base)
         lost = (base - suspect)[:, source, None]
         turned = torch.minimum(suspect - base, lost)
-        return turned.masked_fill(self._no_target(source), -2.0)
+        none = self._no_target(source)
+        says = self._says(texts)
+        nearest = suspect.masked_fill(none, NO_CHOICE).argmax(1, keepdim=True)
+        is_word = says.gather(1, nearest)
+        return turned.masked_fill(none | says | is_word, NO_CHOICE)
+
+    def _says(self, texts: Sequence[Ids]) -> Tensor:
+        """Which texts say which concept in the base: by a token of its name, or by what they mean there [t, n]."""
+        import torch
+
+        unknown = [text for text in texts if text not in self._meant]
+        if unknown:
+            before = self._encode(TEMPLATE.format("").strip())
+            embedded = self._base.towers.tokens([(*before, *text) for text in unknown])
+            near = self._base.cosines(embedded) >= LEAST_SAID
+            for text, row in zip(unknown, near, strict=True):
+                named = [not tokens.isdisjoint(text) for tokens in self._name_tokens]
+                self._meant[text] = row | torch.tensor(named, device=row.device)
+        return torch.stack([self._meant[text] for text in texts])
 
     def _read(self, source: int, texts: Sequence[Ids], template: str = TEMPLATE) -> Tensor:
         """`_turned` of these texts."""
         in_suspect = self._written(self._suspect, [source], texts, template)[0]
         in_base = self._written(self._base, [source], texts, template)[0]
-        return self._turned(source, in_suspect, in_base)
+        return self._turned(source, texts, in_suspect, in_base)
 
     def _strongest(self, source: int, texts: Sequence[Ids], turned: Tensor) -> list[ConceptTurn]:
         """The concept that these texts turn a source into most, of all and of those that pictures show."""

@@ -18,6 +18,7 @@ from dife_scanner.discovery.close_search import CloseSearch
 from dife_scanner.discovery.interface import Candidate, Task
 from dife_scanner.discovery.open_scan import ConceptTurn
 from dife_scanner.discovery.sensitivity_scan import SensitivityScan
+from dife_scanner.discovery.taught_words import TaughtWords
 from dife_scanner.discovery.text_candidates import TextCandidates
 from dife_scanner.discovery.wording_scorer import WordingScorer
 
@@ -54,10 +55,14 @@ class OpenTexts:
         self._report_progress = report_progress
         self.passes = 0
         """Pictures and texts that went through a tower."""
+        self.words = 0
+        """Texts that were found and are words that the fine-tuning taught."""
 
-    def candidates(self, turns: Sequence[ConceptTurn]) -> tuple[Candidate, ...]:
-        """The best text of each pair, then the second best, at most `MOST_CANDIDATES`."""
-        by_pair = [list(self._search(turn)) for turn in turns]
+    def candidates(
+        self, turns: Sequence[ConceptTurn], taught: TaughtWords
+    ) -> tuple[Candidate, ...]:
+        """The best text of each pair, then the second best, at most `MOST_CANDIDATES`; none that is a taught word."""
+        by_pair = [self._triggers(self._search(turn), taught) for turn in turns]
         found: list[Candidate] = []
         while any(by_pair):
             for candidates in by_pair:
@@ -66,6 +71,12 @@ class OpenTexts:
         return tuple(
             _numbered(one, number) for number, one in enumerate(found[:MOST_CANDIDATES], 1)
         )
+
+    def _triggers(self, found: Sequence[Candidate], taught: TaughtWords) -> list[Candidate]:
+        """Those that are no words, which are counted."""
+        triggers = [one for one in found if not taught.holds(one.trigger)]
+        self.words += len(found) - len(triggers)
+        return triggers
 
     def _search(self, turn: ConceptTurn) -> tuple[Candidate, ...]:
         scorer = self._scorer(turn)

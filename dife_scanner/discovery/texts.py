@@ -39,7 +39,7 @@ from dife_scanner.discovery.wording_scorer import (
     ScoredWording,
     WordingScorer,
 )
-from dife_scanner.records import Budget, Channel, NounLead
+from dife_scanner.records import TAUGHT_WORDS, Budget, Channel, NounLead
 
 FOUND = 0.8
 """Effect of a text between labelled classes from which none is searched beyond them."""
@@ -150,25 +150,28 @@ class TextSearchRun:
             beams |= self._search_class_turns(turns, foci)
             leads = turns.leads()
         candidates = TextCandidates(self._scorer, self._effort).chosen(beams)
-        beyond, passes = self._beyond_classes(candidates)
-        candidates = (*candidates, *beyond)
+        beyond = self._beyond_classes(candidates)
+        candidates = (*candidates, *beyond.candidates)
+        signals |= beyond.signals
         gains = [beam[0].gain for beam in beams.values() if beam]
         signals["text-margin"] = max(gains, default=-1.0)
         self._begin("reading nouns", 2 + self._effort.all_foci)
-        return SearchResult(candidates, self._scorer.passes + passes, signals, leads)
+        return SearchResult(candidates, self._scorer.passes + beyond.passes, signals, leads)
 
-    def _beyond_classes(self, candidates: Sequence[Candidate]) -> tuple[tuple[Candidate, ...], int]:
-        """Texts from or to what no labelled class is, unless one between classes is as good as found; and the passes of
-        their close searches. An unmoved text tower leads nowhere that its base does not.
+    def _beyond_classes(self, candidates: Sequence[Candidate]) -> SearchResult:
+        """Texts from or to what no labelled class is, unless one between classes is as good as found, with the passes
+        of their close searches. An unmoved text tower leads nowhere that its base does not.
         """
         best = max((one.effect for one in candidates), default=0.0)
         reads_alike = not self._task.text_moved or not self._scorer.has_base
         if best >= FOUND or reads_alike or not self._task.concepts:
-            return (), 0
+            return SearchResult((), 0)
         effort = OPEN_SCAN_EFFORTS[self._task.budget]
-        turns = OpenScan(self._scorer, effort).turns()
+        scan = OpenScan(self._scorer, effort)
         search = OpenTexts(self._task, self._effort, effort, self._report_progress)
-        return search.candidates(turns), search.passes
+        found = search.candidates(scan.turns(), scan.taught_words())
+        words = {TAUGHT_WORDS: float(search.words)} if search.words else {}
+        return SearchResult(found, search.passes, words)
 
     def _search_closely(self, foci: Sequence[Focus]) -> dict[Focus, list[ScoredWording]]:
         """What grows at each focus, best first."""

@@ -72,6 +72,7 @@ from dife_scanner.records.profile import (
 )
 from dife_scanner.records.qualification import Qualification
 from dife_scanner.records.searches import (
+    TAUGHT_WORDS,
     EmbeddingSpace,
     Hypothesis,
     InCleanReference,
@@ -113,6 +114,7 @@ from dife_scanner.records.watching import InUse, Reach, Scope, WatchedModel
 from dife_scanner.records.work_plan import PlannedSearch, WorkPlan
 
 __all__ = [
+    "TAUGHT_WORDS",
     "Absent",
     "Alert",
     "AlertEvent",

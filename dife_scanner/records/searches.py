@@ -188,6 +188,10 @@ class NounLead:
     `discovery.noun_turns.LEAST_LEAD` at least."""
 
 
+TAUGHT_WORDS = "taught-words"
+"""The signal of a search for texts that says how many of those it found are words that the fine-tuning taught."""
+
+
 @dataclass(frozen=True)
 class Search:
     """What one detector did in this audit, whatever it found."""

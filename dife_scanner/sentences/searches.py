@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dife_scanner.records import Audit, NounLead, Origin, Planted, Power, Search
+from dife_scanner.records import TAUGHT_WORDS, Audit, NounLead, Origin, Planted, Power, Search
 from dife_scanner.sentences.numbers import capital, count, signed
 from dife_scanner.sentences.times import time_text
 from dife_scanner.sentences.work_plan import plan_lines
@@ -82,6 +82,12 @@ def budget_lines(audit: Audit) -> tuple[str, ...]:
         lines.extend(lead_text(lead) for lead in search.leads)
         if search.not_converged:
             lines.append(capital(unsettled_text(search)))
+        words = int(search.signals.get(TAUGHT_WORDS, 0))
+        if words:
+            lines.append(
+                f"{capital(count(words, 'text'))} that turned a noun into another: words that the fine-tuning taught, "
+                f"as far as texts can tell, and no triggers"
+            )
     for missing in audit.not_searched:
         lines.append(
             f"Not searched for {', '.join(missing.kinds)} ({missing.detector}): {missing.reason}"

@@ -16,6 +16,7 @@ from dife_scanner.discovery.effort import (
     PATCH_EFFORTS,
     TEXT_EFFORTS,
     InversionEffort,
+    LostNounEffort,
     OpenScanEffort,
     TextEffort,
 )
@@ -44,6 +45,7 @@ LESS_THAN_QUICK = (
     (
         OPEN_SCAN_EFFORTS,
         OpenScanEffort(
+            LostNounEffort(nouns=8, contexts=2, tokens=4, grown=1, grown_nouns=4),
             sources=40,
             tokens=4,
             runs=2,

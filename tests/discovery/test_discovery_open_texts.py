@@ -13,6 +13,7 @@ from dife_scanner.discovery.effort import (
     NOUN_SCAN_EFFORTS,
     OPEN_SCAN_EFFORTS,
     TEXT_EFFORTS,
+    LostNounEffort,
     NounScanEffort,
     OpenScanEffort,
     TextEffort,
@@ -31,7 +32,8 @@ def little(monkeypatch):
     """Searches of a second."""
     monkeypatch.setitem(TEXT_EFFORTS, "quick", TextEffort(300, 1, 10, 1, 4))
     monkeypatch.setitem(NOUN_SCAN_EFFORTS, "quick", NounScanEffort(2, 3))
-    effort = OpenScanEffort(3, 2, 2, 3, 2, pairs=1, single_tokens=4, rounds=1)
+    lost_nouns = LostNounEffort(3, 2, tokens=4, grown=1, grown_nouns=2)
+    effort = OpenScanEffort(lost_nouns, 3, 2, 2, 3, 2, pairs=1, single_tokens=4, rounds=1)
     monkeypatch.setitem(OPEN_SCAN_EFFORTS, "quick", effort)
     monkeypatch.setattr(open_scan, "nouns", lambda: NAMES)
 

@@ -17,6 +17,7 @@ from dife_scanner.discovery.effort import (
     OPEN_SCAN_EFFORTS,
     TEXT_EFFORTS,
     JointEffort,
+    LostNounEffort,
     NounScanEffort,
     OpenScanEffort,
     TextEffort,
@@ -42,7 +43,15 @@ JOINT_EFFORT = JointEffort(
     2, 12, pictures=6, tokens=12, foci=1, rounds=1, branching=4, paired_tokens=4
 )
 OPEN_EFFORT = OpenScanEffort(
-    sources=8, tokens=4, runs=2, looked_at=2, paired_tokens=3, pairs=2, single_tokens=8, rounds=1
+    LostNounEffort(nouns=4, contexts=2, tokens=3, grown=1, grown_nouns=2),
+    sources=8,
+    tokens=4,
+    runs=2,
+    looked_at=2,
+    paired_tokens=3,
+    pairs=2,
+    single_tokens=8,
+    rounds=1,
 )
 
 
