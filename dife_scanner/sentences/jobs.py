@@ -13,7 +13,13 @@ from dife_scanner.sentences.watching import reason_text
 if TYPE_CHECKING:
     from dife_scanner.store.upcoming import Upcoming, Waiting
 
-_PLACES = ("as a listing shows it", "in use", "requested by hand", "put first")
+_PLACES = (
+    "as a listing shows it",
+    "another revision of it is flagged or approved",
+    "in use",
+    "requested by hand",
+    "put first",
+)
 """Why a job stands where it does, by its priority."""
 
 
@@ -43,6 +49,8 @@ def waiting_text(one: Waiting, now: datetime) -> str:
     if not one.due and one.job.next_check_at:
         return f"{age_text(one.job.next_check_at, now)}: {reason}"
     place = _PLACES[min(max(one.priority, 0), len(_PLACES) - 1)]
+    if one.priority == 0 and one.popularity:
+        place = f"{place}, {10 ** (one.popularity - 1):,} downloads or more"
     if one.job.in_use:
         return reason
     return f"{place}; {reason}" if reason else place
