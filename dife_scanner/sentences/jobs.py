@@ -11,6 +11,7 @@ from dife_scanner.sentences.times import age_text, time_text
 from dife_scanner.sentences.watching import reason_text
 
 if TYPE_CHECKING:
+    from dife_scanner.store.throughput import Throughput
     from dife_scanner.store.upcoming import Upcoming, Waiting
 
 _PLACES = (
@@ -66,6 +67,25 @@ def time_left_text(place: int, workers: int, seconds: float | None) -> str:
     if minutes < 120:
         return f"~ {minutes:.0f} min"
     return f"~ {minutes / 60:.0f} h"
+
+
+def throughput_lines(found: Throughput) -> list[str]:
+    """What was done of late, what failed, and when the queue is empty."""
+    lines = [
+        f"last {found.hours:.2g} h: {found.jobs_per_hour:.3g} jobs an hour, {found.audits:,} audits,"
+        f" {found.reused:,} answered by an earlier audit, workers busy {found.busy:.0%} of one,"
+        f" {found.requests:,} requests of passes"
+    ]
+    if found.failures:
+        kinds = [f"{count:,} {kind}" for kind, count in sorted(found.failures.items())]
+        lines.append(f"failures: {', '.join(kinds)}")
+    if found.oldest_waiting is not None:
+        left = "nothing has ended to tell how long they take"
+        if found.hours_left is not None:
+            left = f"about {found.hours_left:.2g} h at this pace"
+        since = time_text(found.oldest_waiting)
+        lines.append(f"waiting: {found.waiting:,}, the oldest since {since}; {left}")
+    return lines
 
 
 def queue_counts(found: Upcoming) -> str:

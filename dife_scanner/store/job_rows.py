@@ -128,9 +128,9 @@ def place_among_waiting(store: Store, job_id: int) -> None:
         author = ""
     popularity = _digits(store, job_id)
     rows = store.read(
-        "SELECT coalesce((SELECT max(turn) + 1 FROM jobs WHERE author = ? AND id != ?"
+        "SELECT coalesce((SELECT max(turn) + 1 FROM jobs INDEXED BY jobs_of_author WHERE author = ? AND id != ?"
         f" AND state IN ({WAITING_SQL})),"
-        " (SELECT turn FROM jobs WHERE priority = 0 AND popularity = ? AND id != ?"
+        " (SELECT turn FROM jobs INDEXED BY jobs_waiting WHERE priority = 0 AND popularity = ? AND id != ?"
         f" AND state IN ({WAITING_SQL}) ORDER BY turn LIMIT 1), 0) AS turn",
         (author, job_id, popularity, job_id),
     )

@@ -757,6 +757,13 @@ def m027_turns(db: Database) -> None:
         db.execute(statement)
 
 
+@MIGRATIONS()  # type: ignore[untyped-decorator]
+def m028_of_late(db: Database) -> None:
+    """What was done of late is found without reading every job and audit."""
+    db.execute("CREATE INDEX jobs_updated ON jobs (updated_at)")
+    db.execute("CREATE INDEX audits_stored ON audits (stored_at)")
+
+
 def _statements(script: str) -> list[str]:
     """One statement each: `executescript` would commit the migration's own transaction."""
     found, current = [], ""
