@@ -17,6 +17,8 @@ from dife_scanner.records import HubModel, JobState, ModelRef
 from dife_scanner.store import Store, jobs, leases, open_store, upcoming
 
 AUTHORS = 5_000
+BATCH = 200
+"""Jobs in one transaction, as in a pass."""
 CLAIM_SECONDS = 0.005
 """What taking a job may cost at the median."""
 
@@ -44,13 +46,19 @@ def main() -> int:
 def fill(store: Store, count: int) -> float:
     """Queue so many models of `AUTHORS` authors, as a pass does; returns the seconds that it took."""
     began = time.perf_counter()
-    for number in range(count):
-        ref = ModelRef(f"org{number % AUTHORS}/clip-{number}", f"{number:040x}")
-        model = HubModel(
-            ref.repo_id, ref.revision, "2026-01-01T00:00:00.000Z", downloads=number % 3_000
-        )
-        jobs.discover(store, ref, endpoint="hub", state=JobState.QUEUED, reason="new", model=model)
+    for start in range(0, count, BATCH):
+        with store.atomic("jobs.discover"):
+            for number in range(start, min(start + BATCH, count)):
+                _queue(store, number)
     return time.perf_counter() - began
+
+
+def _queue(store: Store, number: int) -> None:
+    ref = ModelRef(f"org{number % AUTHORS}/clip-{number}", f"{number:040x}")
+    model = HubModel(
+        ref.repo_id, ref.revision, "2026-01-01T00:00:00.000Z", downloads=number % 3_000
+    )
+    jobs.discover(store, ref, endpoint="hub", state=JobState.QUEUED, reason="new", model=model)
 
 
 def measure(store: Store, claims: int) -> dict[str, Any]:
