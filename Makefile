@@ -45,6 +45,15 @@ scanners: $(VENV)/.installed  ## the two scanners that give second opinions, ask
 soak: $(VENV)/.installed  ## fifty kills at random moments
 	$(BIN)/python benchmarks/soak.py
 
+.PHONY: soak-kills
+soak-kills: $(VENV)/.installed  ## a thousand kills at random moments; resumes
+	$(BIN)/python benchmarks/soak.py --kills 1000 --folder .lab/soak-kills
+
+.PHONY: scale
+scale: $(VENV)/.installed  ## a simulated hub of two million models, and a queue of 100,000 jobs: docs/scale.md
+	$(ONE_THREAD) $(BIN)/python benchmarks/hub_at_size.py
+	$(ONE_THREAD) $(BIN)/python benchmarks/long_queue.py
+
 .PHONY: scan-layouts
 scan-layouts: $(VENV)/.installed  ## a small model in every layout, saved by its own library: scanned, each audit repeated, and added
 	$(ONE_THREAD) $(BIN)/python benchmarks/scan_layouts.py

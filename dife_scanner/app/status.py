@@ -9,6 +9,7 @@ from dife_scanner.records import AlertState
 from dife_scanner.reports.as_json import StatusDocument
 from dife_scanner.settings import Settings
 from dife_scanner.store import Store, jobs, outbox, polls, silences, watchlist
+from dife_scanner.store.throughput import throughput
 
 
 def status(store: Store, settings: Settings) -> StatusDocument:
@@ -29,5 +30,6 @@ def status(store: Store, settings: Settings) -> StatusDocument:
         scope=settings.watch.in_force.value,
         since=settings.watch.since,
         unread=watching.unread(store, settings),
+        throughput=throughput(store),
         in_use=tuple(watchlist.watched(store, settings.endpoint)),
     )

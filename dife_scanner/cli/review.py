@@ -113,14 +113,14 @@ def queue(
     words: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[pause | resume | front JOB | retry JOB]",
+            metavar="[pause | resume | front JOB | retry JOB | cancel JOB]",
             help="What to ask of the watcher first; audits in work are finished.",
             show_default=False,
         ),
     ] = None,
     actor: ActorOption = "",
 ) -> None:
-    """List every discovered revision and where it stands; pause the queue, or let a job go first or again."""
+    """List every discovered revision and where it stands; pause the queue; let a job go first or again, or stop it."""
     from dife_scanner.reports import as_json, table
     from dife_scanner.store import jobs
 
@@ -138,12 +138,12 @@ def _ask_of_queue(session: Session, words: list[str], who: str) -> None:
 
     kinds = {kind.value: kind for kind in requests.OF_QUEUE}
     kind = kinds.get(words[0])
-    of_a_job = kind in (requests.RequestKind.FRONT, requests.RequestKind.RETRY)
+    of_a_job = kind in requests.OF_A_JOB
     number = words[1] if len(words) > 1 and words[1].isdecimal() else ""
     if kind is None or len(words) != 1 + of_a_job or of_a_job != bool(number):
         raise UsageError(
             "this is nothing that can be asked of the queue",
-            "pause, resume, front JOB or retry JOB",
+            "pause, resume, front JOB, retry JOB or cancel JOB",
         )
     with session.store(session.settings()) as store:
         job = jobs.job(store, int(number)).id if of_a_job else None

@@ -49,6 +49,7 @@ from dife_scanner.reports.study_sheets import accounting
 from dife_scanner.sentences.compare import Compared
 from dife_scanner.store.audits import AuditRow
 from dife_scanner.store.polls import Beat
+from dife_scanner.store.throughput import Throughput
 
 
 @dataclass(frozen=True)
@@ -242,6 +243,8 @@ class StatusDocument:
     """Which channel took the latest of the dead ones not, and what it said; empty where none is dead."""
     silences: int = 0
     """In force."""
+    throughput: Throughput | None = None
+    """How fast the queue is worked through."""
     format: str = "dife/status-1"
 
 

@@ -8,7 +8,7 @@ from dife_scanner.records import Scope
 from dife_scanner.reports.as_json import StatusDocument
 from dife_scanner.reports.layout import safe
 from dife_scanner.sentences.alerts import alert_lines
-from dife_scanner.sentences.jobs import disk_text
+from dife_scanner.sentences.jobs import disk_text, throughput_lines
 from dife_scanner.sentences.times import time_text
 from dife_scanner.sentences.watching import reading_text, scope_text, watched_lines
 
@@ -29,6 +29,8 @@ def lines(document: StatusDocument) -> list[str]:
     found.append(f"last complete poll: {last}")
     states = [f"{count} {state}" for state, count in document.counts.items() if count]
     found.append(", ".join(states) or "no model discovered yet")
+    if document.throughput is not None:
+        found += throughput_lines(document.throughput)
     found += alert_lines(
         document.alerts_pending, document.alerts_dead, document.alerts_error, document.silences
     )

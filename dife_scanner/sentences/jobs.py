@@ -11,9 +11,16 @@ from dife_scanner.sentences.times import age_text, time_text
 from dife_scanner.sentences.watching import reason_text
 
 if TYPE_CHECKING:
+    from dife_scanner.store.throughput import Throughput
     from dife_scanner.store.upcoming import Upcoming, Waiting
 
-_PLACES = ("as a listing shows it", "in use", "requested by hand", "put first")
+_PLACES = (
+    "as a listing shows it",
+    "another revision of it is flagged or approved",
+    "in use",
+    "requested by hand",
+    "put first",
+)
 """Why a job stands where it does, by its priority."""
 
 
@@ -43,6 +50,8 @@ def waiting_text(one: Waiting, now: datetime) -> str:
     if not one.due and one.job.next_check_at:
         return f"{age_text(one.job.next_check_at, now)}: {reason}"
     place = _PLACES[min(max(one.priority, 0), len(_PLACES) - 1)]
+    if one.priority == 0 and one.popularity:
+        place = f"{place}, {10 ** (one.popularity - 1):,} downloads or more"
     if one.job.in_use:
         return reason
     return f"{place}; {reason}" if reason else place
@@ -58,6 +67,25 @@ def time_left_text(place: int, workers: int, seconds: float | None) -> str:
     if minutes < 120:
         return f"~ {minutes:.0f} min"
     return f"~ {minutes / 60:.0f} h"
+
+
+def throughput_lines(found: Throughput) -> list[str]:
+    """What was done of late, what failed, and when the queue is empty."""
+    lines = [
+        f"last {found.hours:.2g} h: {found.jobs_per_hour:.3g} jobs an hour, {found.audits:,} audits,"
+        f" {found.reused:,} answered by an earlier audit, workers busy {found.busy:.0%} of one,"
+        f" {found.requests:,} requests of passes"
+    ]
+    if found.failures:
+        kinds = [f"{count:,} {kind}" for kind, count in sorted(found.failures.items())]
+        lines.append(f"failures: {', '.join(kinds)}")
+    if found.oldest_waiting is not None:
+        left = "nothing has ended to tell how long they take"
+        if found.hours_left is not None:
+            left = f"about {found.hours_left:.2g} h at this pace"
+        since = time_text(found.oldest_waiting)
+        lines.append(f"waiting: {found.waiting:,}, the oldest since {since}; {left}")
+    return lines
 
 
 def queue_counts(found: Upcoming) -> str:

@@ -20,6 +20,26 @@ HELD = (JobState.DOWNLOADING, JobState.AUDITING)
 """A worker has the job."""
 WAITING = (JobState.QUEUED, JobState.RETRY_WAIT, JobState.PAUSED)
 """A worker may take it, now or later."""
+WAITING_SQL = ", ".join(f"'{state.value}'" for state in WAITING)
+"""The same in SQL; written out, because an index of some rows is used only where the statement names the same."""
+TAKEN_IN_ORDER = "priority DESC, popularity DESC, turn, id"
+"""SQL: the order in which jobs are taken that are due. It is that of the index `jobs_waiting`."""
+JUDGED = 1
+IN_USE = 2
+BY_HAND = 3
+"""Priorities: what somebody requested goes before what is in use, and that before a new revision of a
+model that is flagged or approved. What only a listing shows has 0."""
+LISTED_PRIORITY = f"""CASE WHEN EXISTS (
+  SELECT 1 FROM findings AS f WHERE f.repo_id = jobs.repo_id AND f.local = jobs.local AND f.revision != jobs.revision
+    AND f.triage != 'false-positive'
+) OR EXISTS (
+  SELECT 1 FROM jobs AS o JOIN artefact_jobs AS l ON l.job_id = o.id JOIN decisions AS d ON d.artefact = l.artefact
+  WHERE o.endpoint = jobs.endpoint AND o.repo_id = jobs.repo_id AND o.id != jobs.id AND d.desk = ''
+    AND d.state IN ('approved', 'conditions')
+    AND d.id = (SELECT max(x.id) FROM decisions AS x
+      WHERE x.artefact = d.artefact AND x.deployment = d.deployment AND x.desk = '')
+) THEN {JUDGED} ELSE 0 END"""
+"""SQL: the priority of a row of `jobs` that nobody requested and nobody uses."""
 RECHECKED = (JobState.GATED, JobState.PRIVATE, JobState.DISABLED)
 """Ended, and looked at again after a while."""
 
@@ -94,6 +114,42 @@ def description(model: HubModel | None, manifest: Manifest | None) -> dict[str, 
         found["manifest"] = to_json(manifest)
         found["layout"] = manifest.layout.value
     return found
+
+
+def place_among_waiting(store: Store, job_id: int) -> None:
+    """Give a new job its place: by how often it is downloaded, and after the jobs of its author that wait already.
+
+    Authors take turns among models of equal standing. Who comes new begins with the lowest turn that still waits, so
+    that those who have waited are not passed by for ever.
+    """
+    row = read_row(store, job_id)
+    author = row["repo_id"].partition("/")[0].lower()
+    if row["local"]:
+        author = ""
+    popularity = _digits(store, job_id)
+    rows = store.read(
+        "SELECT coalesce((SELECT max(turn) + 1 FROM jobs INDEXED BY jobs_of_author WHERE author = ? AND id != ?"
+        f" AND state IN ({WAITING_SQL})),"
+        " (SELECT turn FROM jobs INDEXED BY jobs_waiting WHERE priority = 0 AND popularity = ? AND id != ?"
+        f" AND state IN ({WAITING_SQL}) ORDER BY turn LIMIT 1), 0) AS turn",
+        (author, job_id, popularity, job_id),
+    )
+    store.write(
+        "UPDATE jobs SET author = ?, popularity = ?, turn = ? WHERE id = ?",
+        (author, popularity, rows[0]["turn"], job_id),
+    )
+
+
+def _digits(store: Store, job_id: int) -> int:
+    """How many digits the number of downloads of a job's model has; 0 where there is none."""
+    rows = store.read(
+        "SELECT coalesce(json_extract(model, '$.downloads'), 0) AS downloads FROM jobs WHERE id = ?",
+        (job_id,),
+    )
+    downloads = int(rows[0]["downloads"])
+    if downloads <= 0:
+        return 0
+    return len(str(downloads))
 
 
 def keep_description(

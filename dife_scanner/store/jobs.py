@@ -18,13 +18,17 @@ from dife_scanner.store import findings
 from dife_scanner.store.codec import from_json
 from dife_scanner.store.db import Store
 from dife_scanner.store.job_rows import (
+    BY_HAND,
     HELD,
+    IN_USE,
+    LISTED_PRIORITY,
     WAITING,
     add_event,
     description,
     keep_description,
     newest_listed,
     next_recheck,
+    place_among_waiting,
     read_row,
     requeue_afresh,
     set_state,
@@ -43,10 +47,6 @@ _MAY_REOPEN = frozenset(
     }
 )
 """Final states that a repository can leave: it was changed, opened or put back."""
-
-IN_USE = 1
-BY_HAND = 2
-"""Priorities: what is in use goes before what a listing shows, and what somebody waits for before both."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,7 @@ def discover(
             row = _new_row(ref, endpoint, state, reason, pinned or ref.local)
             job_id = _insert(store, row | description(model, manifest))
             add_event(store, job_id, state, reason, None)
+            place_among_waiting(store, job_id)
         else:
             job_id = known_job["id"]
             keep_description(store, job_id, model, manifest)
@@ -148,7 +149,10 @@ def _mark_seen(store: Store, job_id: int, pinned: bool) -> None:
 
 
 def _set_priority(store: Store, job_id: int, pinned: bool, in_use: str) -> None:
-    """Let a job go first that somebody requested or uses; it never loses what it had."""
+    """Let a job go first that somebody requested, uses or judged another revision of; it never loses what it had."""
+    store.write(
+        f"UPDATE jobs SET priority = max(priority, {LISTED_PRIORITY}) WHERE id = ?", (job_id,)
+    )
     if in_use:
         store.write(
             "UPDATE jobs SET in_use = ?, priority = max(priority, ?) WHERE id = ?",

@@ -30,7 +30,9 @@ from dife_scanner.store.db import Store
 from dife_scanner.store.job_rows import (
     HELD,
     RECHECKED,
+    TAKEN_IN_ORDER,
     WAITING,
+    WAITING_SQL,
     keep_description,
     read_row,
     set_state,
@@ -45,6 +47,7 @@ LOST_LEASES_ALLOWED = 5
 GRACE_SECONDS = 20.0
 """For renewing leases once the database is free again."""
 CLAIM_REASON = "taken by a worker"
+_PLACE = "priority, popularity, turn"
 
 
 class LeaseLost(DifeError):
@@ -57,7 +60,8 @@ class LeaseLost(DifeError):
 def claim(store: Store, worker: str, lease_seconds: float) -> Job | None:
     """Take the next due job; `None` when nothing is due.
 
-    Those that somebody requested come first, then models in use, then the oldest.
+    Those that somebody requested come first, then models in use, then new revisions of flagged or approved models,
+    then by downloads, authors in turn (`job_rows.TAKEN_IN_ORDER`).
 
     A gated, private or disabled one is due again `job_rows.RECHECK_SECONDS` after it was last looked at.
     """
@@ -72,13 +76,19 @@ def claim(store: Store, worker: str, lease_seconds: float) -> Job | None:
 
 
 def _due(store: Store, only: str = "") -> list[int]:
-    """The id of the job to take next; nothing where none is due or the queue is paused. `only`: a further condition."""
+    """The id of the job to take next; nothing where none is due or the queue is paused. `only`: a further condition.
+
+    Each half finds its first job by an index of its own.
+    """
     at = now()
     rows = store.read(
-        f"SELECT id FROM jobs WHERE ((state IN ({placeholders(WAITING)}) AND coalesce(next_check_at, '') <= ?)"
-        f" OR (state IN ({placeholders(RECHECKED)}) AND next_check_at <= ?)) {only} AND {RUNNING}"
-        " ORDER BY priority DESC, id LIMIT 1",
-        (*state_values(WAITING), at, *state_values(RECHECKED), at),
+        f"SELECT id FROM (SELECT * FROM (SELECT id, {_PLACE} FROM jobs INDEXED BY jobs_waiting"
+        f" WHERE state IN ({WAITING_SQL})"
+        f" AND coalesce(next_check_at, '') <= ? {only} ORDER BY {TAKEN_IN_ORDER} LIMIT 1)"
+        f" UNION ALL SELECT * FROM (SELECT id, {_PLACE} FROM jobs WHERE state IN ({placeholders(RECHECKED)})"
+        f" AND next_check_at <= ? {only} ORDER BY {TAKEN_IN_ORDER} LIMIT 1))"
+        f" WHERE {RUNNING} ORDER BY {TAKEN_IN_ORDER} LIMIT 1",
+        (at, *state_values(RECHECKED), at),
     )
     return [row["id"] for row in rows]
 

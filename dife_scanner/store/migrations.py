@@ -732,6 +732,38 @@ def m026_assignees(db: Database) -> None:
         db.execute(f"CREATE TRIGGER model_lines_{name} AFTER {when} BEGIN {body}; END")
 
 
+_TURNS = """
+ALTER TABLE jobs ADD COLUMN author TEXT NOT NULL DEFAULT '';
+ALTER TABLE jobs ADD COLUMN popularity INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE jobs ADD COLUMN turn INTEGER NOT NULL DEFAULT 0;
+UPDATE jobs SET author = lower(substr(repo_id, 1, instr(repo_id, '/') - 1)) WHERE local = 0 AND instr(repo_id, '/') > 0;
+UPDATE jobs SET popularity = length(json_extract(model, '$.downloads'))
+  WHERE coalesce(json_extract(model, '$.downloads'), 0) > 0;
+UPDATE jobs SET turn = (SELECT p.place FROM (
+    SELECT id, row_number() OVER (PARTITION BY author ORDER BY id) - 1 AS place FROM jobs
+    WHERE state IN ('queued', 'retry-wait', 'paused')) AS p WHERE p.id = jobs.id)
+  WHERE state IN ('queued', 'retry-wait', 'paused');
+UPDATE jobs SET priority = priority + 1 WHERE priority > 0;
+CREATE INDEX jobs_waiting ON jobs (priority DESC, popularity DESC, turn, id, next_check_at, state, local, ahead_at)
+  WHERE state IN ('queued', 'retry-wait', 'paused');
+CREATE INDEX jobs_of_author ON jobs (author, turn) WHERE state IN ('queued', 'retry-wait', 'paused');
+"""
+
+
+@MIGRATIONS()  # type: ignore[untyped-decorator]
+def m027_turns(db: Database) -> None:
+    """Jobs wait by downloads, with authors in turn; one step of priority for new revisions of judged models."""
+    for statement in _statements(_TURNS):
+        db.execute(statement)
+
+
+@MIGRATIONS()  # type: ignore[untyped-decorator]
+def m028_of_late(db: Database) -> None:
+    """What was done of late is found without reading every job and audit."""
+    db.execute("CREATE INDEX jobs_updated ON jobs (updated_at)")
+    db.execute("CREATE INDEX audits_stored ON audits (stored_at)")
+
+
 def _statements(script: str) -> list[str]:
     """One statement each: `executescript` would commit the migration's own transaction."""
     found, current = [], ""

@@ -28,11 +28,13 @@ class RequestKind(StrEnum):
     RESUME = "resume"
     FRONT = "front"
     RETRY = "retry"
+    CANCEL = "cancel"
 
 
 OF_HUB = (RequestKind.SCAN, RequestKind.POLL)
 """What a pass serves, in a process of its own."""
-OF_QUEUE = (RequestKind.PAUSE, RequestKind.RESUME, RequestKind.FRONT, RequestKind.RETRY)
+OF_A_JOB = (RequestKind.FRONT, RequestKind.RETRY, RequestKind.CANCEL)
+OF_QUEUE = (RequestKind.PAUSE, RequestKind.RESUME, *OF_A_JOB)
 """What the watcher serves at once: it needs the database only."""
 RUNNING = (
     "coalesce((SELECT kind FROM requests WHERE kind IN ('pause', 'resume') AND taken_at IS NOT NULL"
@@ -66,8 +68,8 @@ def request_poll(store: Store, *, actor: str = "") -> int:
 def request_queue(
     store: Store, kind: RequestKind, job: int | None = None, *, actor: str = ""
 ) -> int:
-    """Ask for the queue to be paused or resumed, or for one job to go first or to be queued again."""
-    if (job is None) == (kind in (RequestKind.FRONT, RequestKind.RETRY)):
+    """Ask for the queue to be paused or resumed, or for one job to go first, to be queued again or to be stopped."""
+    if (job is None) == (kind in OF_A_JOB):
         raise ValueError(f"{kind} of job {job}")
     return _add(store, kind, "" if job is None else str(job), actor)
 
@@ -133,6 +135,10 @@ def _serve(store: Store, request: Request) -> None:
             jobs.put_first(store, int(request.target))
         elif request.kind is RequestKind.RETRY:
             jobs.requeue(store, int(request.target))
+        elif request.kind is RequestKind.CANCEL:
+            jobs.cancel(
+                store, int(request.target), reason=f"cancelled by {request.actor or 'hand'}"
+            )
         store.write("UPDATE requests SET taken_at = ? WHERE id = ?", (now(), request.id))
 
 

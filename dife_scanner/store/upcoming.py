@@ -12,7 +12,7 @@ from dife_scanner.durable.clock import now
 from dife_scanner.records import Job, JobState
 from dife_scanner.store import polls, requests
 from dife_scanner.store.db import Store
-from dife_scanner.store.job_rows import HELD, WAITING
+from dife_scanner.store.job_rows import HELD, TAKEN_IN_ORDER, WAITING
 from dife_scanner.store.requests import Request
 from dife_scanner.store.rows import placeholders, state_values, to_job
 
@@ -28,9 +28,11 @@ class Waiting:
 
     job: Job
     priority: int
-    """0: a listing shows it; `jobs.IN_USE`, `jobs.BY_HAND`."""
+    """0: a listing shows it; `job_rows.JUDGED`, `job_rows.IN_USE`, `job_rows.BY_HAND`."""
     due: bool
     """Whether it may be taken now; otherwise from its `next_check_at` on."""
+    popularity: int = 0
+    """How many digits the number of downloads has; 0 for none."""
 
 
 @dataclass(frozen=True)
@@ -82,16 +84,18 @@ def _progress(store: Store, working: list[dict[str, Any]]) -> dict[int, str]:
 
 
 def _waiting(store: Store) -> tuple[Waiting, ...]:
-    """As `leases.claim` takes them: what is due by priority and age, then the rest as it comes due."""
+    """As `leases.claim` takes them: what is due in order, then the rest as it comes due."""
     at = now()
     rows = store.read(
         "SELECT *, coalesce(next_check_at, '') <= ? AS due FROM jobs"
         f" WHERE state IN ({placeholders(WAITING)})"
         " ORDER BY due DESC, CASE WHEN coalesce(next_check_at, '') <= ? THEN '' ELSE next_check_at END,"
-        " priority DESC, id LIMIT ?",
+        f" {TAKEN_IN_ORDER} LIMIT ?",
         (at, *state_values(WAITING), at, MOST_ROWS),
     )
-    return tuple(Waiting(to_job(row), row["priority"], bool(row["due"])) for row in rows)
+    return tuple(
+        Waiting(to_job(row), row["priority"], bool(row["due"]), row["popularity"]) for row in rows
+    )
 
 
 def _jobs(store: Store, states: tuple[JobState, ...], order: str) -> list[dict[str, Any]]:

@@ -1,5 +1,7 @@
 """The models in use: what the watch-lists name, and what the hub last said of each."""
 
+# ruff: noqa: S608 - what is formatted into SQL are names from these files; values are always parameters
+
 from __future__ import annotations
 
 import json
@@ -9,6 +11,7 @@ from typing import Any
 from dife_scanner.durable.clock import now
 from dife_scanner.records import InUse, JobState, WatchedModel
 from dife_scanner.store.db import Store
+from dife_scanner.store.job_rows import LISTED_PRIORITY
 
 
 def replace_all(store: Store, endpoint: str, entries: Iterable[InUse]) -> None:
@@ -31,7 +34,8 @@ def _remove(store: Store, endpoint: str, one: WatchedModel) -> None:
     key = (endpoint, one.wanted.repo_id, one.wanted.revision)
     store.write("DELETE FROM in_use WHERE endpoint = ? AND repo_id = ? AND revision = ?", key)
     store.write(
-        "UPDATE jobs SET in_use = '', priority = CASE pinned WHEN 1 THEN priority ELSE 0 END"
+        "UPDATE jobs SET in_use = '', priority = CASE pinned WHEN 1 THEN priority ELSE"
+        f" {LISTED_PRIORITY} END"
         " WHERE endpoint = ? AND repo_id IN (?, ?) AND in_use != ''",
         (endpoint, one.wanted.repo_id, one.found_as),
     )

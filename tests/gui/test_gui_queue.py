@@ -85,6 +85,16 @@ def test_what_is_asked_for_is_done_by_whoever_watches(
     assert jobs.counts(store)["queued"] == 3
 
 
+def test_a_job_that_waits_can_be_cancelled(qtbot: QtBot, window: Window, store: Store) -> None:
+    select(window, "org/stuck")
+    assert not window.queue.page.cancel.isEnabled(), "it has ended"
+    select(window, "org/second")
+    window.queue.page.cancel.click()
+    qtbot.waitUntil(lambda: len(requests.waiting(store, requests.OF_QUEUE)) == 1, timeout=SOON)
+    assert requests.serve_queue(store) == []
+    assert jobs.counts(store)["cancelled"] == 1
+
+
 def test_one_comes_back_to_the_models(qtbot: QtBot, window: Window) -> None:
     assert not window.models.isVisible()
     window.queue.page.back.click()

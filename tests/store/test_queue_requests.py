@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
+from datetime import UTC, datetime
 
-from dife_scanner.records import JobState, ModelRef
+import pytest
+from store_records import make_finding, put_finding
+
+from dife_scanner.errors import UsageError
+from dife_scanner.records import HubModel, JobState, ModelRef
+from dife_scanner.sentences.jobs import waiting_text
 from dife_scanner.store import Store, jobs, leases, polls, requests, upcoming
 from dife_scanner.store.requests import RequestKind
 
@@ -72,3 +77,69 @@ def test_what_cannot_be_done_is_told_and_does_not_come_again(store: Store) -> No
 def test_passes_do_not_start_for_what_the_queue_is_asked(store: Store) -> None:
     requests.request_queue(store, RequestKind.PAUSE)
     assert requests.waiting(store) == []
+
+
+def listed(store: Store, repo_id: str, *, downloads: int = 0, revision: str = "a" * 40) -> int:
+    ref = ModelRef(repo_id, revision)
+    model = HubModel(repo_id, revision, "2026-01-01T00:00:00Z", downloads=downloads)
+    return jobs.discover(
+        store, ref, endpoint="hub", state=JobState.QUEUED, reason="new", model=model
+    ).id
+
+
+def test_what_is_downloaded_most_comes_first_and_authors_take_turns(store: Store) -> None:
+    flood = [listed(store, f"flood/m{number}") for number in range(4)]
+    small = listed(store, "small/m")
+    popular = listed(store, "known/m", downloads=20_000)
+    assert order(store) == [popular, flood[0], small, *flood[1:]]
+    assert [taken(store) for _ in range(3)] == [popular, flood[0], small]
+    late = listed(store, "late/m")
+    more = listed(store, "flood/m9")
+    expected = [flood[1], late, flood[2], flood[3], more]
+    assert order(store) == expected, "who comes late does not pass those by who have waited"
+    assert [taken(store) for _ in expected] == expected
+    first = listed(store, "known/other", downloads=1_234)
+    reason = waiting_text(upcoming.upcoming(store).waiting[0], datetime.now(UTC))
+    assert first and reason == "as a listing shows it, 1,000 downloads or more; new"
+
+
+def test_a_new_revision_of_a_flagged_model_goes_before_what_a_listing_shows(store: Store) -> None:
+    found = make_finding()
+    put_finding(store, found)
+    popular = listed(store, "known/m", downloads=20_000)
+    again = listed(store, found.ref.repo_id, revision="b" * 40)
+    used = listed(store, "used/m")
+    jobs.mark_in_use(store, "hub", ModelRef("used/m", "a" * 40), "train.py:12")
+    assert order(store) == [used, again, popular]
+    reason = waiting_text(upcoming.upcoming(store).waiting[1], datetime.now(UTC))
+    assert reason == "another revision of it is flagged or approved; new"
+
+
+def test_a_job_is_cancelled_by_whoever_asked(store: Store) -> None:
+    job = queued(store, "a")
+    requests.request_queue(store, RequestKind.CANCEL, job, actor="ada")
+    assert requests.serve_queue(store) == []
+    assert jobs.job(store, job).state is JobState.CANCELLED
+    assert jobs.job(store, job).reason == "cancelled by ada"
+    assert taken(store) is None
+    requests.request_queue(store, RequestKind.CANCEL, job)
+    assert "already ended" in requests.serve_queue(store)[0]
+    with pytest.raises(UsageError, match="already ended"):
+        jobs.cancel(store, job)
+
+
+def test_the_next_job_is_found_by_an_index_however_many_wait(store: Store) -> None:
+    job = listed(store, "org/m")
+    plans: list[str] = []
+    read = store.read
+
+    def explained(sql: str, parameters: tuple[object, ...] = ()) -> list[dict[str, object]]:
+        if sql.startswith("SELECT id FROM (SELECT"):
+            for row in read(f"EXPLAIN QUERY PLAN {sql}", parameters):
+                plans.append(row["detail"])
+        return read(sql, parameters)
+
+    store.read = explained  # type: ignore[method-assign]
+    assert taken(store) == job
+    waiting = [plan for plan in plans if "jobs_waiting" in plan]
+    assert waiting and all("COVERING INDEX" in plan for plan in waiting), plans

@@ -57,6 +57,8 @@ class QueuePage(QWidget):
         self.first.clicked.connect(self.ask_first)
         self.again = _button("Queue again")
         self.again.clicked.connect(self.ask_again)
+        self.cancel = _button("Cancel")
+        self.cancel.clicked.connect(self.ask_cancel)
         self._lay_out()
         self._follow()
 
@@ -85,7 +87,7 @@ class QueuePage(QWidget):
     def _lay_out(self) -> None:
         buttons = QHBoxLayout()
         buttons.setSpacing(theme.gap(0.4))
-        for button in (self.back, self.pause, self.poll, self.first, self.again):
+        for button in (self.back, self.pause, self.poll, self.first, self.again, self.cancel):
             buttons.addWidget(button)
         buttons.addStretch(1)
         layout = QVBoxLayout(self)
@@ -123,6 +125,7 @@ class QueuePage(QWidget):
         row = self.selected
         self.first.setEnabled(row is not None and row.waits)
         self.again.setEnabled(row is not None and row.stuck)
+        self.cancel.setEnabled(row is not None and not row.stuck)
         self.pause.setText("Go on" if self._paused else "Pause")
         self.pause.setAccessibleName(self.pause.text())
 
@@ -141,6 +144,11 @@ class QueuePage(QWidget):
         """Queue the selected job again, where it is stuck."""
         if self.selected is not None and self.selected.stuck:
             self.asked.emit(RequestKind.RETRY, self.selected.job.id)
+
+    def ask_cancel(self) -> None:
+        """Stop the selected job, where it waits or is in work."""
+        if self.selected is not None and not self.selected.stuck:
+            self.asked.emit(RequestKind.CANCEL, self.selected.job.id)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         if event.key() == Qt.Key.Key_Escape:

@@ -1,0 +1,46 @@
+"""How fast the queue is worked through is read from what became of its jobs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from store_records import make_audit
+
+from dife_scanner.records import JobState, ModelRef
+from dife_scanner.sentences.jobs import throughput_lines
+from dife_scanner.store import Store, jobs, leases
+from dife_scanner.store.throughput import throughput
+
+
+def queued(store: Store, name: str) -> int:
+    ref = ModelRef(f"org/{name}", "a" * 40)
+    return jobs.discover(store, ref, endpoint="hub", state=JobState.QUEUED, reason="").id
+
+
+def test_an_empty_home_has_no_pace(store: Store) -> None:
+    found = throughput(store)
+    assert (found.jobs_per_hour, found.hours_left, found.oldest_waiting) == (0.0, None, None)
+    assert len(throughput_lines(found)) == 1
+
+
+def test_what_was_done_what_failed_and_when_it_is_over(store: Store) -> None:
+    made, same, broken, shaky, left = (queued(store, name) for name in "abcde")
+    audit = replace(make_audit(), ref=ModelRef("org/a", "a" * 40), seconds=30.0)
+    for job in (made, same):
+        leases.claim_job(store, job, "w", 60)
+        leases.finish(store, job, "w", JobState.DONE, "", audit=audit)
+    leases.claim_job(store, broken, "w", 60)
+    leases.finish(store, broken, "w", JobState.FAILED, "it broke")
+    leases.claim_job(store, shaky, "w", 60)
+    leases.retry_later(store, shaky, "w", "no answer", 60, kind="HubUnavailable")
+    found = throughput(store)
+    assert (found.audits, found.reused, found.waiting) == (1, 1, 2)
+    assert found.failures == {"failed": 1, "HubUnavailable": 1}
+    assert found.jobs_per_hour == pytest.approx(2 / found.hours)
+    assert found.busy == pytest.approx(30 / (3600 * found.hours))
+    assert found.hours_left == pytest.approx(found.hours), "as many wait as have ended"
+    assert found.oldest_waiting == jobs.job(store, shaky).created_at
+    lines = throughput_lines(found)
+    assert "1 answered by an earlier audit" in lines[0] and "1 failed" in lines[1]
+    assert lines[2].startswith("waiting: 2, the oldest since") and left
