@@ -82,12 +82,12 @@ def oldest_unaudited_of_approved(store: Store) -> Job | None:
     An approval that counts no longer counts here too: somebody relied on the model once.
     """
     rows = store.read(
-        "SELECT j.* FROM decisions AS d CROSS JOIN artefact_jobs AS l ON l.artefact = d.artefact"
+        "SELECT j.* FROM decisions AS d CROSS JOIN artefact_jobs AS l ON l.artefact = d.artefact"  # noqa: S608 - from this file
         " CROSS JOIN jobs AS approved ON approved.id = l.job_id"
         " CROSS JOIN jobs AS j ON j.endpoint = approved.endpoint AND j.repo_id = approved.repo_id"
         " WHERE d.desk = '' AND d.state IN (?, ?) AND approved.local = 0 AND j.local = 0 AND j.id > approved.id"
         f" AND j.audit_id IS NULL AND j.state NOT IN ({placeholders(_SETTLED)})"
-        " ORDER BY j.created_at, j.id LIMIT 1",  # noqa: S608 - from this file
+        " ORDER BY j.created_at, j.id LIMIT 1",
         (DecisionState.APPROVED, DecisionState.CONDITIONS, *state_values(_SETTLED)),
     )
     return to_job(rows[0]) if rows else None
