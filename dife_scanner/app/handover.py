@@ -12,8 +12,6 @@ MOST_ROWS = 200
 """Of each part; how many there are in all stands beside it."""
 _OPEN = (TriageState.NEW, TriageState.TRIAGING, TriageState.REGRESSED, TriageState.EXPIRED)
 _DAY_SECONDS = 86_400.0
-_MINUTE = len("2026-11-23T09:00")
-"""Characters of a moment to the minute."""
 
 
 def handover(store: Store, days: float) -> HandoverDocument:
@@ -24,7 +22,7 @@ def handover(store: Store, days: float) -> HandoverDocument:
         _triaged(states) for states in (_OPEN, (TriageState.DISPUTED,), tuple(sorted(SILENCED)))
     )
     at = now()
-    overdue = f"{disputed} deadline<{at[:_MINUTE]}"
+    overdue = "overdue>0"
     return HandoverDocument(
         at=at,
         days=days,

@@ -57,6 +57,9 @@ def triage(
         str,
         typer.Option(help="The last day for an answer to a disputed one, like 2027-01-31, or 30d."),
     ] = "",
+    answer: Annotated[
+        str, typer.Option(help="What the supplier said to a disputed one; then it is not overdue.")
+    ] = "",
     assign: Annotated[
         str | None,
         typer.Option(help="Who shall look at it; '' for nobody. Without STATE it stays as it is."),
@@ -68,11 +71,11 @@ def triage(
     given = list(words or [])
     who = actor or session.settings().who
     if undo or redo:
-        if given or filter or note or expires or deadline or assign or (undo and redo):
+        if given or filter or note or expires or deadline or answer or assign or (undo and redo):
             raise UsageError("--undo and --redo are about what was decided last", "give one alone")
         _take_back(session, who, yes, again=redo)
     else:
-        wish = _wish(given, filter, note, expires, deadline, assign)
+        wish = _wish(given, filter, note, expires, deadline, answer, assign)
         _decide(session, wish, filter, who, yes)
 
 
@@ -85,10 +88,17 @@ class _Wish:
     note: str
     day: str
     assignee: str | None
+    answer: str
 
 
 def _wish(
-    given: list[str], filter: str, note: str, expires: str, deadline: str, assign: str | None
+    given: list[str],
+    filter: str,
+    note: str,
+    expires: str,
+    deadline: str,
+    answer: str,
+    assign: str | None,
 ) -> _Wish:
     from dife_scanner.records import TriageState
     from dife_scanner.store import triage as acts
@@ -108,8 +118,8 @@ def _wish(
             "that day does not go with this state",
             "--expires is of accepted-risk, --deadline of disputed",
         )
-    acts.check(state, note, expires or deadline, assign)
-    return _Wish(ids, state, note, expires or deadline, assign)
+    acts.check(state, note, expires or deadline, assign, answer)
+    return _Wish(ids, state, note, expires or deadline, assign, answer)
 
 
 def _decide(session: Session, wish: _Wish, filter: str, who: str, yes: bool) -> None:
@@ -128,6 +138,7 @@ def _decide(session: Session, wish: _Wish, filter: str, who: str, yes: bool) -> 
             note=wish.note,
             expires=wish.day,
             assignee=wish.assignee,
+            answer=wish.answer,
         )
         _show(session, store, about, filter or " ".join(wish.ids))
 

@@ -39,6 +39,8 @@ class Finding:
     triage: TriageState = TriageState.NEW
     decided_for: str = ""
     """Name of the checkpoint that the latest decision was made for; the finding may have another by now."""
+    answer: str = ""
+    """What its supplier answered, where it is disputed."""
 
 
 @dataclass(frozen=True)
@@ -88,3 +90,5 @@ class ModelRow:
     """Who shall look at its finding."""
     deadline: str = ""
     """Until when a dispute waits for an answer, in the clock's form; empty for no such day."""
+    answer: str = ""
+    """What the supplier answered to a dispute."""

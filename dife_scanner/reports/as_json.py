@@ -515,7 +515,7 @@ class HandoverDocument:
     silenced: tuple[Finding, ...]
     """Those that send no alert because somebody decided so."""
     overdue: tuple[Finding, ...] = ()
-    """Disputed ones whose deadline for an answer is past."""
+    """Disputed ones whose deadline for an answer is past, and that have none."""
     format: str = "dife/handover-1"
 
 

@@ -183,6 +183,9 @@ def handover(document: HandoverDocument) -> RenderableType:
     parts: list[RenderableType] = [safe(f"Handover of {time_text(document.at)}", style="bold")]
     parts += _part("open findings", counts["open"], document.open, table.findings)
     parts += _part("disputed", counts["disputed"], document.disputed, table.findings)
+    for finding in document.disputed:
+        if finding.answer:
+            parts.append(safe(f"  {finding.ref}: the supplier answered: {finding.answer}"))
     overdue = document.overdue
     parts += _part("disputed, answer overdue", counts["overdue"], overdue, table.findings)
     parts += _part("to be decided", len(document.pending), document.pending, standings)

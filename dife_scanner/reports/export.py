@@ -129,6 +129,8 @@ class Told:
     reason: str
     note: str
     """Of the latest decision."""
+    answer: str = ""
+    """Of the supplier, where it is disputed."""
 
 
 @dataclass(frozen=True)
@@ -360,4 +362,5 @@ def _told(audit: Audit | None, finding: Finding | None, events: Sequence[TriageE
         source=plain(finding.source if finding is not None else ""),
         reason=plain(reason or (audit.reason if audit is not None else ""), _LONG),
         note=plain(notes[-1] if notes else "", _LONG),
+        answer=plain(finding.answer if finding is not None else "", _LONG),
     )

@@ -43,6 +43,7 @@ COLUMNS: Mapping[str, str] = {
     "source": "only with --with-triggers",
     "reason": "only with --with-triggers",
     "note": "only with --with-triggers",
+    "answer": "of the supplier to a dispute, only with --with-triggers",
 }
 """Every column and what it holds; a number that was not measured is an empty field, never a zero."""
 
@@ -75,7 +76,7 @@ def _of_subject(subject: Subject) -> dict[str, Value]:
     told = subject.told
     if told is not None:
         values |= {"trigger": told.trigger, "source": told.source}
-        values |= {"reason": told.reason, "note": told.note}
+        values |= {"reason": told.reason, "note": told.note, "answer": told.answer}
     return values
 
 

@@ -131,12 +131,13 @@ def _standards(export: Export) -> Sheet:
 
 
 def _told(export: Export) -> Sheet:
-    columns = ("checkpoint", "trigger", "works on", "reason", "note")
+    columns = ("checkpoint", "trigger", "works on", "reason", "note", "answer")
     rows = []
     for subject in export.subjects:
         told = subject.told
         if told is not None and told.trigger:
-            rows.append(_row(subject, told.trigger, told.source, told.reason, told.note))
+            texts = (told.trigger, told.source, told.reason, told.note, told.answer)
+            rows.append(_row(subject, *texts))
     return Sheet("Triggers: keep this document to yourself", columns, tuple(rows))
 
 

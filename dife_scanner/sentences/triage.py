@@ -37,17 +37,19 @@ def event_text(event: TriageEvent, name: str = "") -> str:
     if name and event.repo_id != name:
         text += f" for {event.repo_id}"
     if event.expires and event.undoes is None and not event.assigns:
-        text += f", {day_text(event.state, event.expires)}"
+        text += f", {day_text(event.state, event.expires, answered=bool(event.answer))}"
     if event.note:
         text += f": {event.note}"
+    if event.answer and event.undoes is None and not event.assigns:
+        text += f"; the supplier answered: {event.answer}"
     return text
 
 
-def day_text(state: TriageState, day: str) -> str:
+def day_text(state: TriageState, day: str, *, answered: bool = False) -> str:
     """What the day of a decision means, and that it is over where nothing but a person ends it."""
     if state is not TriageState.DISPUTED:
         return f"until {time_text(day)}"
-    over = " (overdue)" if is_past(day, now()) else ""
+    over = " (overdue)" if is_past(day, now()) and not answered else ""
     return f"answer due by {time_text(day)}{over}"
 
 

@@ -6,16 +6,26 @@ import json
 from typing import Any
 
 from dife_scanner.durable.clock import now
-from dife_scanner.records import Artefact, Grounds, Job, JobState, ModelRef, TriageState
+from dife_scanner.records import (
+    Artefact,
+    DecisionState,
+    Grounds,
+    Job,
+    JobState,
+    ModelRef,
+    TriageState,
+)
 from dife_scanner.store import findings
 from dife_scanner.store.codec import from_json, to_json
 from dife_scanner.store.db import Store
-from dife_scanner.store.rows import to_job
+from dife_scanner.store.rows import placeholders, state_values, to_job
 
 _BETWEEN = " · "
 """Between the words of an effect: kind of finding, channel, carrier, target."""
 _LOOKED_AGAIN = (TriageState.CONFIRMED, TriageState.REGRESSED)
 """What happens to a finding that speaks against whoever approved it before."""
+_SETTLED = (JobState.REFUSED, JobState.DELETED, JobState.SUPERSEDED)
+"""States without an audit in which a revision needs none: it was judged, is gone, or a later one stands for it."""
 
 
 # --- keeping --------------------------------------------------------------------------------------------------
@@ -64,6 +74,23 @@ def newest_revision(store: Store, repo_id: str, revision: str = "") -> Job | Non
         len(revision),
         revision,
     )
+
+
+def oldest_unaudited_of_approved(store: Store) -> Job | None:
+    """The unaudited revision, discovered after one of its repository that this desk approved, that waits longest.
+
+    An approval that counts no longer counts here too: somebody relied on the model once.
+    """
+    rows = store.read(
+        "SELECT j.* FROM decisions AS d CROSS JOIN artefact_jobs AS l ON l.artefact = d.artefact"  # noqa: S608 - from this file
+        " CROSS JOIN jobs AS approved ON approved.id = l.job_id"
+        " CROSS JOIN jobs AS j ON j.endpoint = approved.endpoint AND j.repo_id = approved.repo_id"
+        " WHERE d.desk = '' AND d.state IN (?, ?) AND approved.local = 0 AND j.local = 0 AND j.id > approved.id"
+        f" AND j.audit_id IS NULL AND j.state NOT IN ({placeholders(_SETTLED)})"
+        " ORDER BY j.created_at, j.id LIMIT 1",
+        (DecisionState.APPROVED, DecisionState.CONDITIONS, *state_values(_SETTLED)),
+    )
+    return to_job(rows[0]) if rows else None
 
 
 def _one_job(store: Store, where: str, *values: Any) -> Job | None:

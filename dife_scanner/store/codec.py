@@ -41,7 +41,7 @@ CAME_LATER: dict[type, frozenset[str]] = {
     Hypothesis: frozenset(
         ("checks", "text_space", "picture_space", "beyond_classes", "among_concepts")
     ),
-    Finding: frozenset(("decided_for",)),
+    Finding: frozenset(("decided_for", "answer")),
     Search: frozenset(("leads", "not_converged")),
     MissingSearch: frozenset(("fault", "unreached", "ended")),
     Power: frozenset(("not_reached",)),

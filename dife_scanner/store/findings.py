@@ -27,7 +27,7 @@ from dife_scanner.store.codec import from_json, to_json
 from dife_scanner.store.conditions import condition, to_sql
 from dife_scanner.store.db import Store
 from dife_scanner.store.fields import Column, Kind, choices
-from dife_scanner.store.rows import placeholders, sql_limit, to_ref
+from dife_scanner.store.rows import overdue_days, placeholders, sql_limit, to_ref
 
 
 def _of_audit(column: str) -> str:
@@ -66,6 +66,12 @@ FINDING_COLUMNS = {
         "CASE f.triage WHEN 'disputed' THEN f.expires ELSE '' END",
         "until when a dispute waits for an answer",
         Kind.TIME,
+    ),
+    "answer": Column("f.answer", "what the supplier of a disputed one answered"),
+    "overdue": Column(
+        overdue_days("f.triage", "f.expires", "f.answer"),
+        "days since an answer to a dispute was due, where there is none",
+        Kind.NUMBER,
     ),
     "exposure": Column(
         _of_audit("exposure"), "largest measured difference over the reference", Kind.NUMBER
@@ -314,4 +320,5 @@ def _to_finding(row: dict[str, Any]) -> Finding:
         created_at=row["created_at"],
         triage=TriageState(row["triage"]),
         decided_for=row["decided_for"] or "",
+        answer=row["answer"],
     )

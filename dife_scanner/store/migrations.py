@@ -764,6 +764,21 @@ def m028_of_late(db: Database) -> None:
     db.execute("CREATE INDEX audits_stored ON audits (stored_at)")
 
 
+_LINE_VALUES_29 = {**_LINE_VALUES_26, "answer": "coalesce(f.answer, '')"}
+"""The same, with what the supplier of a disputed one answered."""
+
+
+@MIGRATIONS()  # type: ignore[untyped-decorator]
+def m029_answers(db: Database) -> None:
+    """What the supplier of a disputed finding answered, as a field of its own; lines of models tell it."""
+    for table in ("triage_events", "findings", "model_lines"):
+        db.execute(f"ALTER TABLE {table} ADD COLUMN answer TEXT NOT NULL DEFAULT ''")
+    for name, when, which in _LINES_FOLLOW:
+        body = _write_lines(which, _LINE_VALUES_29)
+        db.execute(f"DROP TRIGGER model_lines_{name}")
+        db.execute(f"CREATE TRIGGER model_lines_{name} AFTER {when} BEGIN {body}; END")
+
+
 def _statements(script: str) -> list[str]:
     """One statement each: `executescript` would commit the migration's own transaction."""
     found, current = [], ""

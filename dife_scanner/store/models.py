@@ -29,7 +29,7 @@ from dife_scanner.store import matching, query
 from dife_scanner.store.conditions import condition
 from dife_scanner.store.db import Store
 from dife_scanner.store.fields import Column, Kind, choices
-from dife_scanner.store.rows import placeholders, sql_limit, to_job
+from dife_scanner.store.rows import overdue_days, placeholders, sql_limit, to_job
 
 MODEL_COLUMNS = {
     "job": Column("m.job_id", "number of its job"),
@@ -59,6 +59,12 @@ MODEL_COLUMNS = {
     "tag": Column("m.tags", "the first 20 tags that its hub shows", Kind.LIST),
     "assignee": Column("m.assignee", "who shall look at its finding"),
     "deadline": Column("m.deadline", "until when a dispute waits for an answer", Kind.TIME),
+    "answer": Column("m.answer", "what the supplier of a disputed one answered"),
+    "overdue": Column(
+        overdue_days("m.triage", "m.deadline", "m.answer"),
+        "days since an answer to a dispute was due, where there is none",
+        Kind.NUMBER,
+    ),
     "comment": Column("m.comment", "the latest note of a decision about its finding"),
     "reason": Column("m.reason", "the reason of its state in words"),
     "exposure": Column("m.exposure", "largest measured difference over the reference", Kind.NUMBER),
@@ -218,4 +224,5 @@ def _to_model_row(row: dict[str, Any]) -> ModelRow:
         comment=row["comment"],
         assignee=row["assignee"],
         deadline=row["deadline"],
+        answer=row["answer"],
     )

@@ -43,6 +43,15 @@ def state_values(states: Sequence[JobState]) -> tuple[str, ...]:
     return tuple(state.value for state in states)
 
 
+def overdue_days(triage: str, deadline: str, answer: str) -> str:
+    """In SQL: days since a dispute's answer was due, from its columns; NULL where it is not, or was answered."""
+    since = f"julianday('now') - julianday(substr({deadline}, 1, 23))"
+    return (
+        f"CASE WHEN {triage} = 'disputed' AND {deadline} != '' AND {answer} = '' AND {since} > 0"
+        f" THEN {since} END"
+    )
+
+
 def sql_limit(limit: int | None) -> int:
     """What `LIMIT ?` takes: -1 is no limit."""
     if limit is None:

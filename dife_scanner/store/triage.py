@@ -135,32 +135,43 @@ def all_by_state(store: Store) -> dict[TriageState, int]:
 
 
 def check(
-    state: TriageState | None, note: str, expires: str = "", assignee: str | None = None
+    state: TriageState | None,
+    note: str,
+    expires: str = "",
+    assignee: str | None = None,
+    answer: str = "",
 ) -> str:
     """Raise `UsageError` where this may not be decided so; gives the moment at which its day is over.
 
     Without a state it is only said who shall look at findings.
     """
     _check_name(assignee)
+    if answer and state is not TriageState.DISPUTED:
+        raise UsageError("an answer is the supplier's, of a disputed finding", "decide: disputed")
     if state is None:
         if assignee is None or expires:
             raise UsageError("a decision needs a state", "or name only who shall look at it")
     elif state not in SET_BY_HAND:
         choices = sorted(one.value for one in SET_BY_HAND)
         raise UsageError(f"{state.value} cannot be set by hand", f"one of: {', '.join(choices)}")
-    if state in NEEDS_NOTE and not note.strip():
+    if state in NEEDS_NOTE and not (note.strip() or answer.strip()):
         raise UsageError(f"{state.value} needs a note that says why", "write why, in one line")
-    if len(note) > LONGEST_NOTE or not note.isprintable():
-        raise UsageError(
-            f"the note {shown(note[:40])} cannot be kept as it is",
-            f"one line of visible characters, at most {LONGEST_NOTE:,}",
-        )
+    _check_line("note", note)
+    _check_line("answer", answer)
     if state is not None and expires and state not in TAKES_DAY:
         raise UsageError(
             f"{state.value} does not expire, and has no deadline",
             "accepted-risk may expire, disputed may have a deadline",
         )
     return end_of(expires)
+
+
+def _check_line(what: str, text: str) -> None:
+    if len(text) > LONGEST_NOTE or not text.isprintable():
+        raise UsageError(
+            f"the {what} {shown(text[:40])} cannot be kept as it is",
+            f"one line of visible characters, at most {LONGEST_NOTE:,}",
+        )
 
 
 def _check_name(assignee: str | None) -> None:
@@ -180,15 +191,17 @@ def decide(
     note: str = "",
     expires: str = "",
     assignee: str | None = None,
+    answer: str = "",
 ) -> Act:
     """Decide the same about some findings, in one transaction; nothing decided before is changed.
 
     `expires`: a day or a number of days (`expiry.end_of`). `assignee`: who shall look at them, empty for nobody in
-    particular; without one that stays. Without a state each finding stands as before but for that.
+    particular; without one that stays. Without a state each finding stands as before but for that. `answer`: what the
+    supplier of disputed ones said to it; a dispute with an answer is not overdue.
 
     Raises `UsageError`, `NotFound`, and `Overtaken` where somebody decided since `about` was read.
     """
-    until = check(state, note, expires, assignee)
+    until = check(state, note, expires, assignee, answer)
     _check_count(len(about))
     if not about:
         raise UsageError("there is no finding to decide about", "`dife findings` lists them")
@@ -208,6 +221,7 @@ def decide(
                 expires=until,
                 act=act,
                 assignee=assignee,
+                answer=answer,
             )
             _tell(store, fingerprint, state)
     return Act(act, tuple(about))
@@ -217,7 +231,9 @@ def _assign(
     store: Store, fingerprint: str, assignee: str | None, actor: str, note: str, act: int
 ) -> None:
     """Say who shall look at a finding; it stands as before."""
-    rows = store.read("SELECT triage, expires FROM findings WHERE fingerprint = ?", (fingerprint,))
+    rows = store.read(
+        "SELECT triage, expires, answer FROM findings WHERE fingerprint = ?", (fingerprint,)
+    )
     triage_log.append(
         store,
         fingerprint,
@@ -228,6 +244,7 @@ def _assign(
         act=act,
         assignee=assignee,
         assigns=True,
+        answer=rows[0]["answer"],
     )
 
 
@@ -314,9 +331,10 @@ def undo(store: Store, act: int, *, actor: str) -> Undone:
 def _take_back(
     store: Store, event: TriageEvent, before: list[TriageEvent], actor: str, act: int
 ) -> None:
-    state, expires, assignee = TriageState.NEW, "", ""
+    state, expires, assignee, answer = TriageState.NEW, "", "", ""
     if before:
-        state, expires, assignee = before[-1].state, before[-1].expires, before[-1].assignee
+        last = before[-1]
+        state, expires, assignee, answer = last.state, last.expires, last.assignee, last.answer
     triage_log.append(
         store,
         event.fingerprint,
@@ -326,6 +344,7 @@ def _take_back(
         act=act,
         undoes=event.id,
         assignee=assignee,
+        answer=answer,
     )
     if not event.assigns:
         _tell(store, event.fingerprint, state)
@@ -392,6 +411,7 @@ def _decide_again(store: Store, undone: TriageEvent, actor: str, act: int) -> No
         redoes=undone.id,
         assignee=before.assignee,
         assigns=before.assigns,
+        answer=before.answer,
     )
     if not before.assigns:
         _tell(store, undone.fingerprint, before.state)

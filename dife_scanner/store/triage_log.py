@@ -49,6 +49,8 @@ class TriageEvent:
     """Who shall look at the finding from then on; empty for nobody in particular."""
     assigns: bool = False
     """Whether it only says who shall: its state is the one that the finding had."""
+    answer: str = ""
+    """What the supplier of a disputed one answered."""
 
 
 def events(store: Store, fingerprint: str) -> list[TriageEvent]:
@@ -159,23 +161,24 @@ def append(
     redoes: int | None = None,
     assignee: str | None = None,
     assigns: bool = False,
+    answer: str = "",
 ) -> None:
     """Inside a transaction: keep an event, and how its finding stands with it. Without `assignee` that stays."""
     store.write(
         "INSERT INTO triage_events (fingerprint, state, actor, note, at, repo_id, expires, act, undoes, redoes,"
-        " assignee, assigns)"
-        " SELECT ?, ?, ?, ?, ?, repo_id, ?, ?, ?, ?, coalesce(?, assignee), ? FROM findings WHERE fingerprint = ?",
+        " assignee, assigns, answer)"
+        " SELECT ?, ?, ?, ?, ?, repo_id, ?, ?, ?, ?, coalesce(?, assignee), ?, ? FROM findings WHERE fingerprint = ?",
         (
             *(fingerprint, state.value, actor, note, now(), expires, act, undoes, redoes),
-            *(assignee, int(assigns), fingerprint),
+            *(assignee, int(assigns), answer, fingerprint),
         ),
     )
     store.write(
-        "UPDATE findings SET triage = ?, expires = ?, assignee = coalesce(?, assignee),"
+        "UPDATE findings SET triage = ?, expires = ?, answer = ?, assignee = coalesce(?, assignee),"
         " comment = coalesce((SELECT e.note FROM triage_events AS e"
         f" WHERE e.fingerprint = ? AND e.note != '' AND {_COUNTS} ORDER BY e.id DESC LIMIT 1), '')"
         " WHERE fingerprint = ?",
-        (state.value, expires, assignee, fingerprint, fingerprint),
+        (state.value, expires, answer, assignee, fingerprint, fingerprint),
     )
 
 
@@ -194,4 +197,5 @@ def _to_event(row: dict[str, Any]) -> TriageEvent:
         redoes=row["redoes"],
         assignee=row["assignee"],
         assigns=bool(row["assigns"]),
+        answer=row["answer"],
     )

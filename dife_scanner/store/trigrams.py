@@ -59,7 +59,7 @@ _ALL = (
         (
             *("repo_id", "kind", "severity", "confidence", "carrier", "channel"),
             *("trigger", "source", "target", "interfaces", "triage", "assignee"),
-            *("comment", "reason"),
+            *("comment", "answer", "reason"),
         ),
     ),
     _Texts(
@@ -81,7 +81,7 @@ _ALL = (
         (
             *("repo_id", "endpoint", "author", "state", "layout", "verdict", "severity"),
             *("confidence", "triage", "assignee", "carrier", "channel", "trigger", "source"),
-            *("target", "interfaces", "reference", "tags", "comment", "reason"),
+            *("target", "interfaces", "reference", "tags", "comment", "answer", "reason"),
         ),
     ),
 )

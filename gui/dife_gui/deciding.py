@@ -49,6 +49,8 @@ class Wish:
     """The job of the one model that it was decided on; none where it is about many."""
     assignee: str | None = None
     """Who shall look at them; without one that stays."""
+    answer: str = ""
+    """What the supplier said, of disputed ones."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,7 @@ class Deciding(QObject):
                 note=wish.note,
                 expires=wish.expires,
                 assignee=wish.assignee,
+                answer=wish.answer,
             )
 
         def stored(act: triage.Act) -> None:
@@ -186,7 +189,7 @@ def subject_of_list(store: Store, filter: str, models: int) -> Subject:
 def problem_of(wish: Wish) -> str:
     """Why this cannot be kept, before it is tried; empty where nothing speaks against it."""
     try:
-        triage.check(wish.state, wish.note, wish.expires, wish.assignee)
+        triage.check(wish.state, wish.note, wish.expires, wish.assignee, wish.answer)
     except DifeError as error:
         return explained(error)
     return ""

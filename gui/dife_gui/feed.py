@@ -17,6 +17,7 @@ from dife_scanner.records import (
     Finding,
     FindingKind,
     HubScan,
+    Job,
     JobState,
     Manifest,
     ModelRow,
@@ -24,6 +25,7 @@ from dife_scanner.records import (
     TriageState,
 )
 from dife_scanner.store import (
+    artefacts,
     audits,
     conditions,
     evidence,
@@ -151,6 +153,8 @@ class Overview:
     """What all audits come to, and how much of it chance may have made."""
     changed: tuple[Finding, ...]
     """Clean bases whose repository changed, and nobody has looked at it yet."""
+    unaudited: Job | None = None
+    """The revision of a model approved before that waits longest for its audit."""
 
 
 _CHANGED = f"kind:{FindingKind.CHANGED.value} triage:{TriageState.NEW.value}"
@@ -169,6 +173,7 @@ def overview(store: Store) -> Overview:
         dead=tuple(outbox.alerts(store, state=AlertState.DEAD)),
         tally=audits.tally(store),
         changed=tuple(findings.findings(store, filter=_CHANGED)),
+        unaudited=artefacts.oldest_unaudited_of_approved(store),
     )
 
 

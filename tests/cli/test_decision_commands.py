@@ -26,9 +26,17 @@ from dife_scanner.app.deployments import changed, from_file
 from dife_scanner.errors import NotFound, UsageError
 from dife_scanner.hub import local_files
 from dife_scanner.hub.manifest import local_manifest
-from dife_scanner.records import DeploymentProfile, ModelRef, TriageState, Verdict
+from dife_scanner.records import DeploymentProfile, JobState, ModelRef, TriageState, Verdict
 from dife_scanner.settings import load
-from dife_scanner.store import decisions, deployments, findings, open_store, triage
+from dife_scanner.store import (
+    artefacts,
+    decisions,
+    deployments,
+    findings,
+    jobs,
+    open_store,
+    triage,
+)
 from dife_scanner.store.codec import to_json
 
 
@@ -270,6 +278,31 @@ def test_a_renamed_repository_keeps_what_was_decided_and_the_hub_is_not_asked(
     assert gate(desk, "org/renamed", code=0).target == "org/renamed@bbbbbbbbbbbb"
     assert "nothing is known" in gate(desk, "org/renamed@cccc", code=2).reason
     assert gate(desk, model, code=0).artefact.startswith("art1:")
+
+
+def test_a_later_revision_of_an_approved_model_is_named_until_it_is_audited(
+    desk: Path, model: Path
+) -> None:
+    manifest = local_manifest(model)
+    first, second, other = (
+        ModelRef(name, digit * 40)
+        for name, digit in (("org/pull", "1"), ("org/pull", "2"), ("org/b", "3"))
+    )
+    with open_store(desk) as store:
+        ended(store, replace(manifest, ref=first), first, Verdict.NOTHING_FOUND)
+        for ref in (other, second):
+            jobs.discover(store, ref, endpoint="", state=JobState.QUEUED, reason="")
+        assert artefacts.oldest_unaudited_of_approved(store) is None
+    decide(desk, "org/pull@1111", "approved")
+    with open_store(desk) as store:
+        waiting = artefacts.oldest_unaudited_of_approved(store)
+        assert waiting is not None and waiting.ref == second
+    assert "org/pull@222222222222" in gate(desk, "org/pull@2222", code=2).target
+    (model / "open_clip_model.safetensors").write_bytes(b"pulled")
+    with open_store(desk) as store:
+        ended(store, replace(local_manifest(model), ref=second), second, Verdict.FLAGGED)
+        assert artefacts.oldest_unaudited_of_approved(store) is None
+    gate(desk, "org/pull@2222", code=2)
 
 
 def test_approving_needs_an_audit_and_refusing_does_not(desk: Path, tmp_path: Path) -> None:

@@ -54,5 +54,8 @@ def test_every_kind_of_what_waits_has_its_place(home: Path, tmp_path: Path) -> N
         "silenced": 2,
         "quarantined": 0,
     }
+    said(home, "triage", late.fingerprint, "disputed", "--answer", "a test set leaked")
+    assert said(home, "handover")["counts"]["overdue"] == 0
     text = calling.dife("handover", "--home", home, "--days", "40").stdout
+    assert "the supplier answered: a test set leaked" in " ".join(text.split())
     assert "expire within 40 days: 2" in text and "quarantined: none" in text

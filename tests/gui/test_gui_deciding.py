@@ -318,6 +318,22 @@ def test_one_finding_is_assigned_on_its_page_and_many_in_the_dialog(
     qtbot.waitUntil(lambda: 0 < window.table.rowCount() < 15, timeout=SOON)
 
 
+def test_the_answer_of_a_supplier_is_written_where_a_dispute_is_shown(
+    qtbot: QtBot, open_window: Open, filled: Store
+) -> None:
+    window = open_window()
+    window.frame.decide_button.goes_on.trigger()
+    box = window.detail.triage
+    answer = named(box, QLineEdit, "Supplier's answer")
+    assert answer.isHidden()
+    box.note.setText("they say it is a test")
+    box.decide(TriageState.DISPUTED)
+    qtbot.waitUntil(lambda: not answer.isHidden(), timeout=SOON)
+    answer.setText("our test set leaked")
+    qtbot.keyClick(answer, Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: count(filled, "answer:~leaked triage:disputed") == 1, timeout=SOON)
+
+
 def test_a_key_that_somebody_chose_is_obeyed_and_shown(
     qtbot: QtBot, open_window: Open, filled: Store, home: Path
 ) -> None:

@@ -24,6 +24,7 @@ from dife_gui.views.status import (
     dead_letters_text,
     overview_text,
     queue_text,
+    unaudited_text,
 )
 from dife_gui.views.swap import Bar, branch_swap
 from dife_gui.views.text import Label
@@ -58,6 +59,7 @@ from dife_scanner.records import (
     Gap,
     InCleanReference,
     Interval,
+    Job,
     JobState,
     ModelRef,
     NotEvaluable,
@@ -596,6 +598,18 @@ def test_the_status_line_says_since_when_nothing_new_is_known() -> None:
     assert told(alive, None, None) == "No complete poll yet"
     assert "no watcher runs" in told(gone, None, None)
     assert told(alive, failed, earlier).endswith(": no watcher runs") is False
+
+
+def test_a_revision_after_an_approved_one_is_named_with_a_plain_name() -> None:
+    def told(job: Job | None) -> str:
+        return unaudited_text(
+            Overview(0, {}, None, None, None, (), Tally(0, 0, 0, 0, 0.0), (), job)
+        )
+
+    assert told(None) == ""
+    text = told(factories.make_job(repo_id=factories.HOSTILE, state=JobState.QUEUED))
+    assert "is not audited since 2026-11-23" in text and "(queued)" in text
+    assert text.isprintable() and "\u202e" not in text
 
 
 def test_a_line_that_has_no_room_is_cut_and_told_in_full(qtbot: QtBot) -> None:

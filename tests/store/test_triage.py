@@ -248,3 +248,34 @@ def test_a_dispute_waits_for_an_answer_until_a_day_and_is_not_ended_by_it(
     monkeypatch.setattr(triage, "now", lambda: later(40 * 86_400))
     assert triage.expire(store) == 0
     assert states(store)[0] is disputed
+
+
+def test_an_answer_is_kept_beside_its_dispute_and_ends_the_waiting(
+    store: Store, three: tuple[str, ...]
+) -> None:
+    disputed = TriageState.DISPUTED
+    one = three[:1]
+    triage.decide(store, disputed, triage.seen(store, one), actor="ada", note="they say no")
+    assert findings.count(store, filter="overdue>0") == 0
+    with store.atomic("test"):
+        day = "2026-01-31T00:00:00.000000+00:00"
+        triage_log.append(store, one[0], disputed, actor="ada", note="late", expires=day)
+    assert findings.count(store, filter="overdue>7") == 1
+    assert findings.count(store, filter='overdue:""') == 2
+    about = triage.seen(store, one)
+    act = triage.decide(store, disputed, about, actor="ada", answer="a test set leaked")
+    assert findings.count(store, filter="overdue>0") == 0
+    assert findings.count(store, filter="answer:~leaked") == 1
+    triage.decide(store, None, triage.seen(store, one), actor="ada", assignee="bob")
+    assert findings.finding(store, one[0]).answer == "a test set leaked"
+    triage.undo(store, triage.last_of(store, "ada")[0].act, actor="ada")
+    undone = triage.undo(store, act.number, actor="ada")
+    assert findings.count(store, filter="overdue>0") == 1
+    triage.redo(store, undone.act, actor="ada")
+    assert findings.count(store, filter="answer:~leaked") == 1
+    triage.decide(store, CONFIRMED, triage.seen(store, one), actor="ada")
+    assert findings.finding(store, one[0]).answer == ""
+    with pytest.raises(UsageError, match="of a disputed finding"):
+        triage.decide(store, CONFIRMED, triage.seen(store, one), actor="ada", answer="no")
+    with pytest.raises(UsageError, match=r"the answer .* cannot be kept"):
+        triage.decide(store, disputed, triage.seen(store, one), actor="ada", answer="a\nb")

@@ -67,7 +67,7 @@ def test_a_row_that_goes_leaves_the_index(store: Store, at_once: None) -> None:
     with store.atomic("test"):
         store.write(
             "INSERT INTO findings VALUES ('k', 'org/gone', '', 0, '', '', '', '', '', '', '', '', '[]', '', NULL,"
-            " 'new', '', '', '', '', '')"
+            " 'new', '', '', '', '', '', '')"
         )
     store.index_texts()
     assert indexed_words(store, "gone") == {"k"}

@@ -61,7 +61,7 @@ def deadline_text(row: ModelRow) -> str:
     """The day by which an answer is due, and whether it is over."""
     if not row.deadline:
         return ""
-    over = " (overdue)" if is_past(row.deadline, now()) else ""
+    over = " (overdue)" if is_past(row.deadline, now()) and not row.answer else ""
     return f"{time_text(row.deadline)}{over}"
 
 
@@ -167,6 +167,14 @@ COLUMNS: tuple[Column, ...] = (
         deadline_text,
         8.5,
         "Until when a dispute waits for an answer; local time",
+        shown=False,
+    ),
+    Column(
+        "answer",
+        "Answer",
+        lambda row: row.answer,
+        9,
+        "What the supplier answered to a dispute",
         shown=False,
     ),
     Column(

@@ -11,7 +11,7 @@ from dife_gui.background import Background
 from dife_gui.feed import Overview, overview, poll_failure
 from dife_gui.timers import single_shot
 from dife_gui.views.frame import Frame
-from dife_gui.views.status import Status, changed_bases_text, dead_letters_text
+from dife_gui.views.status import Status, changed_bases_text, dead_letters_text, unaudited_text
 from dife_gui.watching import start_watcher
 from dife_scanner.errors import DifeError
 from dife_scanner.store import outbox
@@ -90,6 +90,7 @@ class Around(QObject):
         self.status.show_overview(found)
         self._frame.hub.show_text(_poll_notice(found))
         self._frame.changed_bases.show_text(changed_bases_text(found.changed))
+        self._frame.unaudited.show_text(unaudited_text(found))
         self._frame.dead_letters.show_text(dead_letters_text(found.dead))
         self.shown.emit()
 

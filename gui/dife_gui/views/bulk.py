@@ -19,7 +19,14 @@ from PySide6.QtWidgets import (
 from dife_gui.deciding import Subject, Wish, problem_of
 from dife_gui.views import theme
 from dife_gui.views.text import Label
-from dife_gui.views.triage import BUTTONS, FURTHER, assignee_line, note_line, until_line
+from dife_gui.views.triage import (
+    BUTTONS,
+    FURTHER,
+    answer_line,
+    assignee_line,
+    note_line,
+    until_line,
+)
 from dife_scanner.records import TriageState
 from dife_scanner.sentences.triage import counts_text, findings_text
 from dife_scanner.store.triage import TAKES_DAY
@@ -48,6 +55,7 @@ class BulkDialog(QDialog):
         self.state = self._new_choice(state)
         self.note = note_line()
         self.until = until_line()
+        self.answer = answer_line()
         self.assignee = assignee_line()
         self.buttons = QDialogButtonBox(
             QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel
@@ -75,6 +83,7 @@ class BulkDialog(QDialog):
         form.addRow("State", self.state)
         form.addRow("Note", self.note)
         form.addRow("Until", self.until)
+        form.addRow("Answer", self.answer)
         form.addRow("Assigned to", self.assignee)
         layout = QVBoxLayout(self)
         layout.setSpacing(theme.gap(0.6))
@@ -111,12 +120,14 @@ class BulkDialog(QDialog):
         self._problem.setVisible(bool(text))
 
     def _follow(self) -> None:
-        """Only some states have a day."""
+        """Only some states have a day, and only a dispute has an answer."""
         self.until.setEnabled(self.chosen in TAKES_DAY)
+        self.answer.setEnabled(self.chosen is TriageState.DISPUTED)
 
     def _wish(self) -> None:
         state = self.chosen
         expires = self.until.text().strip() if state in TAKES_DAY else ""
+        answer = self.answer.text().strip() if state is TriageState.DISPUTED else ""
         name = self.assignee.text().strip()
         wish = Wish(
             state,
@@ -124,6 +135,7 @@ class BulkDialog(QDialog):
             expires,
             self._subject.about,
             assignee=name if name or state is None else None,
+            answer=answer,
         )
         problem = problem_of(wish)
         self.show_problem(problem)

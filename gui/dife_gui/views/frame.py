@@ -45,6 +45,7 @@ class Frame(QWidget):
         self.trouble = Banner()
         self.hub = Banner()
         self.changed_bases = Banner()
+        self.unaudited = Banner()
         self.dead_letters = Banner("Try again")
         self._stack = QStackedWidget()
         self._stack.addWidget(self.empty)
@@ -62,7 +63,8 @@ class Frame(QWidget):
         side = theme.gap(0.7)
         layout.setContentsMargins(side, theme.gap(0.6), side, 0)
         layout.setSpacing(theme.gap(0.5))
-        for part in (self.filter, self.trouble, self.hub, self.changed_bases, self.dead_letters):
+        banners = (self.trouble, self.hub, self.changed_bases, self.unaudited, self.dead_letters)
+        for part in (self.filter, *banners):
             layout.addWidget(part)
         layout.addWidget(self.back, 0, Qt.AlignmentFlag.AlignLeft)
         layout.addWidget(self._split(self._stack, self.detail), 1)

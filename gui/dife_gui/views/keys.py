@@ -35,7 +35,7 @@ class Key:
 
 
 KEYS: tuple[Key, ...] = (
-    Key("j  k", "next, previous model; in the details: scroll"),
+    Key("j  k  ↓  ↑", "next, previous model; in the details: scroll"),
     Key("g  G", "first, last model"),
     Key("Enter", "open the selected model in full"),
     Key("Esc", "back: from the filter or the full view to the table"),

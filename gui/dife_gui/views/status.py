@@ -22,6 +22,7 @@ from dife_gui.feed import Overview, poll_failure
 from dife_gui.views import theme
 from dife_gui.views.text import Elided, Label
 from dife_scanner.records import Alert, Finding, JobState
+from dife_scanner.sentences import plain
 from dife_scanner.sentences.calibration import tally_text
 from dife_scanner.sentences.findings import finding_sentence, finding_title
 from dife_scanner.sentences.numbers import count
@@ -44,6 +45,8 @@ _COUNTED = (
 
 
 _DATE = len("2026-11-23")
+_NAME = 80
+"""Characters of a model's name that are shown."""
 
 
 def watcher_text(overview: Overview, now: datetime) -> str:
@@ -237,6 +240,19 @@ def changed_bases_text(changed: tuple[Finding, ...]) -> str:
     if len(changed) > 1:
         text += f" And {len(changed) - 1} more: `dife findings kind:changed` lists them."
     return text
+
+
+def unaudited_text(overview: Overview) -> str:
+    """The revision that waits longest for its audit, of a model that was approved here; empty where there is none."""
+    job = overview.unaudited
+    if job is None:
+        return ""
+    name = f"{plain(job.ref.repo_id, _NAME)}@{job.ref.revision[:12]}"
+    since = time_text(job.created_at)
+    return (
+        f"{name} is not audited since {since} ({job.state.value}). An earlier revision was approved here: "
+        "what was decided about that one says nothing about this one."
+    )
 
 
 class Empty(QWidget):

@@ -57,6 +57,15 @@ def until_line() -> QLineEdit:
     return until
 
 
+def answer_line() -> QLineEdit:
+    """Where it is written what the supplier of a disputed finding said."""
+    answer = QLineEdit()
+    answer.setPlaceholderText("The supplier's answer to a dispute; may be empty")
+    answer.setAccessibleName("Supplier's answer")
+    answer.setMaxLength(LONGEST_NOTE)
+    return answer
+
+
 def assignee_line() -> QLineEdit:
     """Where it is written who shall look at findings."""
     assignee = QLineEdit()
@@ -87,15 +96,17 @@ class Triage(QWidget):
         self._problem.hide()
         self.note = note_line()
         self.until = until_line()
+        self.answer = answer_line()
+        self.answer.returnPressed.connect(lambda: self.decide(TriageState.DISPUTED))
         self.assignee = assignee_line()
         self.assignee.returnPressed.connect(self.assign)
-        for line in (self.note, self.until, self.assignee):
+        for line in (self.note, self.until, self.answer, self.assignee):
             line.textChanged.connect(self._problem.hide)
         self._history = QWidget()
         self._layout = QVBoxLayout(self)
         self._layout.setContentsMargins(0, 0, 0, 0)
         self._layout.setSpacing(theme.gap(0.4))
-        for part in (self._state, self.note, self.until, self._problem):
+        for part in (self._state, self.note, self.until, self.answer, self._problem):
             self._layout.addWidget(part)
         self._layout.addWidget(self._buttons())
         self._layout.addLayout(self._assignment())
@@ -111,6 +122,8 @@ class Triage(QWidget):
             self._notes[self._finding.fingerprint] = self.note.text()
             self.note.setText(self._notes.pop(finding.fingerprint, ""))
             self.until.clear()
+            self.answer.clear()
+        self.answer.setVisible(finding.triage is TriageState.DISPUTED)
         self._show_assignee(detail)
         self._finding = finding
         self._job = detail.row.job.id
@@ -124,6 +137,7 @@ class Triage(QWidget):
         if self._finding is not None and self._finding.fingerprint == fingerprint:
             self.note.clear()
             self.until.clear()
+            self.answer.clear()
             self._assigned = self.assignee.text()
 
     def show_problem(self, text: str) -> None:
@@ -137,7 +151,8 @@ class Triage(QWidget):
             return
         expires = self.until.text().strip() if state in TAKES_DAY else ""
         about = {self._finding.fingerprint: self._seen}
-        wish = Wish(state, self.note.text().strip(), expires, about, self._job)
+        answer = self.answer.text().strip() if state is TriageState.DISPUTED else ""
+        wish = Wish(state, self.note.text().strip(), expires, about, self._job, answer=answer)
         if not self._ask_for(wish):
             self.note.setFocus()
 
