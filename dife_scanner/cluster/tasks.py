@@ -95,7 +95,7 @@ def check_conditions(wanted: Conditions, here: Conditions) -> None:
     if further:
         raise UnfitNode(
             f"this machine has the reference {further[0]}, which the task does not know",
-            "give both homes the same references: dife reference remove, or add it where it is missing",
+            "add it to the home that handed the task out too (dife reference add), and hand out again",
         )
     if wanted.plan != here.plan:
         raise UnfitNode(
