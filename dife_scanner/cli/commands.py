@@ -15,6 +15,7 @@ from dife_scanner.cli import (
     alerts,
     bundle,
     calibration,
+    cluster,
     decisions,
     deployments,
     export,
@@ -47,6 +48,7 @@ takes_common_options(app)
 for room in (
     scan,
     watch,
+    cluster,
     review,
     triage,
     top,

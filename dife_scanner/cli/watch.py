@@ -1,4 +1,4 @@
-"""Commands that go on by themselves: watch a hub, and be a worker."""
+"""The command that goes on by itself: watch a hub."""
 
 from __future__ import annotations
 
@@ -28,7 +28,6 @@ _LONGEST_LINE = 1000
 
 def register(app: typer.Typer) -> None:
     command(app, "watch")(watch)
-    command(app, "work")(work)
 
 
 def watch(
@@ -136,20 +135,3 @@ class Events:
         if event.job is not None and event.job.state.is_final:
             line = f"{line} — {event.job.reason}"
         self._console.print(safe(line, _LONGEST_LINE))
-
-
-def work(
-    session: Session,
-    until_idle: Annotated[
-        bool, typer.Option("--until-idle", help="End when no job is due.")
-    ] = False,
-) -> int:
-    """Be one worker: take queued jobs, audit them, save. A watcher starts its own."""
-    from dife_scanner.app import watching
-
-    settings = session.settings()
-    with session.store(settings):  # makes the home, or says why it cannot
-        pass
-    with session.progress() as progress:
-        watching.work(settings, until_idle=until_idle, progress=progress)
-    return results.NOTHING

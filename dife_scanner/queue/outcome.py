@@ -107,7 +107,7 @@ def keep_provisional(folder: Path, outcome: Outcome) -> None:
     _write_outcome(folder, outcome, _PROVISIONAL)
 
 
-def write(folder: Path, outcome: Outcome) -> None:
+def write(folder: Path, outcome: Made) -> None:
     """Leave what the audit made. Files come first, the record last and by rename: where the record is, all is.
 
     A file that cannot be written is left out, which is a gap. Raises `DiskFull`.
@@ -122,7 +122,7 @@ def write(folder: Path, outcome: Outcome) -> None:
     _write_outcome(folder, without(outcome, lost), _RECORD)
 
 
-def _write_outcome(folder: Path, outcome: Outcome, name: str) -> None:
+def _write_outcome(folder: Path, outcome: Outcome | Received, name: str) -> None:
     finding = None
     if outcome.finding:
         finding = json.loads(to_json(outcome.finding))

@@ -57,18 +57,19 @@ class LeaseLost(DifeError):
 # --- taking ---------------------------------------------------------------------------------------------------
 
 
-def claim(store: Store, worker: str, lease_seconds: float) -> Job | None:
-    """Take the next due job; `None` when nothing is due.
+def claim(store: Store, worker: str, lease_seconds: float, *, local: bool = True) -> Job | None:
+    """Take the next due job; `None` when nothing is due. Without `local`, none of a checkpoint on this disk.
 
     Those that somebody requested come first, then models in use, then new revisions of flagged or approved models,
     then by downloads, authors in turn (`job_rows.TAKEN_IN_ORDER`).
 
     A gated, private or disabled one is due again `job_rows.RECHECK_SECONDS` after it was last looked at.
     """
-    if not _due(store):  # looked at before the transaction, so that an idle worker locks nobody out
+    only = "" if local else "AND local = 0"
+    if not _due(store, only):  # before the transaction, so that an idle worker locks nobody out
         return None
     with store.atomic("jobs.claim"):
-        due = _due(store)
+        due = _due(store, only)
         if not due:
             return None
         _take(store, due[0], worker, lease_seconds)
