@@ -40,7 +40,6 @@ app = typer.Typer(
     name="dife",
     help="Find backdoored CLIP checkpoints on model hubs, and show why one is flagged.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -95,6 +94,8 @@ def _ended_by(error: BaseException) -> int:
         streams.give_up_stdout()
         streams.say("dife: whoever read the output went away before the end")
         return FAILED
+    if isinstance(error, SystemExit) and not error.code:  # so ends what completes words for a shell
+        return 0
     if isinstance(error, DifeError):
         streams.say(*error_line(error))
         _trace(error)

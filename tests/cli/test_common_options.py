@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import calling
@@ -109,3 +112,17 @@ def test_the_program_answers_alike_and_in_the_home_that_was_named(tmp_path, name
 def test_wrong_usage_stays_wrong_usage(arguments):
     done = calling.dife(*arguments)
     assert done.returncode == 64 and done.stdout == ""
+
+
+def test_a_shell_can_complete_commands():
+    """As bash asks for it: the words so far in the environment, the answers on stdout, and exit code 0."""
+    asked = {"_DIFE_COMPLETE": "complete_bash", "COMP_WORDS": "dife sca", "COMP_CWORD": "1"}
+    code = "import sys, dife_scanner.cli as c; sys.argv = ['dife']; sys.exit(c.main())"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, **asked},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout.split(), done.stderr) == (0, ["scan"], "")
