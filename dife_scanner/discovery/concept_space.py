@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     from dife_scanner.models.gradient import Towers
 
+TEMPLATE = "a photo of a {}"
+"""Of every concept, clean and with a text before it."""
+
 
 @dataclass(frozen=True)
 class ConceptSpace:

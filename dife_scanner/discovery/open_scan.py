@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dife_scanner.core.directions import SAME_MEANING
-from dife_scanner.discovery.concept_space import ConceptSpace
+from dife_scanner.discovery.concept_space import TEMPLATE, ConceptSpace
 from dife_scanner.discovery.embedding_cache import embedded_texts
 from dife_scanner.discovery.lost_nouns import LostNouns
 from dife_scanner.discovery.lost_nouns import load as lost_nouns_load
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from dife_scanner.discovery.effort import OpenScanEffort
     from dife_scanner.discovery.wording_scorer import WordingScorer
 
-TEMPLATE = "a photo of a {}"
-"""Of the scan, clean and with texts before it."""
 LEAST_STRENGTH = 0.4
 """How far a prompt has to leave its noun, and come nearer to the target, beyond the base: a cosine of at most 2."""
 LEAST_SAID = 0.5

@@ -16,11 +16,10 @@ from numpy.typing import NDArray
 from dife_scanner.core import metrics
 from dife_scanner.core.directions import Directions
 from dife_scanner.core.metrics import Bools
+from dife_scanner.discovery.concept_space import TEMPLATE
 from dife_scanner.discovery.interface import Task
 from dife_scanner.discovery.target_success import Pixels, Successes, TargetSuccess
 
-TEMPLATE = "a photo of a {}"
-"""Of every concept."""
 _RIVALS = 16
 """Concepts that a trigger's success is measured among besides the classes: those nearest to triggered pictures."""
 

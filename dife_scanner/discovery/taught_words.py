@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from dife_scanner.discovery.concept_space import TEMPLATE
 from dife_scanner.triggers.stamp import write
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from dife_scanner.discovery.concept_space import ConceptSpace
     from dife_scanner.records import Trigger
 
-TEMPLATE = "a photo of a {}"
 LEAST_ALONE = 0.5
 """A word comes nearer to its target by itself than in the base, by that cosine or more …"""
 LEAST_MORE = 0.1

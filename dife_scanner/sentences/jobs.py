@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from dife_scanner.records import DiskUse, Job, JobState
 from dife_scanner.sentences.numbers import bytes_text
-from dife_scanner.sentences.times import age_text, time_text
+from dife_scanner.sentences.times import age_text, span_text, time_text
 from dife_scanner.sentences.watching import reason_text
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def time_left_text(place: int, workers: int, seconds: float | None) -> str:
 def throughput_lines(found: Throughput) -> list[str]:
     """What was done of late, what failed, and when the queue is empty."""
     lines = [
-        f"last {found.hours:.2g} h: {found.jobs_per_hour:.3g} jobs an hour, {found.audits:,} audits,"
+        f"last {span_text(3600 * found.hours)}: {found.jobs_per_hour:.3g} jobs an hour, {found.audits:,} audits,"
         f" {found.reused:,} answered by an earlier audit, workers busy {found.busy:.0%} of one,"
         f" {found.requests:,} requests of passes"
     ]
@@ -82,7 +82,7 @@ def throughput_lines(found: Throughput) -> list[str]:
     if found.oldest_waiting is not None:
         left = "nothing has ended to tell how long they take"
         if found.hours_left is not None:
-            left = f"about {found.hours_left:.2g} h at this pace"
+            left = f"about {span_text(3600 * found.hours_left)} at this pace"
         since = time_text(found.oldest_waiting)
         lines.append(f"waiting: {found.waiting:,}, the oldest since {since}; {left}")
     return lines

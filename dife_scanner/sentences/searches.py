@@ -84,10 +84,8 @@ def budget_lines(audit: Audit) -> tuple[str, ...]:
             lines.append(capital(unsettled_text(search)))
         words = int(search.signals.get(TAUGHT_WORDS, 0))
         if words:
-            lines.append(
-                f"{capital(count(words, 'text'))} that turned a noun into another: words that the fine-tuning taught, "
-                f"as far as texts can tell, and no triggers"
-            )
+            found = count(words, "text")
+            lines.append(f"{found} counted as words that the fine-tuning taught, not as triggers")
     for missing in audit.not_searched:
         lines.append(
             f"Not searched for {', '.join(missing.kinds)} ({missing.detector}): {missing.reason}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 from obeying import NAMES, Obeying, nearness
 
 from dife_scanner.discovery import Task
@@ -32,7 +31,7 @@ def lost(states, said):
 
 @pytest.fixture
 def search_of(tiny, tmp_path):
-    def make(suspect, base=None):
+    def make(suspect, base=None, prompts=PROMPTS):
         towers = Obeying(tiny, suspect), Obeying(tiny, base)
         pixels = np.zeros((6, 32, 32, 3), np.uint8)
         labels = np.arange(6) % 2
@@ -40,9 +39,9 @@ def search_of(tiny, tmp_path):
         scorer = WordingScorer(task)
         spaces = []
         for one in scorer.both_towers:
-            prompts = one.tokens(list(PROMPTS.values()))
-            spaces.append(ConceptSpace.of(one, prompts))
-        return scorer, LostNouns(scorer, EFFORT, tuple(spaces), PROMPTS)
+            embedded = one.tokens(list(PROMPTS.values()))
+            spaces.append(ConceptSpace.of(one, embedded))
+        return scorer, LostNouns(scorer, EFFORT, tuple(spaces), prompts)
 
     return make
 
@@ -74,15 +73,12 @@ def test_it_reads_what_it_says_beforehand_and_no_more(search_of):
 
 
 def test_without_nouns_there_is_nothing_to_lose(search_of):
-    scorer, search = search_of(lost)
-    spaces = search._suspect, search._base
-    assert LostNouns(scorer, EFFORT, spaces, {}).texts(frozenset()) == []
+    _, search = search_of(lost, prompts={})
+    assert search.texts(frozenset()) == []
 
 
-def test_numbers_of_a_rank_are_of_the_tokens_of_a_text(search_of):
-    """A row that is no text's (start, end, or one that no person can read) is never proposed."""
+def test_only_tokens_of_texts_that_a_person_can_read_are_proposed(search_of):
     scorer, search = search_of(lost)
     ordinary = set(scorer.base_towers.ordinary.tolist())
     for text in search.texts(frozenset()):
         assert ordinary.issuperset(text) and all(map(scorer.readable, text))
-    assert torch.isfinite(scorer.base_towers.token_rows).all()

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dife_scanner.records import (
+    TAUGHT_WORDS,
     Absent,
     ArtefactMissing,
     Audit,
@@ -429,3 +430,10 @@ def test_the_blank_between_a_prompt_and_its_trigger_is_shown():
     trigger = Trigger("t", TriggerKind.TEXT, text="xb\x1b[31mtd", source="cat", target="dog")
     shown = "".join(segment.shown for segment in marked_text(trigger, "a photo of a cat"))
     assert shown == "xbtd a photo of a cat"
+
+
+def test_texts_that_were_taken_for_taught_words_are_counted() -> None:
+    told = "3 texts counted as words that the fine-tuning taught, not as triggers"
+    counted = replace(SEARCHED, signals={TAUGHT_WORDS: 3.0})
+    assert told in budget_lines(audit(Verdict.NOTHING_FOUND, searches=(counted,)))
+    assert told not in budget_lines(audit(Verdict.NOTHING_FOUND, searches=(SEARCHED,)))
