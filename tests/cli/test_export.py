@@ -6,13 +6,12 @@ import csv
 import io
 import json
 import re
-import shutil
-import subprocess
 from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 
 import calling
+import chromium
 import export_kit
 import jsonschema
 import pytest
@@ -146,19 +145,12 @@ def test_html_needs_nothing_else_and_runs_nothing(exported):
     assert plain(HOSTILE) in "".join(read.words)
 
 
-@pytest.mark.skipif(not shutil.which("chromium"), reason="no Chromium is installed")
+@chromium.needed
 def test_chromium_shows_a_hostile_name_as_text(exported, tmp_path):
     page = tmp_path / "page.html"
     page.write_text(exported("html"), encoding="utf-8")
-    arguments = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'p'}"]
-    done = subprocess.run(
-        ["chromium", *arguments, "--dump-dom", page.as_uri()],
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=True,
-    )
-    assert "&lt;img src=x onerror=alert(1)&gt;" in done.stdout and '<img src="x"' not in done.stdout
+    text = chromium.dom(page)
+    assert "&lt;img src=x onerror=alert(1)&gt;" in text and '<img src="x"' not in text
 
 
 # --- SARIF ------------------------------------------------------------------------------------------------------
