@@ -32,7 +32,10 @@ FORMATS: tuple[tuple[str, str, str], ...] = (
     ("csv", "A spreadsheet", "csv"),
     ("json", "JSON, everything", "json"),
     ("sarif", "SARIF, for code scanning", "sarif"),
-    ("cyclonedx", "CycloneDX, a bill of models with VEX", "cdx.json"),
+    ("cyclonedx", "CycloneDX 1.6, a bill of models with VEX", "cdx.json"),
+    ("cyclonedx-1.7", "CycloneDX 1.7, the same", "1.7.cdx.json"),
+    ("avid", "AVID reports, a line each", "avid.jsonl"),
+    ("stix", "STIX 2.1, for threat exchange", "stix.json"),
 )
 """As `dife export --format` takes them, in words, and how their files' names end."""
 _WIDTH = 34
@@ -114,7 +117,7 @@ class ExportDialog(QDialog):
     def _follow(self) -> None:
         """The name ends as the format's files do."""
         path = Path(self.file.text())
-        for _, _, ending in FORMATS:
+        for ending in sorted((one[2] for one in FORMATS), key=len, reverse=True):
             if path.name.endswith(f".{ending}"):
                 stem = path.name.removesuffix(f".{ending}")
                 chosen = FORMATS[self.format.currentIndex()][2]
