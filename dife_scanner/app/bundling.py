@@ -102,9 +102,12 @@ def make(
     about["finding"] = finding.fingerprint
     made = _zip(contents, about)
     if len(made) > signing.MOST_BYTES:
+        advice = "`dife export` and `dife show` tell what was found without its pictures"
+        if with_triggers:
+            advice = "make it without --with-triggers"
         raise LimitExceeded(
             f"the bundle would have {len(made):,} bytes, and nobody reads more than {signing.MOST_BYTES:,}",
-            "make it without --with-triggers",
+            advice,
         )
     return made
 

@@ -296,6 +296,24 @@ def test_no_channels_trigger_and_no_strangers_name_gets_into_what_is_shared(home
                 assert json.loads(archive.read("reproduce.json"))["why_not"]
 
 
+def test_ten_megabytes_of_evidence_are_bundled_and_too_many_are_refused(home, tmp_path):
+    large = np.random.default_rng(0).bytes(10_000_000)
+    with open_store(home):
+        digest = evidence.put(home, large, ".png")
+    shown = EvidenceFile(digest, "image/png", EvidenceRole.CLEAN_EXAMPLE, "a large picture")
+    folder = model_in(tmp_path / "model")
+    bundle = make(home, flagged(home, folder, TEXT, (shown,)), tmp_path / "large.zip")
+    assert members(bundle)["evidence/01-clean-example.png"] == large
+    assert said(home, "bundle", "verify", bundle)["details"]["members"].startswith("5 equal")
+    finding, out = flagged(home, folder, TEXT, (shown,) * 7), tmp_path / "too-large.zip"
+    message = refused(home, "bundle", "make", finding, "--out", out, code=3)
+    assert (
+        "nobody reads more than" in message
+        and "without its pictures" in message
+        and not out.exists()
+    )
+
+
 def test_two_bundles_of_one_state_are_the_same_bytes(home, finding, tmp_path):
     one, two = (make(home, finding, tmp_path / name) for name in ("a.zip", "b.zip"))
     assert one.read_bytes() == two.read_bytes()

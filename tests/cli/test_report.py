@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import calling
@@ -70,6 +71,19 @@ def test_a_page_names_what_nobody_can_see_and_never_says_clean_of_a_model(home):
     assert "gated: nothing is known of them" in text
     assert "expire within 30 days" in text and "train.py:12" in text
     assert "by chance" in text and "No verdict says that a model is clean" in text
+
+
+def test_the_page_says_everything_that_a_desk_has_to_know_of_a_week(home):
+    """Each in its place, where nothing of it is there as well: a page that leaves a line out says something too."""
+    text = told(home, "--since", "7d", "--format", "md")
+    first, _, tables = text.partition("## ")
+    for words in ("in use", "audited", "flagged", "confirmed", "disputed", "false positive"):
+        assert words in first, words
+    assert re.search(r"by chance alone.*[0-9]|[0-9].*by chance", first)
+    for words in ("audited", "unsupported", "failed", "stale"):
+        assert re.search(rf"^\| {words} \| [0-9]", tables, re.MULTILINE), words
+    for title in ("Approvals that expire", "What we cannot see", "Trend", "Models in use"):
+        assert title in tables, title
 
 
 def test_a_letter_says_what_was_measured_and_calls_nobody_malicious(home):
