@@ -69,7 +69,7 @@ def test_no_page_holds_a_trigger_or_lets_a_name_act(home, format):
 def test_a_page_names_what_nobody_can_see_and_never_says_clean_of_a_model(home):
     text = told(home)
     assert "gated: nothing is known of them" in text
-    assert "expire within 30 days" in text and "train.py:12" in text
+    assert "1 approval will expire within 30 days" in text and "train.py:12" in text
     assert "by chance" in text and "No verdict says that a model is clean" in text
 
 
@@ -125,5 +125,6 @@ def test_a_mistake_says_what_to_do_instead(home, options, says):
 
 def test_a_home_without_anything_has_a_page(tmp_path):
     text = told(tmp_path / "home", "--format", "md")
+    assert "No approval will expire within 30 days" in text
     assert "0 findings" in text and "No list of models in use" in text
     assert json.loads(told(tmp_path / "home", "--json"))["new"] == []
