@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import calling
+import chromium
 import export_kit
 import pytest
 from desk_kit import SHOP, audited, decide, folder_of, said
@@ -64,6 +65,14 @@ def test_no_page_holds_a_trigger_or_lets_a_name_act(home, format):
         and "\x1b[2J" not in text
         and "<img src=x" not in text.replace(plain(HOSTILE), "").replace(escaped(HOSTILE), "")
     )
+
+
+@chromium.needed
+def test_chromium_shows_a_hostile_name_on_the_page_as_text(home, tmp_path):
+    page = tmp_path / "page.html"
+    page.write_text(told(home, "--format", "html"), encoding="utf-8")
+    text = chromium.dom(page)
+    assert "&lt;img src=x onerror=alert(1)&gt;" in text and "<img" not in text
 
 
 def test_a_page_names_what_nobody_can_see_and_never_says_clean_of_a_model(home):
