@@ -213,7 +213,7 @@ class Exporting(QObject):
         if error is QProcess.ProcessError.FailedToStart:
             self._process = None
             command = shlex.join(["dife", "--home", str(self._home), *arguments])
-            self._refuse(f"dife could not be started from here. Run: {command}")
+            self._refuse(f"The command could not be started from here. Run: {command}")
 
     def _refuse(self, why: str) -> None:
         if self.dialog is None:
