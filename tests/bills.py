@@ -12,12 +12,12 @@ from referencing import Registry, Resource
 SCHEMAS = Path(__file__).parent / "assets" / "schemas"
 
 
-def bom(text: str) -> dict[str, Any]:
-    """The document; fails where it is none of CycloneDX 1.6."""
+def bom(text: str, version: str = "1.6") -> dict[str, Any]:
+    """The document; fails where it is none of CycloneDX in this version."""
     document = json.loads(text)
     parts = {
         name: json.loads((SCHEMAS / f"{name}.schema.json").read_text())
-        for name in ("bom-1.6", "spdx", "jsf-0.82")
+        for name in (f"bom-{version}", "spdx", "jsf-0.82", "cryptography-defs")
     }
     pairs = []
     for name, part in parts.items():
@@ -28,7 +28,7 @@ def bom(text: str) -> dict[str, Any]:
             )
         )
     checker = jsonschema.Draft7Validator(
-        parts["bom-1.6"], registry=Registry().with_resources(pairs)
+        parts[f"bom-{version}"], registry=Registry().with_resources(pairs)
     )
     checker.validate(document)
     return document

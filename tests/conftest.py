@@ -35,6 +35,7 @@ LONGEST = (
     "tests/queue/test_worker.py",
     "tests/cli/test_bad_input.py",
     "tests/audit/test_faults.py",
+    "tests/gui/test_gui_end_to_end.py",
     "tests/discovery/test_discovery_detectors.py",
     "tests/discovery/test_discovery_leads.py",
     "reproduce",

@@ -195,6 +195,7 @@ class _Route:
             if thread is not None and isinstance(about, Notice):
                 outbox.keep_thread(store, self.channel.name, about.ref.repo_id, thread)
             for alert in batch:
+                outbox.tell_what_was_decided_meanwhile(store, alert)
                 outbox.sent(store, alert.id, now)
         self._works = True
         return Delivered(sent=len(batch))

@@ -138,9 +138,10 @@ def _single(alert: Alert, picture: Picture | None) -> Message:
 
 
 def _said(event: AlertEvent, about: Notice) -> str:
-    if event in EDITS:
-        return f"Somebody decided {_safe(about.decision, 40)} about this finding."
-    return _SAID.get(event, "")
+    decided = ""
+    if about.decision:
+        decided = f"Somebody decided {_safe(about.decision, 40)} about this finding."
+    return f"{_SAID.get(event, '')} {decided}".strip()
 
 
 def _digest(alerts: Sequence[Alert]) -> Message:
@@ -180,8 +181,7 @@ def _news_entry(about: News) -> Entry:
 
 def _finding_entry(kind: AlertEvent, about: Notice) -> Entry:
     event = "" if kind is AlertEvent.NEW else kind.value
-    if about.decision:
-        event = f"{event}: {about.decision}"
+    event = ": ".join(part for part in (event, about.decision) if part)
     found_at = about.created_at[:16].replace("T", " ")
     values = {
         "Base" if about.kind == FindingKind.CHANGED else "Model": about.ref.repo_id,

@@ -1,4 +1,4 @@
-"""News that are about no finding: the daily report, a scanner that reads no hub any more, revisions after an approval.
+"""News that are about no finding: the daily report, a scanner that is stale or fails, revisions after an approval.
 
 Each has a key of its own, so that it is told once however often somebody looks.
 """
@@ -17,6 +17,8 @@ from dife_scanner.store import Store, findings, operations, outbox
 
 STALE_INTERVALS = 3
 """So many intervals between passes without one, beside the time that a pass may take, and the scanner is stale."""
+FAILING_AUDITS = 5
+"""So many that failed in a day in which none ended with a verdict, and the scanner is failing."""
 _FOR_REVIEW = "kind:anomalous triage:new"
 _DAY_SECONDS = 86_400.0
 _REVISIONS_SECONDS = 7 * _DAY_SECONDS
@@ -26,7 +28,7 @@ def note(
     store: Store, settings: Settings, channels: Iterable[str], now: str, up_seconds: float
 ) -> None:
     """Put what is new at `now` into the outbox. `up_seconds`: how long this process has run, sleep not counted."""
-    news: list[tuple[str, AlertEvent, News]] = [*_revisions(store, now)]
+    news: list[tuple[str, AlertEvent, News]] = [*_revisions(store, now), *_failing(store, now)]
     if settings.alerts.heartbeat:
         news += _heartbeat(store, settings, now)
     if up_seconds > stale_seconds(settings):
@@ -79,6 +81,20 @@ def _stale(store: Store, settings: Settings, now: str) -> list[tuple[str, AlertE
     facts = (("Last pass", _time(last)), ("Hub", settings.endpoint))
     about = News("The scanner reads the hub no more", text, facts, "dife status")
     return [(f"trouble|stale|{last}", AlertEvent.TROUBLE, about)]
+
+
+def _failing(store: Store, now: str) -> list[tuple[str, AlertEvent, News]]:
+    """Whether nothing but failures came out of the last day; told once a day."""
+    day = operations.day(store, after(now, -_DAY_SECONDS), now)
+    if day.audited or day.failed < FAILING_AUDITS:
+        return []
+    text = (
+        "In the last day audits failed and none ended with a verdict: something is wrong with this machine, or with "
+        "the scanner on it."
+    )
+    facts = (("Failed", f"{day.failed:,}"), ("With a verdict", "0"))
+    about = News("No audit succeeds any more", text, facts, "dife doctor")
+    return [(f"trouble|failing|{now[:10]}", AlertEvent.TROUBLE, about)]
 
 
 def _revisions(store: Store, now: str) -> list[tuple[str, AlertEvent, News]]:

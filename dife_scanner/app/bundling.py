@@ -17,11 +17,22 @@ from pathlib import Path
 from typing import Any
 
 from dife_scanner import __version__
-from dife_scanner.app import exporting, files, reproducing, signing
+from dife_scanner.app import exporting, files, key_maps, reproducing, signing
 from dife_scanner.app.model_digest import model_digest
+from dife_scanner.core import artefacts as identity
 from dife_scanner.core.plain import plain
 from dife_scanner.errors import DifeError, LimitExceeded, NotFound, StoreCorrupt, TriggerFileError
-from dife_scanner.records import Audit, CheckResult, EvidenceFile, EvidenceRole, Layout, Trigger
+from dife_scanner.hub.manifest import local_manifest
+from dife_scanner.records import (
+    Artefact,
+    Audit,
+    CheckResult,
+    EvidenceFile,
+    EvidenceRole,
+    Layout,
+    Manifest,
+    Trigger,
+)
 from dife_scanner.reports import as_json
 from dife_scanner.reports.export import Subject, audit_of
 from dife_scanner.settings import Limits
@@ -55,10 +66,17 @@ class _Contents:
         self.left_out.append({"what": what, "why": plain(why)})
 
 
-def make(store: Store, fingerprint: str, limits: Limits, *, with_triggers: bool) -> bytes:
-    """The bundle of one finding, by its fingerprint or the beginning of it.
+def make(
+    store: Store,
+    fingerprint: str,
+    limits: Limits,
+    *,
+    with_triggers: bool,
+    folder: Path | None = None,
+) -> bytes:
+    """The bundle of one finding, by its fingerprint or the beginning of it; `folder`: where the audited files lie.
 
-    Raises `NotFound` where it rests on no audit, and what looking up a finding raises.
+    Raises `NotFound` where it rests on no audit or they do not lie there, and what looking up a finding raises.
     """
     finding = findings.finding(store, fingerprint)
     if not finding.audit_id:
@@ -76,16 +94,20 @@ def make(store: Store, fingerprint: str, limits: Limits, *, with_triggers: bool)
     if with_triggers:
         contents.add("trigger.json", trigger)
         _add_trigger_files(contents, audit.trigger)
-    _add_script(contents, store, audit, pairs, with_triggers)
+    loading = _loading(store, audit, limits, folder) if with_triggers else None
+    _add_script(contents, audit, pairs, loading)
     about = _about(store, audit, subject, limits)
     about["trigger_sha256"] = sha256(trigger.encode("utf-8")).hexdigest() if audit.trigger else ""
     about["edition"] = FULL if with_triggers else SHAREABLE
     about["finding"] = finding.fingerprint
     made = _zip(contents, about)
     if len(made) > signing.MOST_BYTES:
+        advice = "`dife export` and `dife show` tell what was found without its pictures"
+        if with_triggers:
+            advice = "make it without --with-triggers"
         raise LimitExceeded(
             f"the bundle would have {len(made):,} bytes, and nobody reads more than {signing.MOST_BYTES:,}",
-            "make it without --with-triggers",
+            advice,
         )
     return made
 
@@ -212,14 +234,14 @@ def _pair(
 
 def _add_script(
     contents: _Contents,
-    store: Store,
     audit: Audit,
     pairs: Iterable[reproducing.Pair],
-    with_triggers: bool,
+    loading: reproducing.Loading | None,
 ) -> None:
+    """`loading` is `None` where the trigger is left out."""
     task = reproducing.cannot_run(reproducing.WITHOUT_TRIGGER)
-    if with_triggers:
-        task = reproducing.task_of(audit, _layout(store, audit), tuple(pairs))
+    if loading is not None:
+        task = reproducing.task_of(audit, loading, tuple(pairs))
     contents.add("reproduce.json", _json(task.document))
     if task.overlay:
         contents.add("overlay.png", task.overlay)
@@ -229,10 +251,55 @@ def _add_script(
     contents.add("reproduce.py", script.read_text(encoding="utf-8"))
 
 
-def _layout(store: Store, audit: Audit) -> Layout | None:
+def _loading(
+    store: Store, audit: Audit, limits: Limits, folder: Path | None
+) -> reproducing.Loading:
+    """Of another layout, a map of its keys: from `folder`, or from where a local checkpoint was audited.
+
+    Raises `NotFound` where `folder` holds other files.
+    """
     job = artefacts.job_of(store, audit.ref)
     manifest = jobs.manifest_of(store, job.id) if job is not None else None
-    return manifest.layout if manifest is not None else None
+    if job is None or manifest is None:
+        return reproducing.Loading({}, "it is not known how the checkpoint is stored")
+    if manifest.layout is Layout.OPEN_CLIP:
+        return reproducing.Loading({})
+    try:
+        here = _lying_in(folder or Path(audit.ref.repo_id), artefacts.of_job(store, job), limits)
+        return reproducing.Loading(key_maps.key_map(here, limits))
+    except NotFound as error:
+        if folder is not None:
+            raise
+        return _cannot_load(manifest, error)
+    except DifeError as error:
+        return _cannot_load(manifest, error)
+
+
+def _cannot_load(manifest: Manifest, error: DifeError) -> reproducing.Loading:
+    layout = manifest.layout.value
+    why = f"the checkpoint is not stored as open_clip does (layout: {layout}): {error.what}"
+    return reproducing.Loading({}, plain(why))
+
+
+def _lying_in(folder: Path, audited: Artefact | None, limits: Limits) -> Manifest:
+    """The manifest of the audited files, in this folder. Raises `NotFound` where it does not hold them."""
+    if not folder.is_dir() or audited is None:
+        raise NotFound(
+            "its files do not lie here, so how its tensors are named is not known",
+            "give --model FOLDER, where they lie",
+        )
+    manifest = local_manifest(
+        folder,
+        checkpoint_bytes=limits.checkpoint_bytes,
+        small_file_bytes=limits.small_file_bytes,
+    )
+    found = identity.artefact(manifest)
+    if found is None or found.id != audited.id:
+        raise NotFound(
+            f"{plain(folder.name)} does not hold the files that were audited",
+            "give --model another folder, or leave it out",
+        )
+    return manifest
 
 
 # --- the file ---------------------------------------------------------------------------------------------------

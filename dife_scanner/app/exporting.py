@@ -6,7 +6,7 @@ from dife_scanner import __version__
 from dife_scanner.records import Audit, FindingKind, ModelRow
 from dife_scanner.reports.export import Export, Subject, name_of, of_base, of_row
 from dife_scanner.reports.study import Row, Study
-from dife_scanner.store import Store, audits, findings, models, triage_log
+from dife_scanner.store import Store, artefacts, audits, findings, models, triage_log
 
 
 def export(store: Store, filter: str, *, with_triggers: bool) -> Export:
@@ -52,7 +52,8 @@ def _subject(store: Store, row: ModelRow, with_triggers: bool) -> Subject:
     finding = findings.find(store, row.finding) if row.finding else None
     events = triage_log.standing(store, finding.fingerprint) if finding else []
     audit = _audit_of(store, row)
-    return of_row(row, audit, finding, events, with_triggers=with_triggers)
+    artefact = artefacts.of_job(store, row.job)
+    return of_row(row, audit, finding, events, artefact, with_triggers=with_triggers)
 
 
 def _changed_bases(store: Store, with_triggers: bool) -> list[Subject]:

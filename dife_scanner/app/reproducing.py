@@ -17,7 +17,7 @@ from dife_scanner.audit.evidence import SHOWN_SIDE
 from dife_scanner.audit.sides import image_part, reads_hit_rate, writes
 from dife_scanner.core.plain import plain
 from dife_scanner.errors import TriggerFileError
-from dife_scanner.records import Audit, Channel, Layout, SettingsOf, Trigger, TriggerKind
+from dife_scanner.records import Audit, Channel, SettingsOf, Trigger, TriggerKind
 from dife_scanner.triggers import files, patterns
 from dife_scanner.triggers.stamp import patch_box, write
 
@@ -53,14 +53,23 @@ class Task:
     """The trigger for `dife scan --triggers`; empty where a file of text and overlay cannot say it."""
 
 
+@dataclass(frozen=True)
+class Loading:
+    """How open_clip loads the checkpoint, or why it cannot."""
+
+    key_map: dict[str, Any]
+    """As `key_maps` makes it; empty where open_clip reads the files as they are."""
+    why_not: str = ""
+
+
 def cannot_run(why: str) -> Task:
     """A task that says why there is none."""
     return Task({"why_not": why})
 
 
-def task_of(audit: Audit, layout: Layout | None, pairs: Sequence[Pair]) -> Task:
+def task_of(audit: Audit, loading: Loading, pairs: Sequence[Pair]) -> Task:
     """What the trigger of an audit does, in terms of open_clip alone. It never fails: it says why not."""
-    why_not = _why_not(audit, layout, pairs)
+    why_not = _why_not(audit, loading, pairs)
     if why_not or audit.trigger is None:
         return cannot_run(why_not)
     trigger = audit.trigger
@@ -75,6 +84,7 @@ def task_of(audit: Audit, layout: Layout | None, pairs: Sequence[Pair]) -> Task:
     part = image_part(trigger)
     document = {
         "why_not": "",
+        "key_map": loading.key_map,
         "share": part.alpha if part is not None and overlay is not None else 0,
         "clean": _choices(trigger, ()),
         "with_trigger": _choices(trigger, _written(trigger)),
@@ -84,13 +94,12 @@ def task_of(audit: Audit, layout: Layout | None, pairs: Sequence[Pair]) -> Task:
     return Task(document, laid, _trigger_file(trigger, part, laid=bool(laid)))
 
 
-def _why_not(audit: Audit, layout: Layout | None, pairs: Sequence[Pair]) -> str:
+def _why_not(audit: Audit, loading: Loading, pairs: Sequence[Pair]) -> str:
     trigger = audit.trigger
     if trigger is None:
         return "the audit measured no trigger"
-    if layout is not Layout.OPEN_CLIP:
-        stored = layout.value if layout is not None else "not known"
-        return f"open_clip does not load the checkpoint as it is stored (layout: {stored})"
+    if loading.why_not:
+        return loading.why_not
     if not all(isinstance(one.kind, TriggerKind) for one in (trigger, trigger.image or trigger)):
         return "its trigger is of a kind that an extension adds"
     if reads_hit_rate(trigger) and not trigger.source:

@@ -45,13 +45,19 @@ def make(
             help="Also what sets the trigger off, and what reproduces it; keep such a file.",
         ),
     ] = False,
+    model: Annotated[
+        Path | None,
+        typer.Option(help="Where the audited files lie, of another layout than open_clip's."),
+    ] = None,
 ) -> None:
     """Pack a finding's evidence with a manifest of hashes, and with --with-triggers a script that shows it again."""
     from dife_scanner.app import bundling
 
     settings = session.settings()
     with session.reading(settings) as store:
-        content = bundling.make(store, finding, settings.limits, with_triggers=with_triggers)
+        content = bundling.make(
+            store, finding, settings.limits, with_triggers=with_triggers, folder=model
+        )
     write_file(session, content, out)
 
 

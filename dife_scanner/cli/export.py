@@ -29,6 +29,13 @@ class Format(StrEnum):
     MD = "md"
     SARIF = "sarif"
     CYCLONEDX = "cyclonedx"
+    CYCLONEDX_1_7 = "cyclonedx-1.7"
+    AVID = "avid"
+    STIX = "stix"
+
+
+_FOR_THE_PUBLIC = (Format.CYCLONEDX, Format.CYCLONEDX_1_7, Format.AVID, Format.STIX)
+"""Formats that tell of other people's models only what a person has confirmed."""
 
 
 OutOption = Annotated[
@@ -62,7 +69,7 @@ def export(
         document = exporting.export(store, text, with_triggers=with_triggers)
         content = _rendered(wanted, document, store, text)
     write(session, content, out)
-    if wanted is Format.CYCLONEDX:
+    if wanted in _FOR_THE_PUBLIC:
         _say_what_is_withheld(session, document)
 
 
@@ -100,7 +107,7 @@ def write_file(session: Session, content: bytes, out: Path) -> None:
 
 
 def _rendered(wanted: Format, document: Export, store: Store, filter: str) -> str:
-    from dife_scanner.reports import as_json, cyclonedx, export_csv, sarif
+    from dife_scanner.reports import as_json, avid, cyclonedx, export_csv, sarif, stix
 
     if wanted is Format.HTML:
         return _page(document, store, filter)
@@ -112,6 +119,12 @@ def _rendered(wanted: Format, document: Export, store: Store, filter: str) -> st
         return sarif.render(document)
     if wanted is Format.CYCLONEDX:
         return cyclonedx.render(document)
+    if wanted is Format.CYCLONEDX_1_7:
+        return cyclonedx.render(document, "1.7")
+    if wanted is Format.AVID:
+        return avid.render(document)
+    if wanted is Format.STIX:
+        return stix.render(document)
     return as_json.render(document) + "\n"
 
 
@@ -138,10 +151,10 @@ def _page(document: Export, store: Store, filter: str) -> str:
 
 
 def _say_what_is_withheld(session: Session, document: Export) -> None:
-    from dife_scanner.reports import cyclonedx
+    from dife_scanner.reports.export import withheld
     from dife_scanner.sentences.numbers import count
 
-    left_out = cyclonedx.withheld(document)
+    left_out = withheld(document)
     if left_out:
         what = count(left_out, "finding")
         session.say(f"{what} about other people's models left out: nobody has confirmed them yet")

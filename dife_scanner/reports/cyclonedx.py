@@ -1,4 +1,4 @@
-"""An export as CycloneDX 1.6: models with their exposure, and what was decided about findings (VEX).
+"""An export as CycloneDX 1.6 or 1.7: models with their exposure, and what was decided about findings (VEX).
 
 Nothing is claimed of other people's models before a person has confirmed it: such a finding is neither a vulnerability
 here nor visible in its model's numbers. To publish the file is another act, by a person.
@@ -12,7 +12,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dife_scanner.records import FindingKind, TriageState
-from dife_scanner.reports.export import AuditOf, Export, Exposure, FindingOf, Subject
+from dife_scanner.reports.export import (
+    AuditOf,
+    Export,
+    Exposure,
+    FindingOf,
+    Subject,
+    may_be_told,
+)
 from dife_scanner.reports.purl import purl
 from dife_scanner.reports.taxonomy import named
 from dife_scanner.sentences.numbers import number
@@ -44,11 +51,11 @@ _WITHHELD = "not told before a person has confirmed it"
 _LIMIT = "A verdict says what was searched for at this budget. None says that a model is clean."
 
 
-def render(export: Export) -> str:
-    """The document; its serial number is that of its content."""
+def render(export: Export, version: str = "1.6") -> str:
+    """The document in a version of the standard; its serial number is that of its content."""
     document: dict[str, Any] = {
         "bomFormat": "CycloneDX",
-        "specVersion": "1.6",
+        "specVersion": version,
         "serialNumber": "",
         "version": 1,
         "metadata": {"tools": {"components": [_tool(export)]}},
@@ -58,19 +65,6 @@ def render(export: Export) -> str:
     content = json.dumps(document, sort_keys=True)
     document["serialNumber"] = f"urn:uuid:{uuid.uuid5(_NAMESPACE, content)}"
     return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
-
-
-def withheld(export: Export) -> int:
-    """How many findings are left out because nobody has confirmed them."""
-    return sum(not _may_be_told(subject) for subject in export.subjects)
-
-
-def _may_be_told(subject: Subject) -> bool:
-    """Whether what was found may stand here: about files of one's own, or after a person said that it is so, or not."""
-    finding = subject.finding
-    if finding is None or subject.local:
-        return True
-    return finding.confirmed or finding.triage is TriageState.FALSE_POSITIVE
 
 
 def _tool(export: Export) -> dict[str, str]:
@@ -100,7 +94,7 @@ def _component(subject: Subject, reference: str) -> dict[str, Any]:
     }
     if group:
         component["group"] = group
-    if subject.audit is not None and _may_be_told(subject):
+    if subject.audit is not None and may_be_told(subject):
         component["modelCard"] = _card(subject.audit)
     component["properties"] = _properties(subject)
     return component
@@ -109,7 +103,7 @@ def _component(subject: Subject, reference: str) -> dict[str, Any]:
 def _properties(subject: Subject) -> list[dict[str, str]]:
     values = {"dife:state": subject.state}
     audit = subject.audit
-    if not _may_be_told(subject):
+    if not may_be_told(subject):
         values["dife:finding"] = _WITHHELD
     elif audit is not None:
         values["dife:verdict"] = audit.verdict.value
@@ -165,7 +159,7 @@ def _metric(exposure: Exposure) -> dict[str, Any]:
 
 def _vulnerabilities(export: Export) -> Iterator[dict[str, Any]]:
     for subject in export.subjects:
-        if subject.finding is not None and _may_be_told(subject):
+        if subject.finding is not None and may_be_told(subject):
             yield _vulnerability(subject, subject.finding)
 
 

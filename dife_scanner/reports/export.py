@@ -6,11 +6,12 @@ stranger wrote has been through `plain`; each format escapes for its own markup 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from dife_scanner.core.plain import plain
 from dife_scanner.records import (
+    Artefact,
     Audit,
     Cell,
     Entry,
@@ -121,6 +122,16 @@ class FindingOf:
 
 
 @dataclass(frozen=True)
+class FileOf:
+    """A file that was audited."""
+
+    role: str
+    """`weights 1`, `configuration`, …"""
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True)
 class Told:
     """What sets a trigger off, and every sentence that may quote it."""
 
@@ -153,6 +164,8 @@ class Subject:
     audit: AuditOf | None = None
     finding: FindingOf | None = None
     told: Told | None = None
+    files: tuple[FileOf, ...] = ()
+    """Those that were audited; empty where that was not recorded."""
 
     @property
     def name(self) -> str:
@@ -178,6 +191,7 @@ def of_row(
     audit: Audit | None,
     finding: Finding | None,
     events: Sequence[TriageEvent],
+    artefact: Artefact | None = None,
     *,
     with_triggers: bool,
 ) -> Subject:
@@ -197,6 +211,7 @@ def of_row(
         audit=audit_of(audit) if audit is not None else None,
         finding=_of_finding(finding, events) if finding is not None else None,
         told=_told(audit, finding, events) if with_triggers else None,
+        files=_files(artefact) if artefact is not None else (),
     )
 
 
@@ -222,6 +237,27 @@ def name_of(ref: ModelRef) -> str:
 def _without_path(text: str, ref: ModelRef) -> str:
     """`text` with the name of a folder in the place of where it lies."""
     return text.replace(ref.repo_id, name_of(ref)) if ref.local else text
+
+
+def may_be_told(subject: Subject) -> bool:
+    """Whether what was found may be told: about files of one's own, or after a person said that it is so, or not."""
+    finding = subject.finding
+    if finding is None or subject.local:
+        return True
+    return finding.confirmed or finding.triage is TriageState.FALSE_POSITIVE
+
+
+def withheld(export: Export) -> int:
+    """How many findings are left out of what is written for the public, because nobody has confirmed them."""
+    return sum(not may_be_told(subject) for subject in export.subjects)
+
+
+def reported(export: Export) -> Iterator[tuple[Subject, FindingOf]]:
+    """The findings that may be told, and that nobody has dismissed."""
+    for subject in export.subjects:
+        finding = subject.finding
+        if finding is not None and may_be_told(subject) and finding.triage not in _DENIES:
+            yield subject, finding
 
 
 # --- in words ---------------------------------------------------------------------------------------------------
@@ -276,6 +312,10 @@ def audit_of(audit: Audit) -> AuditOf:
         p_value=rated.p_value if rated is not None else None,
         alarm_bound=rated.alarm_bound if rated is not None else None,
     )
+
+
+def _files(artefact: Artefact) -> tuple[FileOf, ...]:
+    return tuple(FileOf(plain(one.role), plain(one.name), one.sha256) for one in artefact.files)
 
 
 def _exposure(entry: Entry) -> Exposure:

@@ -34,6 +34,7 @@ def lines(document: ReportDocument) -> tuple[str, ...]:
         f"{triage.get('disputed', 0):,} disputed, {dismissed:,} false positive, {waiting:,} waiting for a decision.",
         _use_line(document),
         f"This period: {tally_text(document.tally)}.",
+        _expiry_line(document),
         _watch_line(document),
         "No verdict says that a model is clean: each says what was looked for, and what was found.",
     )
@@ -59,6 +60,12 @@ def _use_line(document: ReportDocument) -> str:
     audited = sum(bool(one.verdict) for one in used)
     flagged = sum(one.verdict == FindingKind.FLAGGED for one in used)
     return f"Of {count(len(used), 'model')} in use {audited:,} are audited, {flagged:,} flagged."
+
+
+def _expiry_line(document: ReportDocument) -> str:
+    amount = len(document.expiring)
+    what = f"{count(amount, 'approval')} will" if amount else "No approval will"
+    return f"{what} expire within {document.days:g} days."
 
 
 def _watch_line(document: ReportDocument) -> str:

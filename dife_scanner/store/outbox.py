@@ -59,26 +59,56 @@ def _exposure(store: Store, audit_id: str | None) -> float | None:
 
 def decide(store: Store, fingerprint: str, decision: TriageState, *, resolves: bool) -> None:
     """Inside the transaction of a decision: tell whoever was told of the finding, of a resolving one; what still waits
-    is not sent then. Of any other only a message that can be edited says so.
+    is not sent then. Of any other only a message that can be edited says so, and what still waits says it at once.
     """
-    rows = store.read("SELECT * FROM outbox WHERE fingerprint = ? ORDER BY id", (fingerprint,))
-    known = [_to_alert(row) for row in rows]
-    event = AlertEvent.RESOLVED if resolves else AlertEvent.TRIAGED
+    known = _about_finding(store, fingerprint)
     waiting = [alert for alert in known if alert.state is AlertState.PENDING]
     overtaken = [one for one in waiting if resolves or one.event is AlertEvent.TRIAGED]
+    for alert in waiting:
+        _note_decision(store, alert, decision)
     set_aside(store, overtaken, AlertState.SILENCED, f"{decision} before it was sent")
     told = {alert.channel: alert for alert in known if alert.state is AlertState.SENT}
+    _tell(store, told.values(), decision, len(known), resolves=resolves)
+
+
+def tell_what_was_decided_meanwhile(store: Store, alert: Alert) -> None:
+    """Inside the transaction that notes `alert` as sent: what was decided while it was on its way."""
+    known = _about_finding(store, alert.fingerprint)
+    kept = next((one for one in known if one.id == alert.id), None)
+    if kept is None or not isinstance(alert.about, Notice) or not isinstance(kept.about, Notice):
+        return
+    if kept.about.decision != alert.about.decision:
+        decision = TriageState(kept.about.decision)
+        resolves = kept.state is AlertState.SILENCED
+        _tell(store, [kept], decision, len(known), resolves=resolves)
+
+
+def _tell(
+    store: Store, told: Iterable[Alert], decision: TriageState, number: int, *, resolves: bool
+) -> None:
+    event = AlertEvent.RESOLVED if resolves else AlertEvent.TRIAGED
     made = []
-    for channel, last in told.items():
+    for last in told:
         assert isinstance(last.about, Notice)  # of a finding all are
-        thread = thread_of(store, channel, last.about.ref.repo_id)
-        is_edited = thread is not None and thread.fingerprint == fingerprint
+        thread = thread_of(store, last.channel, last.about.ref.repo_id)
+        is_edited = thread is not None and thread.fingerprint == last.fingerprint
         if not is_edited and (not resolves or last.event is AlertEvent.RESOLVED):
             continue  # there is nothing to edit, or it was told already that nothing is left to do
         about = replace(last.about, decision=decision.value)
-        key = f"{fingerprint}|{event}@{len(known)}|{channel}"
-        made.append(Alert(key, channel, event, about))
+        key = f"{last.fingerprint}|{event}@{number}|{last.channel}"
+        made.append(Alert(key, last.channel, event, about))
     insert(store, made)
+
+
+def _about_finding(store: Store, fingerprint: str) -> list[Alert]:
+    rows = store.read("SELECT * FROM outbox WHERE fingerprint = ? ORDER BY id", (fingerprint,))
+    return [_to_alert(row) for row in rows]
+
+
+def _note_decision(store: Store, alert: Alert, decision: TriageState) -> None:
+    assert isinstance(alert.about, Notice)  # of a finding all are
+    about = replace(alert.about, decision=decision.value)
+    store.write("UPDATE outbox SET notice = ? WHERE id = ?", (to_json(about), alert.id))
 
 
 # --- threads --------------------------------------------------------------------------------------------------

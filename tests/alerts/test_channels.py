@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from email import policy
+from email.parser import BytesParser
 from email.utils import format_datetime
 from pathlib import Path
 
@@ -83,6 +85,44 @@ def test_aiosmtpd_run_as_its_own_program_takes_the_mail(tmp_path: Path) -> None:
     raw = arrived.read_bytes()
     assert b"Auto-Submitted: auto-generated" in raw
     assert b"X-RcptTo: soc@example.org\n" in raw
+
+
+_ENCRYPTED_SERVER = """
+import ssl, sys
+from pathlib import Path
+from dife_scanner.lab.sinks import SmtpOptions, SmtpSink
+
+context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+context.load_cert_chain(sys.argv[1])
+options = SmtpOptions(starttls=context, login=("dife", sys.argv[2]))
+with SmtpSink(Path(sys.argv[3]), options=options) as server:
+    print(server.port, flush=True)
+    sys.stdin.read()
+"""
+"""aiosmtpd that takes nothing unencrypted, and nothing without a login, until its input is closed."""
+
+
+def test_a_server_of_its_own_with_starttls_and_login_keeps_the_mail(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority, pem, box = trustme.CA(), tmp_path / "server.pem", tmp_path / "box"
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(pem))
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    program = [sys.executable, "-W", "ignore", "-c", _ENCRYPTED_SERVER]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([*program, pem, PASSWORD, box], **pipes) as server:  # type: ignore[call-overload]
+        port = int(server.stdout.readline())
+        login = {"security": "starttls", "username": "dife"}
+        assert "530" in failure(lambda: email_to(port).send(news())).what
+        assert "535" in failure(lambda: email_to(port, password="no", **login).send(news())).what
+        email_to(port, password=PASSWORD, **login).send(news())
+        server.stdin.close()
+    (arrived,) = box.iterdir()
+    mail = BytesParser(policy=policy.default).parsebytes(arrived.read_bytes())
+    assert mail["Auto-Submitted"] == "auto-generated"
+    kinds = [part.get_content_type() for part in mail.walk()]
+    assert kinds == ["multipart/alternative", "text/plain", "text/html"]
 
 
 def test_every_recipient_gets_one_mail(smtp: SmtpSink) -> None:

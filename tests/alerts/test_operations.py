@@ -13,7 +13,7 @@ from store_records import make_audit
 
 from dife_scanner import settings
 from dife_scanner.alerts import deadman, deliver
-from dife_scanner.alerts.operations import note, stale_seconds
+from dife_scanner.alerts.operations import FAILING_AUDITS, note, stale_seconds
 from dife_scanner.durable.clock import now
 from dife_scanner.errors import AlertFailed
 from dife_scanner.lab.sinks import SlackSink, SmtpSink
@@ -119,6 +119,39 @@ def test_a_scanner_that_reads_no_hub_any_more_says_so_once_for_each_time(
     passed(store)
     note(store, quiet, ["email"], after(now(), hours=3), limit + 1)
     assert told(store) == ["The scanner reads the hub no more"] * 2
+
+
+def test_a_scanner_whose_audits_all_fail_says_so_once_a_day(store: Store, read: Settings) -> None:
+    quiet = read.model_copy(update={"alerts": Alerts(heartbeat=False)})
+
+    def fail(number: int) -> None:
+        ref = ModelRef(f"acme/bad-{number}", "c" * 40)
+        jobs.discover(store, ref, endpoint=HUB, state=JobState.FAILED, reason="no memory")
+
+    for number in range(FAILING_AUDITS - 1):
+        fail(number)
+    soon = after(now(), seconds=1)
+    note(store, quiet, ["email"], soon, 0.0)
+    assert told(store) == []
+    fail(FAILING_AUDITS)
+    soon = after(now(), seconds=1)
+    for _ in range(3):
+        note(store, quiet, ["email"], f"{soon[:10]}T23:59:59.999999+00:00", 0.0)
+    assert told(store) == ["No audit succeeds any more"]
+    note(store, quiet, ["email"], after(soon, days=2), 0.0)
+    assert len(told(store)) == 1, "nothing failed in the day before"
+
+
+def test_failures_beside_audits_that_succeed_are_for_the_daily_report(
+    store: Store, read: Settings
+) -> None:
+    quiet = read.model_copy(update={"alerts": Alerts(heartbeat=False)})
+    put(store, make_finding(created_at=now(), audit_id="aud1"), "slack", audit=make_audit())
+    for number in range(FAILING_AUDITS):
+        ref = ModelRef(f"acme/bad-{number}", "c" * 40)
+        jobs.discover(store, ref, endpoint=HUB, state=JobState.FAILED, reason="no memory")
+    note(store, quiet, ["email"], after(now(), seconds=1), 0.0)
+    assert [alert.event.value for alert in outbox.alerts(store)] == ["new"]
 
 
 # --- what is approved -------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from alert_kit import after, decide, make_finding, put, renamed, soon
@@ -12,13 +13,13 @@ from alert_kit import after, decide, make_finding, put, renamed, soon
 from dife_scanner import settings
 from dife_scanner.alerts import deliver
 from dife_scanner.alerts.channels import configured
-from dife_scanner.alerts.messages import Picture
+from dife_scanner.alerts.messages import Message, Picture
 from dife_scanner.alerts.slack_bot import SlackBot
 from dife_scanner.errors import SettingsError
 from dife_scanner.lab.sinks import Answer, SlackApiSink
 from dife_scanner.records import TriageState
 from dife_scanner.settings import Alerts, Route, Slack
-from dife_scanner.store import Store, outbox
+from dife_scanner.store import Store, open_store, outbox
 
 ROOM, OTHER = "C0ALERTS", "C0OTHER"
 
@@ -66,6 +67,43 @@ def test_a_model_has_one_thread_and_its_first_message_is_edited_on_triage(
     assert api.messages[-1].payload["text"].startswith("[DIFE] Back again: ")
     assert api.problems == []
     assert {alert.state.value for alert in outbox.alerts(store)} == {"sent"}
+
+
+def test_a_decision_while_slack_is_away_is_told_with_the_finding(
+    store: Store, api: SlackApiSink
+) -> None:
+    found = put(store, make_finding(), "slack")
+    api.answers.append(Answer(503, "away"))
+    now = soon()
+    assert deliver(store, [bot(api)], now).failed == 1
+    decide(store, found.fingerprint, TriageState.TRIAGING, actor="ada")
+    decide(store, found.fingerprint, TriageState.CONFIRMED, actor="ada")
+    assert deliver(store, [bot(api)], after(now, minutes=2)).sent == 1
+    assert deliver(store, [bot(api)], after(now, days=1)).sent == 0
+    (first,) = api.messages
+    assert "decided confirmed" in json.dumps(first.payload)
+    assert first.payload["text"].startswith("[DIFE] Backdoor trigger demonstrated")
+
+
+@pytest.mark.parametrize("state", [TriageState.CONFIRMED, TriageState.FALSE_POSITIVE])
+def test_a_decision_while_a_message_is_on_its_way_is_told_after_it(
+    store: Store, api: SlackApiSink, state: TriageState
+) -> None:
+    found = put(store, make_finding(), "slack")
+    channel = bot(api)
+    posting = channel._said
+
+    def decided_meanwhile(message: Message) -> dict[str, Any]:
+        if not api.messages:
+            with open_store(store.home) as window:  # the sender's thread has no handle
+                decide(window, found.fingerprint, state, actor="ada")
+        return posting(message)
+
+    channel._said = decided_meanwhile  # type: ignore[method-assign]
+    assert deliver(store, [channel], soon()).sent >= 1
+    deliver(store, [channel], after(soon(), minutes=1))
+    (first,) = api.messages
+    assert first.edits == 1 and f"decided {state}" in json.dumps(first.payload)
 
 
 def test_the_picture_is_uploaded_into_the_thread(store: Store, api: SlackApiSink) -> None:

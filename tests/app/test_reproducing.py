@@ -12,12 +12,11 @@ import pytest
 from PIL import Image
 from queue_kit import audit_record
 
-from dife_scanner.app.reproducing import Pair, task_of
+from dife_scanner.app.reproducing import Loading, Pair, task_of
 from dife_scanner.audit import probes
 from dife_scanner.records import (
     Audit,
     Budget,
-    Layout,
     ModelRef,
     SettingsOf,
     StoredPlan,
@@ -29,6 +28,7 @@ from dife_scanner.records.triggers import TriggerFile
 from dife_scanner.triggers.stamp import stamp
 
 SIDE = 64
+AS_IT_IS = Loading({})
 NOISE = {"pattern": "noise", "seed": 3, "target": "airplane"}
 PATCH = Trigger("patch", TriggerKind.PATCH, size=0.2, x=0.7, y=0.1, alpha=0.7, **NOISE)
 TEXT = Trigger("text", TriggerKind.TEXT, text='\x7f"xq', source="cat", target="dog")
@@ -65,7 +65,7 @@ def audit_of(trigger: Trigger, **changes: Any) -> Audit:
 )
 def test_what_is_laid_on_pictures_is_an_overlay_that_gives_the_audited_ones(trigger):
     pair = pair_of(trigger)
-    task = task_of(audit_of(trigger), Layout.OPEN_CLIP, [pair])
+    task = task_of(audit_of(trigger), AS_IT_IS, [pair])
     laid = np.asarray(Image.open(BytesIO(task.overlay)), np.float32)
     assert task.document["cases"][0]["side"] == SIDE and laid.shape == (SIDE, SIDE, 4)
     small = Image.open(BytesIO(pair.clean_png)).resize((SIDE, SIDE), Image.Resampling.NEAREST)
@@ -77,37 +77,36 @@ def test_what_is_laid_on_pictures_is_an_overlay_that_gives_the_audited_ones(trig
 
 def test_other_image_triggers_are_read_from_the_kept_pictures():
     warp = Trigger("warp", TriggerKind.WARP, strength=0.1, target="airplane")
-    task = task_of(audit_of(warp), Layout.OPEN_CLIP, [pair_of(warp)])
+    task = task_of(audit_of(warp), AS_IT_IS, [pair_of(warp)])
     assert not task.document["why_not"] and not task.overlay and not task.trigger_file
     assert task.document["share"] == 0
 
 
 WHY_NOT = {
-    "layout: transformers": ({}, Layout.TRANSFORMERS, TEXT),
-    "not known": ({}, None, TEXT),
-    "prompt learner": ({}, Layout.OPEN_CLIP, LEARNED),
-    "settings of its base": ({"settings": SettingsOf.BASE}, Layout.OPEN_CLIP, TEXT),
-    "not CLIP's own": ({"tokenizer_differences": ("merges",)}, Layout.OPEN_CLIP, TEXT),
-    "other classes": ({"plan": None}, Layout.OPEN_CLIP, TEXT),
-    "chosen for its trigger": ({}, Layout.OPEN_CLIP, replace(TEXT, target="violin")),
-    "an extension adds": ({}, Layout.OPEN_CLIP, Trigger("own", "own-kind", target="dog")),
+    "no map of its keys": ({}, Loading({}, "no map of its keys"), TEXT),
+    "prompt learner": ({}, AS_IT_IS, LEARNED),
+    "settings of its base": ({"settings": SettingsOf.BASE}, AS_IT_IS, TEXT),
+    "not CLIP's own": ({"tokenizer_differences": ("merges",)}, AS_IT_IS, TEXT),
+    "other classes": ({"plan": None}, AS_IT_IS, TEXT),
+    "chosen for its trigger": ({}, AS_IT_IS, replace(TEXT, target="violin")),
+    "an extension adds": ({}, AS_IT_IS, Trigger("own", "own-kind", target="dog")),
 }
 
 
 @pytest.mark.parametrize("words", WHY_NOT)
 def test_what_open_clip_alone_cannot_show_is_said_with_why(words):
-    changes, layout, trigger = WHY_NOT[words]
-    task = task_of(audit_of(trigger, **changes), layout, [pair_of(TEXT)])
+    changes, loading, trigger = WHY_NOT[words]
+    task = task_of(audit_of(trigger, **changes), loading, [pair_of(TEXT)])
     assert words in task.document["why_not"] and not task.trigger_file
 
 
 def test_pictures_that_cannot_be_read_are_a_reason_and_no_error():
     broken = replace(pair_of(TEXT), clean_png=b"no picture")
-    task = task_of(audit_of(TEXT), Layout.OPEN_CLIP, [broken])
+    task = task_of(audit_of(TEXT), AS_IT_IS, [broken])
     assert "cannot be read" in task.document["why_not"]
 
 
 def test_any_text_is_written_as_toml():
-    task = task_of(audit_of(TEXT), Layout.OPEN_CLIP, [pair_of(TEXT)])
+    task = task_of(audit_of(TEXT), AS_IT_IS, [pair_of(TEXT)])
     (read,) = tomllib.loads(task.trigger_file)["trigger"]
     assert read["text"] == TEXT.text

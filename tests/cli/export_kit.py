@@ -9,6 +9,8 @@ from queue_kit import audit_record
 from study_factories import IMAGE_CONDITION, MECHANISM, TEXT, TEXT_CONDITION, profile
 
 from dife_scanner.records import (
+    Artefact,
+    ArtefactFile,
     Audit,
     Confidence,
     EvidenceFile,
@@ -27,7 +29,7 @@ from dife_scanner.records import (
     Verdict,
 )
 from dife_scanner.records.triggers import TriggerFile
-from dife_scanner.store import Store, findings, jobs, leases, open_store, triage
+from dife_scanner.store import Store, artefacts, findings, jobs, leases, open_store, triage
 
 HUB = "https://huggingface.co"
 HOSTILE = "=cmd|'!A0/<img src=x onerror=alert(1)> **b** [x](javascript:y)\x1b[2J\u202egnp"
@@ -69,6 +71,7 @@ TRIGGERS = {
 _CONDITIONS = {"org/image": IMAGE_CONDITION, "org/prompt": MECHANISM}
 
 
+NUMBER_OF_HOSTILE = 7
 FOUND_AT = "2026-11-01T00:00:00.000000+00:00"
 
 
@@ -77,7 +80,7 @@ def fill(home: Path, found_at: str = FOUND_AT) -> None:
     with open_store(home) as store:
         for number, (name, trigger) in enumerate(TRIGGERS.items()):
             _flagged(store, name, trigger, number, found_at)
-        _flagged(store, HOSTILE, TRIGGERS["org/text"], 7, found_at)
+        _flagged(store, HOSTILE, TRIGGERS["org/text"], NUMBER_OF_HOSTILE, found_at)
         _audited(store, audit_record(ModelRef("org/quiet", "e" * 40)), 8)
         ended = {"org/onnx": JobState.UNSUPPORTED, "org/shut": JobState.GATED}
         for name, state in ended.items():
@@ -89,9 +92,9 @@ def fill(home: Path, found_at: str = FOUND_AT) -> None:
                 store, replace(base, kind=FindingKind.CHANGED, reason="other files"), None
             )
         _anomalous(store, found_at)
-        _decide(store, "org/text", TriageState.CONFIRMED)
-        _decide(store, "org/image", TriageState.ACCEPTED_RISK)
-        _decide(store, "org/characters", TriageState.FALSE_POSITIVE)
+        decide(store, "org/text", TriageState.CONFIRMED)
+        decide(store, "org/image", TriageState.ACCEPTED_RISK)
+        decide(store, "org/characters", TriageState.FALSE_POSITIVE)
 
 
 def _flagged(store: Store, name: str, trigger: Trigger, number: int, found_at: str) -> None:
@@ -161,11 +164,18 @@ def _audited(store: Store, record: Audit, number: int, finding: Finding | None =
     ref = record.ref
     job = jobs.discover(store, ref, endpoint=HUB, state=JobState.QUEUED, reason="", pinned=True)
     leases.claim_job(store, job.id, "w", 60)
+    artefacts.keep(store, job.id, _files(number))
     leases.finish(store, job.id, "w", JobState.DONE, "", audit=record, finding=finding)
     return job
 
 
-def _decide(store: Store, name: str, state: TriageState) -> None:
-    number = list(TRIGGERS).index(name)
+def _files(number: int) -> Artefact:
+    weights = ArtefactFile("weights 1", f"a {HOSTILE}/clip.safetensors", f"{number:064x}")
+    settings = ArtefactFile("configuration", "open_clip_config.json", "cc" * 32)
+    return Artefact(f"art1:{number:064x}", (weights, settings))
+
+
+def decide(store: Store, name: str, state: TriageState) -> None:
+    number = NUMBER_OF_HOSTILE if name == HOSTILE else list(TRIGGERS).index(name)
     about = triage.seen(store, [f"fp1:{number:016x}"])
-    triage.decide(store, state, about, actor="ada", note=f"{SECRETS['note']} in {name}")
+    triage.decide(store, state, about, actor="ada", note=f"{SECRETS['note']} of {number}")

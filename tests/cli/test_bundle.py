@@ -19,6 +19,19 @@ from dife_scanner.errors import UsageError
 PEM = serialization.Encoding.PEM
 DIGEST = "765a5146551e7973080f5700f5cf7cf98bede654afb472d779d280d38a6d63b3"
 """Of the small folder below, computed by `model_signing` 1.1.1 itself."""
+ODD_NAMES = {
+    "b.txt": b"b",
+    "B": b"U",
+    "sub/z": b"z",
+    "sub/deep/ü y.bin": b"y",
+    "sub/.gitignore": b"g",
+    "sub-b": b"-",
+    ".hidden": b"k",
+    ".gitignore": b"n",
+    ".git/x": b"q",
+}
+DIGEST_OF_ODD_NAMES = "d50a75f00aa569a52a207b89e317a65967d440557791b162854a3ab8c81f390b"
+"""The same of these, beside which lies an empty folder: `signing.Payload(hashing.hash(folder))`."""
 
 
 def keys(folder: Path, name: str) -> tuple[Path, Path]:
@@ -95,6 +108,12 @@ def test_the_digest_is_that_of_model_signing(tmp_path):
     parts = [hashlib.sha256(content).digest() for content in (b"z", b"-", b"b")]
     assert model_digest(tmp_path) == hashlib.sha256(b"".join(parts)).hexdigest()
     assert model_digest(tmp_path) == DIGEST
+    odd = tmp_path / "odd"
+    for name, content in ODD_NAMES.items():
+        (odd / name).parent.mkdir(parents=True, exist_ok=True)
+        (odd / name).write_bytes(content)
+    (odd / "empty").mkdir()
+    assert model_digest(odd) == DIGEST_OF_ODD_NAMES
     (tmp_path / "link").symlink_to(tmp_path / "b.txt")
     with pytest.raises(UsageError, match="symbolic link"):
         model_digest(tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import shutil
 import stat
@@ -19,13 +20,16 @@ import calling
 import export_kit
 import numpy as np
 import pytest
+import saved_models
 from desk_kit import audited, refused, said
+from layout_kit import prepared
 from PIL import Image
 
 from dife_scanner.app import bundling
 from dife_scanner.audit import evidence as showing
 from dife_scanner.audit import probes
 from dife_scanner.audit.sides import Side
+from dife_scanner.models.clip import ClipEncoder
 from dife_scanner.models.load import load
 from dife_scanner.records import (
     Budget,
@@ -82,11 +86,14 @@ def overlay_in(folder: Path) -> Trigger:
     )
 
 
-def found_in(home: Path, model: Path, trigger: Trigger) -> str:
-    """An audit of the model that shows what this trigger does, and the fingerprint of its finding."""
+def side_of(encoder: ClipEncoder) -> Side:
     data = probes.load(probes.bundled_folder(), Budget.QUICK)
-    side = Side(load(model), data.split(probes.TEST), data.class_names, probes.PROFILE_TEMPLATES)
-    stored = showing.pictures(side, trigger)
+    return Side(encoder, data.split(probes.TEST), data.class_names, probes.PROFILE_TEMPLATES)
+
+
+def found_in(home: Path, model: Path, trigger: Trigger, encoder: ClipEncoder | None = None) -> str:
+    """An audit of the model that shows what this trigger does, and the fingerprint of its finding."""
+    stored = showing.pictures(side_of(encoder or load(model)), trigger)
     assert len(stored) > 1, "the trigger wins no picture"
     with open_store(home):
         for _, content in stored:
@@ -153,6 +160,18 @@ def assert_same_trigger(trigger: Trigger, path: Path) -> None:
         assert np.array_equal(stamp(grey, read), stamp(grey, trigger))
 
 
+def assert_decisions_are_those_of_the_audit(told: str) -> None:
+    lines = told.splitlines()
+    assert len(lines) >= 2 and len(lines) % 2 == 0
+    for line in lines:
+        what, _, audit = line.partition(" | audit: ")
+        decided = what.partition(": ")[2]
+        if decided.startswith('"'):
+            assert f"{decided} wins over" in audit
+        else:
+            assert f"read as {decided}" in audit
+
+
 @pytest.mark.parametrize("kind", ["text", "overlay"])
 def test_in_full_it_makes_the_decisions_of_the_audit_with_open_clip_alone(
     home, audit_server, tmp_path, kind
@@ -165,18 +184,62 @@ def test_in_full_it_makes_the_decisions_of_the_audit_with_open_clip_alone(
     done = reproduced(bundle, tmp_path / "unpacked", model)
     assert done.returncode == 0, done.stderr
     assert_same_trigger(trigger, tmp_path / "unpacked" / "trigger.toml")
-    lines = done.stdout.splitlines()
-    assert len(lines) >= 2 and len(lines) % 2 == 0
-    for line in lines:
-        what, _, audit = line.partition(" | audit: ")
-        decided = what.partition(": ")[2]
-        if decided.startswith('"'):
-            assert f"{decided} wins over" in audit
-        else:
-            assert f"read as {decided}" in audit
+    assert_decisions_are_those_of_the_audit(done.stdout)
     if kind == "text":
         measure = ("bundle", "verify", bundle, "--model", model, "--measure")
         assert "the claim does not hold: identical" in refused(home, *measure, code=3)
+
+
+def winning(encoder: ClipEncoder) -> Trigger:
+    """A text that wins a picture: nobody meant what random weights decide, and they decide it all the same."""
+    side = side_of(encoder)
+    for source, text in itertools.product(side.class_names, ("zz", "a", "qq")):
+        trigger = Trigger(f"text {WORDS}", TriggerKind.TEXT, text=text, source=source, target="dog")
+        if source != "dog" and len(showing.pictures(side, trigger)) > 1:
+            return trigger
+    raise AssertionError("no text wins a picture")
+
+
+def test_of_another_layout_it_has_a_map_of_the_keys_and_runs_as_well(home, tmp_path):
+    model = tmp_path / "model"
+    saved_models.shards(model)
+    encoder = prepared(model, tmp_path / "canonical")
+    finding = found_in(home, model, winning(encoder), encoder)
+    bundle = make(home, finding, tmp_path / "full.zip", "--with-triggers")
+    done = reproduced(bundle, tmp_path / "unpacked", model)
+    assert done.returncode == 0, done.stderr
+    assert_decisions_are_those_of_the_audit(done.stdout)
+    checked = said(home, "bundle", "verify", bundle, "--model", model)["details"]
+    assert checked["files"] == "equal"
+    elsewhere = model.rename(tmp_path / "elsewhere")
+    assert "layout: transformers" in why_not(home, finding)
+    assert "do not lie here" in why_not(home, finding)
+    again = make(home, finding, tmp_path / "2.zip", "--with-triggers", "--model", str(elsewhere))
+    assert members(again)["reproduce.json"] == members(bundle)["reproduce.json"]
+    weights = next(elsewhere.glob("*.safetensors"))
+    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    other = ("bundle", "make", finding, "--with-triggers", "--model", elsewhere, "--out", again)
+    assert "does not hold the files that were audited" in refused(home, *other, code=3)
+
+
+def why_not(home: Path, finding: str) -> str:
+    with open_store(home) as store:
+        full = bundling.make(store, finding, Limits(), with_triggers=True)
+    with zipfile.ZipFile(io.BytesIO(full)) as archive:
+        return json.loads(archive.read("reproduce.json"))["why_not"]
+
+
+@pytest.mark.parametrize(
+    ("put", "why"),
+    [
+        (saved_models.pytorch_bin, "not safetensors"),
+        (saved_models.tower("CLIPVisionModel", 1), "holds an image tower alone"),
+    ],
+)
+def test_a_checkpoint_that_a_short_script_cannot_load_is_said_with_why(home, tmp_path, put, why):
+    put(tmp_path / "model")
+    finding = flagged(home, tmp_path / "model", TEXT, ())
+    assert why in why_not(home, finding)
 
 
 def quickly(home: Path, tmp_path: Path) -> str:
@@ -231,6 +294,24 @@ def test_no_channels_trigger_and_no_strangers_name_gets_into_what_is_shared(home
                 assert all(name.replace("/", "").isascii() for name in archive.namelist())
                 assert "gone" in archive.read("manifest.json").decode()
                 assert json.loads(archive.read("reproduce.json"))["why_not"]
+
+
+def test_ten_megabytes_of_evidence_are_bundled_and_too_many_are_refused(home, tmp_path):
+    large = np.random.default_rng(0).bytes(10_000_000)
+    with open_store(home):
+        digest = evidence.put(home, large, ".png")
+    shown = EvidenceFile(digest, "image/png", EvidenceRole.CLEAN_EXAMPLE, "a large picture")
+    folder = model_in(tmp_path / "model")
+    bundle = make(home, flagged(home, folder, TEXT, (shown,)), tmp_path / "large.zip")
+    assert members(bundle)["evidence/01-clean-example.png"] == large
+    assert said(home, "bundle", "verify", bundle)["details"]["members"].startswith("5 equal")
+    finding, out = flagged(home, folder, TEXT, (shown,) * 7), tmp_path / "too-large.zip"
+    message = refused(home, "bundle", "make", finding, "--out", out, code=3)
+    assert (
+        "nobody reads more than" in message
+        and "without its pictures" in message
+        and not out.exists()
+    )
 
 
 def test_two_bundles_of_one_state_are_the_same_bytes(home, finding, tmp_path):

@@ -6,19 +6,20 @@ import csv
 import io
 import json
 import re
-import shutil
-import subprocess
 from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 
 import calling
+import chromium
 import export_kit
 import jsonschema
 import pytest
+import stix2
 from bills import bom
 from export_kit import HOSTILE, SECRETS, TRIGGERS
 
+from dife_scanner.cli.export import Format
 from dife_scanner.core.plain import plain
 from dife_scanner.records import Confidence, FindingKind, JobState, ModelRef, TriageState
 from dife_scanner.reports import as_json
@@ -27,7 +28,9 @@ from dife_scanner.reports.export_csv import COLUMNS
 from dife_scanner.reports.taxonomy import standards_of, taxonomies
 from dife_scanner.store import jobs, open_store, triage
 
-FORMATS = ("html", "json", "csv", "md", "sarif", "cyclonedx")
+FORMATS = tuple(one.value for one in Format)
+CONFIRMED_ALONE = ("avid", "stix")
+"""Formats with findings alone, of those only that a person has confirmed."""
 SCHEMAS = Path(__file__).parent.parent / "assets" / "schemas"
 
 
@@ -69,7 +72,8 @@ def test_no_format_holds_a_trigger_of_any_channel_or_what_quotes_one(exported, f
 @pytest.mark.parametrize("format", FORMATS)
 def test_triggers_are_told_where_somebody_requests_them(exported, format):
     text = without_escapes(exported(format, "--with-triggers"))
-    assert SECRETS["text"] in text and SECRETS["characters"] in text
+    assert SECRETS["text"] in text
+    assert (SECRETS["characters"] in text) is (format not in CONFIRMED_ALONE)
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -146,19 +150,12 @@ def test_html_needs_nothing_else_and_runs_nothing(exported):
     assert plain(HOSTILE) in "".join(read.words)
 
 
-@pytest.mark.skipif(not shutil.which("chromium"), reason="no Chromium is installed")
+@chromium.needed
 def test_chromium_shows_a_hostile_name_as_text(exported, tmp_path):
     page = tmp_path / "page.html"
     page.write_text(exported("html"), encoding="utf-8")
-    arguments = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'p'}"]
-    done = subprocess.run(
-        ["chromium", *arguments, "--dump-dom", page.as_uri()],
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=True,
-    )
-    assert "&lt;img src=x onerror=alert(1)&gt;" in done.stdout and '<img src="x"' not in done.stdout
+    text = chromium.dom(page)
+    assert "&lt;img src=x onerror=alert(1)&gt;" in text and '<img src="x"' not in text
 
 
 # --- SARIF ------------------------------------------------------------------------------------------------------
@@ -208,8 +205,11 @@ def test_sarif_with_triggers_fits_too(exported):
 # --- CycloneDX ----------------------------------------------------------------------------------------------------
 
 
-def test_cyclonedx_fits_its_schema_and_has_exposure_with_intervals(exported):
-    document = bom(exported("cyclonedx"))
+@pytest.mark.parametrize("version", ["1.6", "1.7"])
+def test_cyclonedx_fits_its_schema_and_has_exposure_with_intervals(exported, version):
+    format = "cyclonedx" if version == "1.6" else "cyclonedx-1.7"
+    document = bom(exported(format), version)
+    assert document["specVersion"] == version
     one = next(part for part in document["components"] if part["name"] == "text")
     metrics = one["modelCard"]["quantitativeAnalysis"]["performanceMetrics"]
     assert one["purl"].startswith("pkg:huggingface/org/text@")
@@ -230,6 +230,13 @@ def test_vex_tells_of_others_only_what_a_person_has_confirmed(exported):
     assert states == {"0": "exploitable", "2": "false_positive"}
     quiet = next(part for part in document["components"] if part["name"] == "prompt")
     assert "modelCard" not in quiet and "flagged" not in json.dumps(quiet)
+
+
+def test_both_versions_of_cyclonedx_say_the_same(exported):
+    told = [json.loads(exported(format)) for format in ("cyclonedx", "cyclonedx-1.7")]
+    for document in told:
+        del document["specVersion"], document["serialNumber"]
+    assert told[0] == told[1]
 
 
 def test_a_confirmation_that_is_taken_back_is_one_no_more(tmp_path):
@@ -266,7 +273,8 @@ def test_a_folder_is_told_by_its_name_and_not_by_where_it_lies(tmp_path):
         )
     for format in FORMATS:
         text = calling.dife("export", "--home", home, "--format", format).stdout
-        assert "my-clip" in text.replace("\\", "") and "secret" not in text
+        assert "secret" not in text
+        assert ("my-clip" in text.replace("\\", "")) is (format not in CONFIRMED_ALONE)
     found = json.loads(calling.dife("export", "--home", home).stdout)["subjects"][0]
     assert found["said"] == "my-clip/model is cut short" and found["model"] == "my-clip"
 
@@ -293,6 +301,95 @@ def test_every_finding_stands_for_entries_of_both_lists():
         for confidence in Confidence:
             ids = set(standards_of(kind, confidence))
             assert ids <= set.union(*known) and all(ids & one for one in known)
+
+
+# --- AVID and STIX -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory):
+    """What a format holds where somebody has confirmed a finding about a model with a hostile name."""
+    home = tmp_path_factory.mktemp("hostile") / "home"
+    export_kit.fill(home)
+    with open_store(home) as store:
+        export_kit.decide(store, HOSTILE, TriageState.CONFIRMED)
+
+    def write(format: str) -> str:
+        done = calling.dife("export", "--home", home, "--format", format)
+        assert done.returncode == 0, done.stderr
+        assert "other people's models left out" in done.stderr
+        return done.stdout
+
+    return write
+
+
+def closed(schema: object) -> object:
+    """The schema without room for what the standard does not name."""
+    if isinstance(schema, dict):
+        narrowed = {key: closed(value) for key, value in schema.items()}
+        return {**narrowed, "additionalProperties": False} if "properties" in schema else narrowed
+    return [closed(one) for one in schema] if isinstance(schema, list) else schema
+
+
+def avid_reports(text: str) -> list[dict]:
+    schema = json.loads((SCHEMAS / "avid-report.schema.json").read_text())
+    reports = [json.loads(line) for line in text.splitlines()]
+    for report in reports:
+        jsonschema.Draft7Validator(closed(schema)).validate(report)
+    return reports
+
+
+def test_an_avid_report_fits_the_databases_own_model(exported, hostile):
+    (report,) = avid_reports(exported("avid"))
+    assert report["metadata"]["report_id"] == "DIFE-fp1:" + "0".zfill(16)
+    assert report["affects"]["artifacts"][0]["name"].startswith("org/text@")
+    assert report["impact"]["avid"]["sep_view"] == ["S0201: Model Compromise"]
+    for metric in report["metrics"]:
+        results = metric["results"]
+        assert results["difference_low_95"] <= results["difference"]
+        assert results["difference"] <= results["difference_high_95"]
+    assert "AML.T0018.000" in json.dumps(report["references"])
+    assert len(avid_reports(hostile("avid"))) == 2
+    with pytest.raises(jsonschema.ValidationError):
+        avid_reports(json.dumps({**report, "unheard-of": 1}))
+    with pytest.raises(jsonschema.ValidationError):
+        avid_reports(exported("avid").replace("S0201: Model Compromise", "S0201"))
+
+
+def stix_objects(text: str) -> list[dict]:
+    bundle = stix2.parse(text, allow_custom=False, version="2.1")
+    return [json.loads(one.serialize()) for one in bundle.objects]
+
+
+def test_a_stix_bundle_is_read_by_the_standards_own_library(exported, hostile):
+    objects = stix_objects(exported("stix"))
+    by_type = {one["type"]: one for one in objects}
+    assert by_type["indicator"]["pattern"] == f"[file:hashes.'SHA-256' = '{'0' * 64}']"
+    assert "difference" not in by_type["note"] and "exposed" in by_type["note"]["content"]
+    assert {one["id"] for one in objects} >= set(by_type["note"]["object_refs"])
+    named = [one["external_references"] for one in objects if one["type"] == "attack-pattern"]
+    assert "AML.T0018.000" in {references[0]["external_id"] for references in named}
+    file = by_type["file"]
+    assert file["id"] == stix2.File(name=file["name"], hashes=file["hashes"]).id
+    both = stix_objects(hostile("stix"))
+    assert [one["type"] for one in both].count("indicator") == 2
+    with pytest.raises(stix2.exceptions.STIXError):
+        stix_objects(exported("stix").replace('"pattern_type"', '"pattern_kind"'))
+
+
+@pytest.mark.parametrize("format", ["cyclonedx", "cyclonedx-1.7", *CONFIRMED_ALONE])
+def test_a_confirmed_hostile_name_is_harmless_to_machines_too(hostile, format):
+    text = hostile(format)
+    assert not {character for character in text if ord(character) < 32} - {"\n"}
+    assert "\u202e" not in text and "\\u001b" not in text and "\\u202e" not in text
+    assert "onerror=alert(1)" in text  # told as it is, in a string
+
+
+@pytest.mark.parametrize("format", CONFIRMED_ALONE)
+def test_what_somebody_dismissed_or_nobody_confirmed_is_reported_nowhere(exported, format):
+    text = exported(format)
+    for model in ("org/characters", "org/image", "org/prompt", "org/odd", "org/quiet"):
+        assert model not in text, model
 
 
 # --- mistakes -----------------------------------------------------------------------------------------------------

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import calling
+import chromium
 import export_kit
 import pytest
 from desk_kit import SHOP, audited, decide, folder_of, said
@@ -65,11 +67,32 @@ def test_no_page_holds_a_trigger_or_lets_a_name_act(home, format):
     )
 
 
+@chromium.needed
+def test_chromium_shows_a_hostile_name_on_the_page_as_text(home, tmp_path):
+    page = tmp_path / "page.html"
+    page.write_text(told(home, "--format", "html"), encoding="utf-8")
+    text = chromium.dom(page)
+    assert "&lt;img src=x onerror=alert(1)&gt;" in text and "<img" not in text
+
+
 def test_a_page_names_what_nobody_can_see_and_never_says_clean_of_a_model(home):
     text = told(home)
     assert "gated: nothing is known of them" in text
-    assert "expire within 30 days" in text and "train.py:12" in text
+    assert "1 approval will expire within 30 days" in text and "train.py:12" in text
     assert "by chance" in text and "No verdict says that a model is clean" in text
+
+
+def test_the_page_says_everything_that_a_desk_has_to_know_of_a_week(home):
+    """Each in its place, where nothing of it is there as well: a page that leaves a line out says something too."""
+    text = told(home, "--since", "7d", "--format", "md")
+    first, _, tables = text.partition("## ")
+    for words in ("in use", "audited", "flagged", "confirmed", "disputed", "false positive"):
+        assert words in first, words
+    assert re.search(r"by chance alone.*[0-9]|[0-9].*by chance", first)
+    for words in ("audited", "unsupported", "failed", "stale"):
+        assert re.search(rf"^\| {words} \| [0-9]", tables, re.MULTILINE), words
+    for title in ("Approvals that expire", "What we cannot see", "Trend", "Models in use"):
+        assert title in tables, title
 
 
 def test_a_letter_says_what_was_measured_and_calls_nobody_malicious(home):
@@ -111,5 +134,6 @@ def test_a_mistake_says_what_to_do_instead(home, options, says):
 
 def test_a_home_without_anything_has_a_page(tmp_path):
     text = told(tmp_path / "home", "--format", "md")
+    assert "No approval will expire within 30 days" in text
     assert "0 findings" in text and "No list of models in use" in text
     assert json.loads(told(tmp_path / "home", "--json"))["new"] == []

@@ -1,4 +1,4 @@
-"""`python run_watcher.py HOME ENDPOINT [--once] [--comparing]`: the real watcher with an audit double.
+"""`python run_watcher.py HOME ENDPOINT [--once] [--audit=MODULE:FUNCTION]`: the real watcher with an audit double.
 
 It prints a line of JSON for each event.
 """
@@ -21,9 +21,14 @@ def main() -> int:
 
     watching.BEAT_SECONDS = 1.0  # a held database is noticed when something is to be written
     home, endpoint, *flags = sys.argv[1:]
-    double = "queue_kit:comparing" if "--comparing" in flags else "queue_kit:audit"
+    doubles = [flag.removeprefix("--audit=") for flag in flags if flag.startswith("--audit=")]
     work = work_for(
-        Path(home), endpoint, audit=double, workers=2, interval_seconds=1.0, lease_seconds=5.0
+        Path(home),
+        endpoint,
+        audit=doubles[0] if doubles else "queue_kit:audit",
+        workers=2,
+        interval_seconds=1.0,
+        lease_seconds=5.0,
     )
     work = replace(work, channels=tuple(channel.name for channel in configured(work.settings)))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import ssl
 import threading
 from collections import deque
 from email.message import Message
@@ -18,7 +19,13 @@ from dife_scanner.lab.sinks.web import Answer, WebServer
 class SlackSink(WebServer):
     """An incoming webhook that keeps every payload Slack would accept; use with `with`."""
 
-    def __init__(self, directory: Path | None = None, *, port: int = 0) -> None:
+    def __init__(
+        self,
+        directory: Path | None = None,
+        *,
+        port: int = 0,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.payloads: list[dict[str, Any]] = []
         self.problems: list[str] = []
         """Why payloads were refused."""
@@ -27,7 +34,7 @@ class SlackSink(WebServer):
         self._arrivals = Arrivals(directory, ".json")
         self._lock = threading.Lock()
         self._path = f"/services/T00000000/B00000000/{secrets.token_hex(12)}"
-        super().__init__(self.answer, "slack-sink", port)
+        super().__init__(self.answer, "slack-sink", port, tls)
         self.url = f"{self.address}{self._path}"
 
     def answer(self, path: str, headers: Message, body: bytes) -> Answer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from collections import deque
 from dataclasses import dataclass, field
@@ -33,7 +34,14 @@ class Posted:
 class SlackApiSink(WebServer):
     """Takes what Slack would take, with this token, into these channels; use with `with`."""
 
-    def __init__(self, *, channels: tuple[str, ...] = ("C0ALERTS",), token: str = TOKEN) -> None:
+    def __init__(
+        self,
+        *,
+        channels: tuple[str, ...] = ("C0ALERTS",),
+        token: str = TOKEN,
+        port: int = 0,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.channels = channels
         self.token = token
         self.messages: list[Posted] = []
@@ -43,7 +51,7 @@ class SlackApiSink(WebServer):
         """Given first, one per request."""
         self._uploads: dict[str, tuple[str, bytes]] = {}
         self._lock = threading.Lock()
-        super().__init__(self.answer, "slack-api-sink")
+        super().__init__(self.answer, "slack-api-sink", port, tls)
         self.url = f"{self.address}/api/"
 
     def answer(self, path: str, headers: Message, body: bytes) -> Answer:

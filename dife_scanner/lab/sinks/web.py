@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 from dataclasses import dataclass, field
 from email.message import Message
@@ -31,14 +32,18 @@ class Respond(Protocol):
 class WebServer:
     """Serves on loopback as long as it is used with `with`."""
 
-    def __init__(self, respond: Respond, name: str, port: int = 0) -> None:
+    def __init__(
+        self, respond: Respond, name: str, port: int = 0, tls: ssl.SSLContext | None = None
+    ) -> None:
         self._server = ThreadingHTTPServer((LOOPBACK, port), _handler(respond))
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self._server.daemon_threads = True
         self._thread = threading.Thread(
             target=lambda: self._server.serve_forever(0.02), name=name, daemon=True
         )
         self.port = int(self._server.server_address[1])
-        self.address = f"http://{LOOPBACK}:{self.port}"
+        self.address = f"{'https' if tls else 'http'}://{LOOPBACK}:{self.port}"
 
     def __enter__(self) -> Self:
         self._thread.start()

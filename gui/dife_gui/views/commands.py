@@ -15,6 +15,7 @@ from dife_gui.links import link_of
 from dife_gui.views.around import Around
 from dife_gui.views.compare import Comparing
 from dife_gui.views.desk import Desk
+from dife_gui.views.exporting import Exporting
 from dife_gui.views.frame import Frame
 from dife_gui.views.keys import Help, Key
 from dife_gui.views.looks import Looks
@@ -37,6 +38,7 @@ class Parts:
     around: Around
     looks: Looks
     comparing: Comparing
+    exporting: Exporting
     feed: Feed
 
 
@@ -73,6 +75,7 @@ class Commands(QObject):
             "compare": self._compare,
             "undo": desk.undo,
             "redo": desk.redo,
+            "export": parts.exporting.ask,
             "show_queue": parts.pages.show_queue,
             "show_models": parts.pages.show_models,
             "retry": partial(self._in_queue, page.ask_again),

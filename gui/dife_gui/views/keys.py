@@ -59,6 +59,7 @@ KEYS: tuple[Key, ...] = (
     Key("=", "compare two marked models, or the marked with the selected one", ("=",), "compare"),
     Key("z", "take back the last decision of this window", ("Z", "Ctrl+Z"), "undo"),
     Key("Z", "decide again what was taken back last", ("Shift+Z", "Ctrl+Shift+Z"), "redo"),
+    Key("Ctrl+E", "export what the list shows as a file for others", ("Ctrl+E",), "export"),
     Key("2", "the queue: what runs, what waits and why, what is stuck", ("2",), "show_queue"),
     Key("3", "the list of models", ("3",), "show_models"),
     Key("r", "in the queue: queue a stuck job again", ("R",), "retry"),

@@ -18,6 +18,7 @@ from dife_gui.views.around import Around
 from dife_gui.views.commands import Commands, Parts
 from dife_gui.views.compare import Comparing
 from dife_gui.views.desk import Desk
+from dife_gui.views.exporting import Exporting
 from dife_gui.views.frame import Frame
 from dife_gui.views.keys import bound
 from dife_gui.views.looks import Looks
@@ -55,6 +56,7 @@ class Window(QMainWindow):
         self.queue = QueueDesk(home, self._background, lambda: self.around.is_watched, self)
         self.desk = Desk(home, self.frame, self._background, self)
         self.comparing = Comparing(self._background, self)
+        self.exporting = Exporting(home, lambda: self.filter.text, self)
         self.pages = Pages(self.frame, self.queue)
         self.setCentralWidget(self.pages)
         self.setStatusBar(self.around.status)
@@ -69,6 +71,7 @@ class Window(QMainWindow):
             around=self.around,
             looks=self.looks,
             comparing=self.comparing,
+            exporting=self.exporting,
             feed=self.feed,
         )
         self.commands = Commands(parts, bound(keys_of(home)), self)
@@ -83,10 +86,11 @@ class Window(QMainWindow):
         self.around.also = self.queue.look
         self.around.shown.connect(self._show_around)
         self.around.failed.connect(self._show_failure)
+        self.frame.export_button.clicked.connect(self.exporting.ask)
         self.frame.empty.requested.connect(self._leave_empty)
         self.desk.changed.connect(self._read_detail)
         self.desk.go_to.connect(self.go_to)
-        for part in (self.queue, self.desk, self.comparing):
+        for part in (self.queue, self.desk, self.comparing, self.exporting):
             part.said.connect(self.around.say)
 
     def _connect_list(self) -> None:
@@ -111,6 +115,7 @@ class Window(QMainWindow):
     def closeEvent(self, event: QCloseEvent) -> None:
         self.looks.close()
         self.desk.close()
+        self.exporting.close()
         self.feed.close()
         self.lister.close()
         self._background.close()
