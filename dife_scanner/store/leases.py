@@ -57,15 +57,17 @@ class LeaseLost(DifeError):
 # --- taking ---------------------------------------------------------------------------------------------------
 
 
-def claim(store: Store, worker: str, lease_seconds: float, *, local: bool = True) -> Job | None:
-    """Take the next due job; `None` when nothing is due. Without `local`, none of a checkpoint on this disk.
+def claim(
+    store: Store, worker: str, lease_seconds: float, *, local: bool | None = None
+) -> Job | None:
+    """Take the next due job; `None` when nothing is due. `local`: only, or none, of the checkpoints on this disk.
 
     Those that somebody requested come first, then models in use, then new revisions of flagged or approved models,
     then by downloads, authors in turn (`job_rows.TAKEN_IN_ORDER`).
 
     A gated, private or disabled one is due again `job_rows.RECHECK_SECONDS` after it was last looked at.
     """
-    only = "" if local else "AND local = 0"
+    only = "" if local is None else f"AND local = {int(local)}"
     if not _due(store, only):  # before the transaction, so that an idle worker locks nobody out
         return None
     with store.atomic("jobs.claim"):
@@ -231,6 +233,13 @@ def release(store: Store, job_id: int, worker: str, reason: str) -> Job:
         row = _held_row(store, job_id, worker)
         set_state(store, job_id, JobState.QUEUED, reason)
         supersede_older(store, row["endpoint"], row["repo_id"])
+    return job(store, job_id)
+
+
+def lose(store: Store, job_id: int, worker: str) -> Job:
+    """Queue a job again whose machine was lost, which counts as a lease that ran out. Raises `LeaseLost`."""
+    with store.atomic("jobs.requeue_lost"):
+        _requeue_one(store, _held_row(store, job_id, worker))
     return job(store, job_id)
 
 
