@@ -41,6 +41,7 @@ def main() -> int:
         while state.kills < options.kills:
             _kill_one(rig, state, rng)
         code = rig.finish()
+        rig.killed = state.killed
         broken = rig.broken_rules()
         _summary(rig, state, time.monotonic() - began)
     for rule in broken:
