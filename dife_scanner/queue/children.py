@@ -17,7 +17,12 @@ from dife_scanner import errors
 from dife_scanner.errors import DifeError, DiskFull, StoreBusy, unforeseen
 from dife_scanner.progress import Progress, Step
 from dife_scanner.queue import poller
-from dife_scanner.queue.processes import end_server_at_exit, end_with_parent, stop_event
+from dife_scanner.queue.processes import (
+    end_server_at_exit,
+    end_with_parent,
+    start_child,
+    stop_event,
+)
 from dife_scanner.queue.work import Work
 from dife_scanner.queue.worker import work_loop
 from dife_scanner.records import Job
@@ -80,7 +85,7 @@ class SteadyChild:
             args=(self._work,),
             name=f"dife-{self.role}",
         )
-        self.process.start()
+        start_child(self.process)
         self._started_at = time.monotonic()
         return is_restart
 
@@ -131,7 +136,7 @@ class PassChild:
             args=(self._work, polling, writer),
             name="dife-poller",
         )
-        self.process.start()
+        start_child(self.process)
         writer.close()
         self._deadline = (
             time.monotonic() + self._work.settings.limits.pass_seconds + PASS_GRACE_SECONDS

@@ -41,6 +41,7 @@ from dife_scanner.queue.children import (
 )
 from dife_scanner.queue.lease import gone
 from dife_scanner.queue.poller import PassResult
+from dife_scanner.queue.processes import start_child
 from dife_scanner.queue.schedule import Schedule
 from dife_scanner.queue.work import Work
 from dife_scanner.records import Job, JobState
@@ -346,7 +347,7 @@ class _Watcher:
         sender = process_context().Process(
             target=alerts_main, args=(self._work, True), name="dife-alerts"
         )
-        sender.start()
+        start_child(sender)
         sender.join(ONCE_ALERT_SECONDS)
         if sender.is_alive():
             text = "alerts are still waiting for a channel that does not answer; they stay in the outbox"
