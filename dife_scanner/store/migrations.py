@@ -779,34 +779,17 @@ def m029_answers(db: Database) -> None:
         db.execute(f"CREATE TRIGGER model_lines_{name} AFTER {when} BEGIN {body}; END")
 
 
-_LINE_OF_STATE = ("state", "reason", "updated_at", "attempts")
-"""Of a job, what its line tells and each step of its way changes."""
-_LINE_OF_REVISION = tuple(name for name in _LINE_OF_JOB if name not in _LINE_OF_STATE)
-"""The rest, for which the whole line is written anew: rare, and ten times as dear."""
-
-
 @MIGRATIONS()  # type: ignore[untyped-decorator]
-def m031_lines_follow_states(db: Database) -> None:
-    """Where only the state of a job changes, only the state in its line is written, not all of it anew."""
-    urgency = _LINE_VALUES["urgency"]
-    for of_tables, of_line in (
-        ("a.verdict IS NOT NULL", "verdict != ''"),
-        ("j.fingerprint IS NOT NULL", "fingerprint != ''"),
-        ("a.verdict", "verdict"),
-        ("j.state", "NEW.state"),
-    ):
-        urgency = urgency.replace(of_tables, of_line)
-    values = ", ".join(f"{name} = NEW.{name}" for name in _LINE_OF_STATE)
-    changed = " OR ".join(f"OLD.{name} IS NOT NEW.{name}" for name in _LINE_OF_REVISION)
-    db.execute("DROP TRIGGER model_lines_update")
-    db.execute(
-        f"CREATE TRIGGER model_lines_update AFTER UPDATE OF {', '.join(_LINE_OF_REVISION)} ON jobs"
-        f" WHEN {changed} BEGIN {_write_lines('j.id = NEW.id', _LINE_VALUES_29)}; END"
-    )
-    db.execute(
-        f"CREATE TRIGGER model_lines_state AFTER UPDATE OF {', '.join(_LINE_OF_STATE)} ON jobs"
-        f" BEGIN UPDATE model_lines SET {values}, urgency = {urgency} WHERE job_id = NEW.id; END"
-    )
+def m031_numbers_by_index(db: Database) -> None:
+    """The triggers of the index of texts find a row's number by its index: a column's type kept them from that, and
+    each change of a job read the numbers of all. What is indexed stays.
+    """
+    triggers = db.execute(
+        "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND name GLOB '*_texts_*'"
+    ).fetchall()
+    for name, sql in triggers:
+        db.execute(f"DROP TRIGGER {name}")
+        db.execute(sql.replace("key = OLD.", "key = +OLD.").replace("key = NEW.", "key = +NEW."))
 
 
 def _statements(script: str) -> list[str]:

@@ -336,7 +336,7 @@ def test_a_repository_that_is_gone_three_times_is_deleted(store: Store, hub: Loo
 def test_an_outage_delays_with_growing_pauses_and_ends_in_words(
     store: Store, hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dife_scanner.queue.failures.MOST_RETRIES", 2)
+    monkeypatch.setattr("dife_scanner.queue.failures.MOST_RETRIES", 3)
     hub.add_repo("org/clip", checkpoint())
     work = work_for(store.home, hub.endpoint, limits={"request_seconds": 0.2})
     job = asked(store, work, "org/clip")
@@ -344,13 +344,17 @@ def test_an_outage_delays_with_growing_pauses_and_ends_in_words(
     first = worker.process(store, job, work)
     assert first.state is JobState.RETRY_WAIT and (first.next_check_at or "") > later(290)
     hub.heal()
+    held = worker.process(store, job, work)  # the hub's word holds: it is not even asked
+    assert (held.next_check_at or "") > later(280)
+    for windows in (store.home / "cache").glob("windows-*.json"):
+        windows.unlink()
     hub.inject(faults.status("GET /api", 418, times=None))
     second = worker.process(store, job, work)
-    assert second.state is JobState.RETRY_WAIT and later(9) < (second.next_check_at or "") < later(
-        13
+    assert second.state is JobState.RETRY_WAIT and later(19) < (second.next_check_at or "") < later(
+        26
     )
     third = worker.process(store, job, work)
-    assert third.state is JobState.FAILED and "given up after 3 tries" in third.reason
+    assert third.state is JobState.FAILED and "given up after 4 tries" in third.reason
 
 
 def test_a_full_disk_pauses_and_loses_nothing(

@@ -105,23 +105,6 @@ def test_a_line_that_follows_each_step_is_the_one_that_would_be_written_anew(sto
     assert store.read("SELECT * FROM model_lines ORDER BY job_id") == followed
 
 
-def test_a_step_of_a_job_writes_only_its_state_into_the_line(store: Store) -> None:
-    """Taking a job from a long queue was dear for the lines alone: tags and downloads were read from JSON each time."""
-    job = discover(store, "org/clip", tags=("one",))
-    with store.atomic("test"):
-        store.write("UPDATE model_lines SET tags = 'as it was'")
-    leases.claim_job(store, job.id, "w", 60)
-    leases.heartbeat(store, job.id, "w", 60)
-    ((line),) = store.read("SELECT tags, state FROM model_lines")
-    assert line == {"tags": "as it was", "state": "downloading"}
-    plan = store.read(
-        "EXPLAIN QUERY PLAN UPDATE model_lines SET state = 'queued' WHERE job_id = ?", (job.id,)
-    )
-    assert [row["detail"] for row in plan] == [
-        "SEARCH model_lines USING INTEGER PRIMARY KEY (rowid=?)"
-    ]
-
-
 def test_what_a_hub_shows_can_be_filtered_and_sorted(store: Store) -> None:
     tags = tuple(f"tag-{number}" for number in range(30))
     discover(store, "lab/one", author="the-lab", downloads=7, tags=tags)
