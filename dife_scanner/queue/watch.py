@@ -20,6 +20,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from dife_scanner.durable.clock import later, now
+from dife_scanner.durable.jumps import Jumps
 from dife_scanner.errors import (
     AlreadyWatching,
     ClusterUnavailable,
@@ -212,6 +213,8 @@ class _Watcher:
         self._held = False
         """Whether that was reported."""
         self._began = now()
+        self._schedule: Schedule | None = None
+        self._jumps = Jumps()
         self._notes: dict[int, str] = {}
         """By process, the last note it sent."""
 
@@ -229,7 +232,8 @@ class _Watcher:
                 self._deliver_once()
             else:
                 interval = self._work.settings.interval_seconds
-                with Schedule(interval, self._poll_due.set, self._troubles.append):
+                with Schedule(interval, self._poll_due.set, self._troubles.append) as schedule:
+                    self._schedule = schedule
                     self._loop()
         finally:
             stop_all([*(child.process for child in self._steady), self._pass.process])
@@ -251,6 +255,7 @@ class _Watcher:
             self._stop.wait(TICK_SECONDS)
 
     def _turn(self) -> None:
+        self._notice_jump()
         for child in self._steady:
             if child.keep_running():
                 self._report_restart(child)
@@ -267,6 +272,17 @@ class _Watcher:
             self._report_free()
             leases.requeue_lost(self._store, gone=gone)
             triage.expire(self._store)
+
+    def _notice_jump(self) -> None:
+        """Poll at once where the machine slept or its clock was set: the schedule waits by a clock that stood still."""
+        jump = self._jumps.seconds()
+        if not jump:
+            return
+        way = "on" if jump > 0 else "back"
+        text = f"the clock went {way} by {abs(jump) / 60:.0f} minutes at once"
+        self._report(EventKind.TROUBLE, f"{text}; the hub is read now")
+        if self._schedule is not None:
+            self._schedule.at_once()
 
     def _report_restart(self, child: SteadyChild) -> None:
         if child.last_code == GAVE_UP:

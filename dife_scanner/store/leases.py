@@ -45,7 +45,7 @@ from dife_scanner.store.rows import placeholders, state_values, to_ref
 DEATHS_TO_QUARANTINE = 2
 LOST_LEASES_ALLOWED = 5
 GRACE_SECONDS = 20.0
-"""For renewing leases once the database is free again."""
+"""For renewing leases once the database is free again, or the machine awake."""
 CLAIM_REASON = "taken by a worker"
 _PLACE = "priority, popularity, turn"
 
@@ -328,7 +328,8 @@ def record_death(store: Store, job_id: int, worker: str, reason: str) -> Job:
 def requeue_lost(store: Store, *, gone: Callable[[str], bool] | None = None) -> list[Job]:
     """Requeue jobs whose lease ran out, or whose worker is `gone` for certain; after five times they fail.
 
-    A lease that ran out says nothing just after another program held the database: nobody could renew one.
+    A lease that ran out says nothing just after another program held the database, or the machine was suspended:
+    nobody could renew one.
     """
     lost = {row["id"] for row in _lost_rows(store, gone)}
     if not lost:

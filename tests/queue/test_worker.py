@@ -23,6 +23,7 @@ from queue_kit import (
     finding_of,
     work_for,
 )
+from waiting import BUSY_SECONDS
 
 from dife_scanner.app import rerun
 from dife_scanner.app.references import add_reference
@@ -481,6 +482,21 @@ def test_a_worker_that_is_asked_to_stop_gives_its_job_back(store: Store, hub: Lo
     timer.start()
     job = worker.process(store, job, work, stop=stop)
     assert (job.state, job.attempts, job.deaths, job.lost_leases) == (JobState.QUEUED, 0, 0, 0)
+
+
+def test_a_wait_that_a_hub_asks_for_does_not_hold_up_a_worker_that_is_to_stop(
+    store: Store, hub: LoopbackHub
+) -> None:
+    hub.add_repo("org/clip", checkpoint())
+    work = work_for(store.home, hub.endpoint)
+    job = asked(store, work, "org/clip")
+    hub.inject(faults.rate_limited("GET /api", 50, times=None))  # within our patience
+    stop = threading.Event()
+    threading.Timer(0.5, stop.set).start()
+    began = time.monotonic()
+    done = worker.process(store, job, work, stop=stop)
+    assert done.state is JobState.QUEUED and "stopped" in done.reason
+    assert time.monotonic() - began < BUSY_SECONDS
 
 
 def test_a_lease_is_renewed_while_the_audit_runs(
