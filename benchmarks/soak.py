@@ -40,7 +40,7 @@ def main() -> int:
         rig.start()
         while state.kills < options.kills:
             _kill_one(rig, state, rng)
-        code = rig.finish()
+        code = rig.finish(3600.0)
         rig.killed = state.killed
         broken = rig.broken_rules()
         _summary(rig, state, time.monotonic() - began)
