@@ -20,7 +20,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "queue"))
 
-from killing import Rig
+from killing import Rig, is_put_off
 
 from dife_scanner.store import audits, findings, jobs, open_store, outbox
 
@@ -110,8 +110,10 @@ def _summary(rig: Rig, state: _State, seconds: float) -> None:
         print(
             f"completed audits {len(audits.audits(store))}, findings {len(findings.findings(store))}"
         )
+        put_off = sum(is_put_off(alert) for alert in outbox.alerts(store))
+        sent = len(outbox.alerts(store, state="sent"))
         print(
-            f"alerts sent {len(outbox.alerts(store, state='sent'))}, this run took {seconds:.0f} s"
+            f"alerts sent {sent}, put off to the next hour {put_off}, this run took {seconds:.0f} s"
         )
 
 

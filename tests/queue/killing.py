@@ -26,7 +26,7 @@ from queue_kit import checkpoint, work_for
 from dife_scanner.durable.clock import later
 from dife_scanner.lab.loopback import LoopbackHub
 from dife_scanner.lab.sinks import SlackSink
-from dife_scanner.records import JobState
+from dife_scanner.records import Alert, JobState
 from dife_scanner.store import audits, evidence, findings, jobs, open_store, outbox, polls
 
 SCRIPT = Path(__file__).with_name("run_watcher.py")
@@ -49,6 +49,11 @@ def told_by(payload: str) -> Told:
     named = frozenset(_FINGERPRINT.findall(payload))
     several = _SEVERAL.search(json.loads(payload)["text"])
     return Told(named, int(several[1]) if several else 1)
+
+
+def is_put_off(alert: Alert) -> bool:
+    """Whether an alert waits, untried, for the end of an hour in which its channel had as many as it takes."""
+    return alert.state == "pending" and not alert.attempts and alert.due_at > later(0)
 
 
 def broken_deliveries(alerts: list[str], messages: list[Told], sender_kills: int) -> list[str]:
@@ -221,8 +226,13 @@ class Rig:
                     for f in whole.evidence
                     if not evidence.verify(self.home, f.sha256)
                 ]
+            kept = outbox.alerts(store)
+            sent = [alert for alert in kept if alert.state == "sent"]
+            put_off = [alert for alert in kept if is_put_off(alert)]
             broken += [
-                f"alert {a.key} is {a.state}" for a in outbox.alerts(store) if a.state != "sent"
+                f"alert {alert.key} is {alert.state}"
+                for alert in kept
+                if alert not in sent and alert not in put_off
             ]
             flagged = [
                 found.fingerprint for found in findings.findings(store, filter="kind:flagged")
@@ -233,7 +243,7 @@ class Rig:
                 for fingerprint in flagged
                 if fingerprint not in alerted
             ]
-            told = [alert.fingerprint for alert in outbox.alerts(store)]
+            told = [alert.fingerprint for alert in sent]
             broken += broken_deliveries(told, self.messages(), self.killed["watcher"])
         left = [str(path.name) for path in (self.home / "work").iterdir() if path.is_dir()]
         return broken + [f"work folder {name} was left" for name in left]
