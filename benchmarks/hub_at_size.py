@@ -21,12 +21,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
 from typing import Any, cast
+from unittest import mock
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import numpy as np
 
 from dife_scanner import settings as settings_
 from dife_scanner.audit.pipeline import Plan
+from dife_scanner.hub import budget
 from dife_scanner.hub.poll import API_REQUESTS, RESOLVER_REQUESTS, WINDOW_SECONDS
 from dife_scanner.hub.query import PAGE_SIZE
 from dife_scanner.hub.scopes import SOURCES
@@ -274,7 +276,8 @@ class Run:
         self._hub.go_on(self._interval, self._churn)
         clock = self._hub.clock
         began = time.perf_counter()
-        found.last = poll_pass(self._store, self._work)
+        with mock.patch.object(budget, "moment", lambda: self._hub.clock):
+            found.last = poll_pass(self._store, self._work)
         found.seconds += time.perf_counter() - began
         found.passes += 1
         found.requests += found.last.requests

@@ -20,7 +20,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "queue"))
 
-from killing import Rig
+from killing import Rig, is_put_off
 
 from dife_scanner.store import audits, findings, jobs, open_store, outbox
 
@@ -40,7 +40,8 @@ def main() -> int:
         rig.start()
         while state.kills < options.kills:
             _kill_one(rig, state, rng)
-        code = rig.finish()
+        code = rig.finish(3600.0)
+        rig.killed = state.killed
         broken = rig.broken_rules()
         _summary(rig, state, time.monotonic() - began)
     for rule in broken:
@@ -109,8 +110,10 @@ def _summary(rig: Rig, state: _State, seconds: float) -> None:
         print(
             f"completed audits {len(audits.audits(store))}, findings {len(findings.findings(store))}"
         )
+        put_off = sum(is_put_off(alert) for alert in outbox.alerts(store))
+        sent = len(outbox.alerts(store, state="sent"))
         print(
-            f"alerts sent {len(outbox.alerts(store, state='sent'))}, this run took {seconds:.0f} s"
+            f"alerts sent {sent}, put off to the next hour {put_off}, this run took {seconds:.0f} s"
         )
 
 

@@ -55,6 +55,10 @@ class UnusableEnvironment(DifeError):
     """A variable of the environment (proxy, certificates) with which this process can talk to no hub at all."""
 
 
+class ClusterUnavailable(DifeError):
+    """The Ray cluster cannot be reached, or none of its nodes can audit. Its jobs wait."""
+
+
 class HubError(DifeError):
     """Something about the hub or one of its repositories."""
 

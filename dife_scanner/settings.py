@@ -140,6 +140,18 @@ def _is_date(text: str) -> bool:
         return False
 
 
+class Cluster(_Section):
+    """Where audits run, and what each is given on a Ray cluster."""
+
+    executor: Literal["local", "ray"] = "local"
+    address: str = "auto"
+    """`host:port` of the head; `auto`: that of the node this machine is."""
+    cpus: float = Field(default=1.0, ge=0, allow_inf_nan=False)
+    gpus: Annotated[float, Field(ge=0, allow_inf_nan=False)] | Literal["auto"] = "auto"
+    """`auto`: one where the cluster has any."""
+    memory_mib: int = Field(default=4096, ge=0)
+
+
 class References(_Section):
     """The clean bases that checkpoints are compared with, and how one comes here that a checkpoint needs."""
 
@@ -346,6 +358,7 @@ class Settings(BaseSettings):
     opinions: Opinions = Opinions()
     disk: Disk = Disk()
     references: References = References()
+    cluster: Cluster = Cluster()
     alerts: Alerts = Alerts()
     keys: Keys = Keys()
 
@@ -661,6 +674,16 @@ _TEMPLATE = """\
 #quota_bytes = 107374182400
 # Further files that name bases, e.g. an organisation's own.
 #registry = []
+
+# Where audits run (docs/cluster.md): "local", or "ray" for the nodes of a Ray cluster.
+[cluster]
+#executor = "local"
+# host:port of the cluster's head; "auto" where this machine is one of its nodes.
+#address = "auto"
+# What each audit is given there. Graphics cards: a number, or "auto" for one where the cluster has any.
+#cpus = 1.0
+#gpus = "auto"
+#memory_mib = 4096
 
 # What is told, to whom and when: docs/alerts.md.
 [alerts]

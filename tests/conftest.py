@@ -28,6 +28,7 @@ LONGEST = (
     "transformers",
     "tests/queue/test_watch.py",
     "tests/queue/test_crash.py",
+    "ray",
     "scan-verdicts",
     "known-triggers",
     "tests/queue/test_a_killed_search.py",

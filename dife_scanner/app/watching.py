@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from dife_scanner.progress import Progress
-    from dife_scanner.queue.watch import Event, Summary
+    from dife_scanner.queue.watch import Event, Executor, Summary
 
 
 def watch(settings: Settings, *, once: bool, on_event: Callable[[Event], None]) -> Summary:
@@ -22,9 +22,22 @@ def watch(settings: Settings, *, once: bool, on_event: Callable[[Event], None]) 
     from dife_scanner.queue.watch import watch as supervise
     from dife_scanner.queue.work import default_work
 
+    executor = _executor(settings)
     with open_home(settings):
         pass
-    return supervise(default_work(settings), once=once, on_event=on_event)
+    return supervise(default_work(settings), once=once, on_event=on_event, executor=executor)
+
+
+def _executor(settings: Settings) -> Executor | None:
+    """The driver of the Ray cluster where the settings ask for it. Raises `UsageError` and `ClusterUnavailable`."""
+    if settings.cluster.executor == "local":
+        return None
+    from dife_scanner.cluster import ray_cluster, ray_driver
+    from dife_scanner.queue.watch import Executor
+
+    address = settings.cluster.address
+    ray_cluster.check(address)
+    return Executor(ray_driver.ROLE, f"the Ray cluster at {address}", ray_driver.ray_main)
 
 
 def unread(store: Store, settings: Settings) -> dict[str, Reach]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +21,13 @@ if TYPE_CHECKING:
     from dife_scanner.queue.watch import Event, Summary
     from dife_scanner.reports.as_json import ScanDocument
     from dife_scanner.settings import Settings
+
+
+class Executor(StrEnum):
+    """Where audits run."""
+
+    LOCAL = "local"
+    RAY = "ray"
 
 
 _LONGEST_LINE = 1000
@@ -41,6 +49,14 @@ def watch(
     interval: Annotated[float | None, typer.Option(min=1, help="Seconds between passes.")] = None,
     endpoint: EndpointOption = None,
     workers: Annotated[int | None, typer.Option(min=1, max=64, help="Audits at a time.")] = None,
+    executor: Annotated[
+        Executor | None,
+        typer.Option(help="Where audits run: here, or on the nodes of a Ray cluster."),
+    ] = None,
+    ray_address: Annotated[
+        str | None,
+        typer.Option("--ray-address", help="The cluster's head, host:port (docs/cluster.md)."),
+    ] = None,
     scope: Annotated[
         Scope | None,
         typer.Option(
@@ -71,7 +87,12 @@ def watch(
     """
     from dife_scanner.app import planning, scanning, watching
 
-    given = {"endpoint": endpoint, "interval_seconds": interval, "workers": workers}
+    given: dict[str, object] = {
+        "endpoint": endpoint,
+        "interval_seconds": interval,
+        "workers": workers,
+        "cluster": _cluster(executor, ray_address),
+    }
     chosen = first_start.given(scope, since, in_use)
     settings = session.settings(**given, watch=chosen or None)
     if not plan and first_start.choose(session, settings, chosen):
@@ -94,6 +115,16 @@ def watch(
         what = f"the pass is not complete: {summary.shortfall}"
         results.print_errors([HubError(what, "run it again: what it has read is kept")])
     return results.exit_code(document, with_errors=bool(summary.shortfall))
+
+
+def _cluster(executor: Executor | None, address: str | None) -> dict[str, str] | None:
+    """What the command line says of the cluster. An address alone asks for one."""
+    found: dict[str, str] = {}
+    if address:
+        found = {"executor": Executor.RAY.value, "address": address}
+    if executor:
+        found["executor"] = executor.value
+    return found or None
 
 
 def _shown(settings: Settings, document: ScanDocument, summary: Summary) -> RenderableType:

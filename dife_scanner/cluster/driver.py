@@ -51,15 +51,13 @@ def hand_out(store: Store, work: Work, folder: Path, *, most: int, seconds: floa
     A job whose task file cannot be written is given back before the error is raised. Local checkpoints do not travel.
     """
     leases.requeue_lost(store, gone=gone)
-    conditions = conditions_here(store, work)
     written: list[Path] = []
     while len(written) < most:
         token = f"handed-out:{uuid.uuid4().hex}"
-        job = leases.claim(store, token, seconds, local=False)
-        if job is None:
+        made = claim_task(store, work, token, seconds)
+        if made is None:
             break
-        key = key_of(job, jobs.manifest_of(store, job.id), conditions)
-        task = Task(job.id, token, key, job.endpoint, job.ref, conditions)
+        job, task = made
         path = folder / f"job-{job.id}-{token[-8:]}.json"
         try:
             write_record(path, task)
@@ -68,6 +66,16 @@ def hand_out(store: Store, work: Work, folder: Path, *, most: int, seconds: floa
             raise
         written.append(path)
     return written
+
+
+def claim_task(store: Store, work: Work, token: str, seconds: float) -> tuple[Job, Task] | None:
+    """Take the next due job of the hub under this token, and say what another machine has to know about it."""
+    job = leases.claim(store, token, seconds, local=False)
+    if job is None:
+        return None
+    conditions = conditions_here(store, work)
+    key = key_of(job, jobs.manifest_of(store, job.id), conditions)
+    return job, Task(job.id, token, key, job.endpoint, job.ref, conditions)
 
 
 def collect(store: Store, work: Work, folder: Path) -> Collected:

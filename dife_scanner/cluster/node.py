@@ -47,17 +47,22 @@ def do_task(
     made = read_result(folder)
     if made is not None and made.token == task.token:
         return made
+    check_fit(store, task, work)
+    target = f"{task.ref.repo_id}@{task.ref.revision}"
+    queued = targets.enqueue(
+        store, target, work.settings.limits, lambda: hub_for(work.settings, task.endpoint)
+    )
+    return _leave(store, task, run_to_end(store, queued, work, progress), folder)
+
+
+def check_fit(store: Store, task: Task, work: Work) -> None:
+    """Raises `UnfitNode` where this machine would make another audit than the task asks for."""
     if work.settings.endpoint != task.endpoint:
         raise UnfitNode(
             f"the task is of {task.endpoint}, this machine asks {work.settings.endpoint}",
             "give this machine the same endpoint",
         )
     check_conditions(task.conditions, conditions_here(store, work))
-    target = f"{task.ref.repo_id}@{task.ref.revision}"
-    queued = targets.enqueue(
-        store, target, work.settings.limits, lambda: hub_for(work.settings, task.endpoint)
-    )
-    return _leave(store, task, run_to_end(store, queued, work, progress), folder)
 
 
 def exit_of(result: Result) -> Exit:

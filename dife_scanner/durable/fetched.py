@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,21 +28,33 @@ def downloads(home: Path) -> Path:
 
 
 def fetched_folders(home: Path) -> list[Fetched]:
-    """Every revision of which something was fetched, in no order."""
-    return [_measured(path) for path in downloads(home).glob("*/*")]
+    """Every revision of which something was fetched, in no order. Others may remove some meanwhile."""
+    found = []
+    for repository in _within(downloads(home)):
+        found += [_measured(path) for path in _within(repository)]
+    return found
+
+
+def _within(folder: Path) -> list[Path]:
+    """What a folder holds; nothing where it is gone."""
+    try:
+        return list(folder.iterdir())
+    except OSError:
+        return []
 
 
 def _measured(path: Path) -> Fetched:
     size = 0
     at = 0.0
-    for file in path.rglob("*"):
-        try:
-            found = file.lstat()
-        except OSError:  # renamed or removed meanwhile, or not ours to look at
-            continue
-        if stat.S_ISREG(found.st_mode):
-            size += found.st_size
-            at = max(at, found.st_mtime)
+    for folder, _, names in os.walk(path):  # which passes over a folder that is gone
+        for name in names:
+            try:
+                found = Path(folder, name).lstat()
+            except OSError:  # renamed or removed meanwhile, or not ours to look at
+                continue
+            if stat.S_ISREG(found.st_mode):
+                size += found.st_size
+                at = max(at, found.st_mtime)
     return Fetched(path, size, at)
 
 

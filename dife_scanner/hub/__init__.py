@@ -1,5 +1,6 @@
 """The hub: what is there, what is new, and bringing it here verified."""
 
+from dife_scanner.hub.budget import RateLimit
 from dife_scanner.hub.claims import base_claim
 from dife_scanner.hub.client import Hub
 from dife_scanner.hub.deadline import Deadline
@@ -12,7 +13,6 @@ from dife_scanner.hub.manifest import (
 )
 from dife_scanner.hub.poll import LOOKBACK_DAYS, Plan, PollResult, plan, poll
 from dife_scanner.hub.scopes import SOURCES
-from dife_scanner.hub.wire import RateLimit
 
 __all__ = [
     "LOOKBACK_DAYS",

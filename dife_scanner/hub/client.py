@@ -28,6 +28,7 @@ from dife_scanner.durable.crash import crash_point
 from dife_scanner.durable.disk import disk_errors
 from dife_scanner.errors import ContentMismatch, HubError, HubUnavailable, LimitExceeded, UsageError
 from dife_scanner.hub import listing
+from dife_scanner.hub.budget import Budget, RateLimit
 from dife_scanner.hub.deadline import Deadline
 from dife_scanner.hub.listing import MalformedError, Page
 from dife_scanner.hub.part import (
@@ -46,7 +47,7 @@ from dife_scanner.hub.query import listing_params
 from dife_scanner.hub.session import prepare, session, tools
 from dife_scanner.hub.start import read_part, read_start
 from dife_scanner.hub.status import CHUNK, LATER, RangeRefused, is_page, page_instead, read_body
-from dife_scanner.hub.wire import CHECK_ENDPOINT, Params, RateLimit, Wire
+from dife_scanner.hub.wire import CHECK_ENDPOINT, Params, Wire
 from dife_scanner.records import HubCommit, HubFile, HubModel, ModelRef
 
 Progress = Callable[[int, int], None]
@@ -75,7 +76,7 @@ class Hub:
     `download_seconds` each file. Transient errors are tried `tries` times in all. A wait that the hub requests is
     honoured up to `patience_seconds`; beyond that `HubUnavailable` carries it. `pause` sleeps, and a watcher passes
     `Event.wait` so that it can be woken. `cache` is where huggingface_hub may write. A
-    repository may hold `most_files`.
+    repository may hold `most_files`. A `budget` is shared with whoever else asks the same hub.
 
     With `repo_type` `dataset` it looks at and fetches data sets; `pages` lists models either way.
     """
@@ -93,6 +94,7 @@ class Hub:
         pause: Callable[[float], object] = time.sleep,
         repo_type: Literal["model", "dataset"] = "model",
         most_files: int = listing.MAX_FILES,
+        budget: Budget | None = None,
     ) -> None:
         prepare(cache)
         self._most_files = most_files
@@ -110,6 +112,7 @@ class Hub:
             patience_seconds=patience_seconds,
             tries=tries,
             pause=pause,
+            budget=budget,
         )
 
     @property

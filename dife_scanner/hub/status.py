@@ -22,6 +22,7 @@ from dife_scanner.errors import (
 
 CHUNK = 256 * 1024
 """Bytes read at once: enough that Python is not what limits a download, little enough to stop soon."""
+TOO_MANY = 429
 LONGEST_WAIT = 6 * 3600.0
 """Seconds. A longer wait is no wait that anybody means."""
 ERROR_BYTES = 64 * 1024
@@ -175,8 +176,13 @@ def _by_status(status: int, what: str, message: str) -> HubError:
 
 def _unavailable(response: Any, what: str, endpoint: str, tools: Any) -> HubUnavailable:
     wait = _wait(response, tools)
-    if response.status_code != 429:
+    if response.status_code != TOO_MANY:
         return HubUnavailable(f"{endpoint} answered {response.status_code} for {what}", LATER, wait)
+    return rate_limited(endpoint, what, wait)
+
+
+def rate_limited(endpoint: str, what: str, wait: float | None) -> HubUnavailable:
+    """The hub has no requests left for us, for so many seconds where that is known."""
     duration = "" if wait is None else f" for {wait:g} s"
     return HubUnavailable(
         f"{endpoint} limits our rate{duration} ({what})",
@@ -202,7 +208,7 @@ def _wait(response: Any, tools: Any) -> float | None:
     One more than it says, as both are rounded, and `LONGEST_WAIT` at most.
     """
     rate = stated_rate(response, tools)
-    if response.status_code == 429 and rate is not None and rate.remaining == 0:
+    if response.status_code == TOO_MANY and rate is not None and rate.remaining == 0:
         seconds: float | None = float(rate.reset_in_seconds)
     else:
         seconds = retry_after(

@@ -10,19 +10,22 @@ import json
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import dife_scanner
 from dife_scanner.core.plain import plain
 from dife_scanner.errors import HubError, HubUnavailable, LimitExceeded
+from dife_scanner.hub.budget import API, Budget, RateLimit, bucket_of
 from dife_scanner.hub.deadline import Deadline, enforced
 from dife_scanner.hub.environment import proxy_variables
 from dife_scanner.hub.status import (
     LATER,
+    LONGEST_WAIT,
+    TOO_MANY,
     error_of,
     is_page,
     page_instead,
+    rate_limited,
     read_body,
     same_origin,
     stated_rate,
@@ -47,22 +50,6 @@ _READABLE_ENCODINGS = ("gzip", "deflate", "identity", "")
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True)
-class RateLimit:
-    """The limits the hub last reported, in the headers `RateLimit` and `RateLimit-Policy`."""
-
-    bucket: str
-    """`api`, `resolvers` or `pages`."""
-    remaining: int
-    """Requests."""
-    resets_in: int
-    """Seconds."""
-    quota: int | None
-    """Requests allowed in a window."""
-    window: int | None
-    """Seconds."""
-
-
 class Wire:
     """All traffic with one endpoint.
 
@@ -81,11 +68,13 @@ class Wire:
         patience_seconds: float,
         tries: int,
         pause: Callable[[float], object],
+        budget: Budget | None = None,
     ) -> None:
         self.endpoint = endpoint
         self.requests = 0
         self.answers = 0
-        self.rate: RateLimit | None = None
+        self._last_rate: RateLimit | None = None
+        self._budget = budget
         self._token = token
         self._session = session
         self._tools = tools
@@ -93,6 +82,12 @@ class Wire:
         self._patience_seconds = patience_seconds
         self._tries = tries
         self._pause = pause
+
+    @property
+    def rate(self) -> RateLimit | None:
+        """What the hub last said of its limits; of the one for its API what all processes of this home have left."""
+        shared = self._budget.rate(API) if self._budget else None
+        return shared or self._last_rate
 
     def paged(
         self, url: str, params: Params | None, what: str, deadline: Deadline, *, most: int
@@ -259,7 +254,11 @@ class Wire:
                 "look for a proxy in between that compresses what it hands on",
             )
         if response.status_code >= 400:
-            raise error_of(response, what, self.endpoint, self._tools)
+            error = error_of(response, what, self.endpoint, self._tools)
+            wait = getattr(error, "retry_after", None)
+            if self._budget and wait and response.status_code == TOO_MANY:
+                self._budget.refused(bucket_of(response.url.path), wait)
+            raise error
 
     # --- where to -----------------------------------------------------------------------------------------------
 
@@ -283,6 +282,7 @@ class Wire:
                 headers=self._headers(target) | (headers or _PACKED),
                 timeout=self._request_seconds,
             )
+            self._take(target, what)
             self.requests += 1
             response = self._sent(session, request)
             self.answers += 1
@@ -293,6 +293,14 @@ class Wire:
             response.close()
             target = self._redirected(target, response.headers["Location"], what, elsewhere)
         raise HubError(f"{self.endpoint} redirects more than {MAX_REDIRECTS} times for {what}")
+
+    def _take(self, target: Any, what: str) -> None:
+        """Count a request against the window. Raises `HubUnavailable` where nothing is left of it."""
+        if self._budget is None or not self._is_home(target):
+            return
+        wait = self._budget.take(bucket_of(target.path))
+        if wait > 0:
+            raise rate_limited(self.endpoint, what, min(wait + 1.0, LONGEST_WAIT))
 
     def _sent(self, session: Any, request: Any) -> Any:
         try:
@@ -365,13 +373,15 @@ class Wire:
     def _note_rate(self, response: Any) -> None:
         stated = stated_rate(response, self._tools)
         if stated is not None:
-            self.rate = RateLimit(
+            self._last_rate = RateLimit(
                 bucket=stated.resource_type,
                 remaining=stated.remaining,
                 resets_in=stated.reset_in_seconds,
                 quota=stated.limit,
                 window=stated.window_seconds,
             )
+            if self._budget:
+                self._budget.note(self._last_rate)
 
 
 def _backoff(failures: int) -> float:

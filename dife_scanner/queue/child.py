@@ -30,7 +30,7 @@ from dife_scanner.durable.disk import disk_full, says_full
 from dife_scanner.errors import AuditError, DiskFull, LimitExceeded, MeasurementError
 from dife_scanner.progress import Progress, Step
 from dife_scanner.queue import outcome
-from dife_scanner.queue.processes import end_server_at_exit, end_with_parent
+from dife_scanner.queue.processes import end_server_at_exit, end_with_parent, start_child
 
 if TYPE_CHECKING:
     from dife_scanner.audit.pipeline import Request
@@ -122,7 +122,7 @@ def apart(
     reader, writer = context.Pipe(duplex=False)
     process = context.Process(target=main, args=(*arguments, writer), daemon=True)
     try:
-        process.start()
+        start_child(process)
     except (EOFError, ConnectionError) as error:
         raise ChildDied("the server process for audits ended while it started one") from error
     finally:

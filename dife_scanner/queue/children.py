@@ -10,14 +10,19 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from dife_scanner import errors
 from dife_scanner.errors import DifeError, DiskFull, StoreBusy, unforeseen
 from dife_scanner.progress import Progress, Step
 from dife_scanner.queue import poller
-from dife_scanner.queue.processes import end_server_at_exit, end_with_parent, stop_event
+from dife_scanner.queue.processes import (
+    end_server_at_exit,
+    end_with_parent,
+    start_child,
+    stop_event,
+)
 from dife_scanner.queue.work import Work
 from dife_scanner.queue.worker import work_loop
 from dife_scanner.records import Job
@@ -47,12 +52,17 @@ def process_context() -> Any:
     return context
 
 
+GAVE_UP = 75
+"""Exit code of a child that can do nothing for now; its last sign of life says why."""
+
+
 class SteadyChild:
     """A child that is to run all the time; restarted, with a growing pause if it keeps dying."""
 
     def __init__(self, role: str, target: Callable[[Work], None], work: Work) -> None:
         self.role = role
         self.process: Any = None
+        self.last_code: int | None = None
         self.last_exit = ""
         """How the process before this one ended, in words."""
         self._target = target
@@ -75,13 +85,14 @@ class SteadyChild:
             args=(self._work,),
             name=f"dife-{self.role}",
         )
-        self.process.start()
+        start_child(self.process)
         self._started_at = time.monotonic()
         return is_restart
 
     def _note_end(self) -> None:
         self.process.join()
         code = self.process.exitcode
+        self.last_code = code
         self.last_exit = f"signal {-code}" if code < 0 else f"exit code {code}"
         self.process = None
         at = time.monotonic()
@@ -125,7 +136,7 @@ class PassChild:
             args=(self._work, polling, writer),
             name="dife-poller",
         )
-        self.process.start()
+        start_child(self.process)
         writer.close()
         self._deadline = (
             time.monotonic() + self._work.settings.limits.pass_seconds + PASS_GRACE_SECONDS
@@ -181,15 +192,22 @@ def stop_all(processes: Sequence[Any], grace: float = GRACE_SECONDS) -> None:
 # --- inside the children --------------------------------------------------------------------------------------
 
 
-def work_main(work: Work) -> None:
-    """Be a worker."""
+def work_main(work: Work, *, local: bool | None = None) -> None:
+    """Be a worker; `local` as in `leases.claim`."""
     end_with_parent()
     with open_store(work.home, patience=_BEAT_PATIENCE) as store:
 
         def progress_for(job: Job) -> Progress:
             return Progress(_BeatProgress(store, "worker", str(job.ref)))
 
-        work_loop(work, stop_event(), progress_for=progress_for)
+        work_loop(work, stop_event(), progress_for=progress_for, local=local)
+
+
+def local_main(work: Work) -> None:
+    """Be a worker for checkpoints on this disk, beside an executor that takes all others."""
+    disk = work.settings.disk.model_copy(update={"fetch_ahead": False})
+    settings = work.settings.model_copy(update={"disk": disk})
+    work_main(replace(work, settings=settings), local=True)
 
 
 class _BeatProgress:

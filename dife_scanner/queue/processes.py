@@ -9,8 +9,10 @@ import os
 import signal
 import sys
 import threading
+import types
 from multiprocessing import util
 from multiprocessing.connection import wait
+from typing import Any
 
 _PR_SET_PDEATHSIG = 1
 
@@ -30,6 +32,24 @@ def end_with_parent() -> None:
     if sys.platform == "linux":  # the thread above needs the GIL; this does not
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+_starting = threading.Lock()
+
+
+def start_child(process: Any) -> None:
+    """Start a process of multiprocessing that runs a function of a module.
+
+    It does not import the program that we are: what it needs its server has loaded, and a command line with all that
+    hangs on it takes longer than the rest of its start.
+    """
+    with _starting:
+        program = sys.modules["__main__"]
+        sys.modules["__main__"] = types.ModuleType("__main__")
+        try:
+            process.start()
+        finally:
+            sys.modules["__main__"] = program
 
 
 _finalizers: list[util.Finalize] = []

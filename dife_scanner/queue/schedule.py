@@ -42,6 +42,10 @@ class Schedule:
         self._scheduler.start()
         return self
 
+    def at_once(self) -> None:
+        """Fire now, and count intervals from here: after the clock jumped nothing else is due when it should be."""
+        self._scheduler.modify_job(POLL, next_run_time=datetime.now(UTC))
+
     def __exit__(self, *exit_: object) -> None:
         self._scheduler.shutdown(wait=False)
 

@@ -20,8 +20,10 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from dife_scanner.durable.clock import later, now
+from dife_scanner.durable.jumps import Jumps
 from dife_scanner.errors import (
     AlreadyWatching,
+    ClusterUnavailable,
     DifeError,
     DiskFull,
     StoreBusy,
@@ -29,15 +31,18 @@ from dife_scanner.errors import (
 )
 from dife_scanner.queue.alert_sender import alerts_main
 from dife_scanner.queue.children import (
+    GAVE_UP,
     EndedPass,
     PassChild,
     SteadyChild,
+    local_main,
     process_context,
     stop_all,
     work_main,
 )
 from dife_scanner.queue.lease import gone
 from dife_scanner.queue.poller import PassResult
+from dife_scanner.queue.processes import start_child
 from dife_scanner.queue.schedule import Schedule
 from dife_scanner.queue.work import Work
 from dife_scanner.records import Job, JobState
@@ -55,6 +60,16 @@ ONCE_ALERT_SECONDS = 60.0
 HELD_SECONDS = 2.0
 """For how long nothing can be written before that is reported."""
 _PATIENCE_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Executor:
+    """What audits instead of workers on this machine: one child, which hands jobs on."""
+
+    role: str
+    """Of its signs of life."""
+    name: str
+    target: Callable[[Work], None]
 
 
 class EventKind(StrEnum):
@@ -109,15 +124,17 @@ def watch(
     once: bool = False,
     on_event: Callable[[Event], None] = lambda event: None,
     stop: threading.Event | None = None,
+    executor: Executor | None = None,
 ) -> Summary:
     """Watch until stopped (SIGTERM, SIGINT or `stop`); with `once`, one pass, all due jobs, due alerts, and return.
 
-    Interval and number of workers are those of the settings. Raises `AlreadyWatching` for a second one on this home,
-    and the store's errors. A pass that fails is news to `on_event` and stands in the summary; it ends nothing.
+    Interval and number of workers are those of the settings; an `executor` takes the workers' place for models of the
+    hub. Raises `AlreadyWatching` for a second one on this home, and the store's errors. A pass that fails is news to
+    `on_event` and stands in the summary; it ends nothing.
     """
     stop = stop or threading.Event()
     with _opened(work) as store, _only_watcher(work), _stopped_by_signals(stop):
-        return _Watcher(store, work, once, on_event, stop).run()
+        return _Watcher(store, work, once, on_event, stop, executor).run()
 
 
 def _opened(work: Work) -> Store:
@@ -153,6 +170,14 @@ def _stopped_by_signals(stop: threading.Event) -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def _auditors(work: Work, executor: Executor | None) -> list[SteadyChild]:
+    """The children that take jobs; checkpoints on this disk never leave it."""
+    if executor is None:
+        return [SteadyChild("worker", work_main, work) for _ in range(work.settings.workers)]
+    elsewhere = SteadyChild(executor.role, executor.target, work)
+    return [elsewhere, SteadyChild("worker", local_main, work)]
+
+
 class _Watcher:
     """One run of the watcher."""
 
@@ -163,6 +188,7 @@ class _Watcher:
         once: bool,
         on_event: Callable[[Event], None],
         stop: threading.Event,
+        executor: Executor | None,
     ) -> None:
         self._store = store
         self._work = work
@@ -172,10 +198,8 @@ class _Watcher:
         self._poll_due = threading.Event()
         self._troubles: list[str] = []
         self._pass = PassChild(work)
-        self._workers = [
-            SteadyChild("worker", work_main, work) for _ in range(work.settings.workers)
-        ]
-        self._steady = [*self._workers]
+        self._executor = executor
+        self._steady = _auditors(work, executor)
         if work.channels and not once:
             self._steady.append(SteadyChild("alerts", alerts_main, work))
         self._first_event = jobs.last_event(store)
@@ -189,13 +213,18 @@ class _Watcher:
         self._held = False
         """Whether that was reported."""
         self._began = now()
+        self._schedule: Schedule | None = None
+        self._jumps = Jumps()
         self._notes: dict[int, str] = {}
         """By process, the last note it sent."""
 
     def run(self) -> Summary:
         """Watch until stopped, or until there is nothing left to do."""
         endpoint = self._work.settings.endpoint
-        self._report(EventKind.STARTED, f"watching {endpoint} with {len(self._workers)} worker(s)")
+        auditors = f"{self._work.settings.workers} worker(s)"
+        if self._executor:
+            auditors = self._executor.name
+        self._report(EventKind.STARTED, f"watching {endpoint} with {auditors}")
         try:
             if self._once:
                 self._poll_due.set()
@@ -203,7 +232,8 @@ class _Watcher:
                 self._deliver_once()
             else:
                 interval = self._work.settings.interval_seconds
-                with Schedule(interval, self._poll_due.set, self._troubles.append):
+                with Schedule(interval, self._poll_due.set, self._troubles.append) as schedule:
+                    self._schedule = schedule
                     self._loop()
         finally:
             stop_all([*(child.process for child in self._steady), self._pass.process])
@@ -225,10 +255,10 @@ class _Watcher:
             self._stop.wait(TICK_SECONDS)
 
     def _turn(self) -> None:
+        self._notice_jump()
         for child in self._steady:
             if child.keep_running():
-                text = f"a {child.role} process ended ({child.last_exit}) and was started again"
-                self._report(EventKind.RESTARTED, text)
+                self._report_restart(child)
         for problem in requests.serve_queue(self._store):
             self._report(EventKind.REQUEST_FAILED, problem)
         self._tend_pass()
@@ -242,6 +272,30 @@ class _Watcher:
             self._report_free()
             leases.requeue_lost(self._store, gone=gone)
             triage.expire(self._store)
+
+    def _notice_jump(self) -> None:
+        """Poll at once where the machine slept or its clock was set: the schedule waits by a clock that stood still."""
+        jump = self._jumps.seconds()
+        if not jump:
+            return
+        way = "on" if jump > 0 else "back"
+        text = f"the clock went {way} by {abs(jump) / 60:.0f} minutes at once"
+        self._report(EventKind.TROUBLE, f"{text}; the hub is read now")
+        if self._schedule is not None:
+            self._schedule.at_once()
+
+    def _report_restart(self, child: SteadyChild) -> None:
+        if child.last_code == GAVE_UP:
+            self._report(EventKind.TROUBLE, f"{self._last_words(child)}; trying again")
+            return
+        text = f"a {child.role} process ended ({child.last_exit}) and was started again"
+        self._report(EventKind.RESTARTED, text)
+
+    def _last_words(self, child: SteadyChild) -> str:
+        for beat in polls.beats(self._store):
+            if beat.role == child.role:
+                return beat.note
+        return f"a {child.role} process ended ({child.last_exit})"
 
     # --- passes ---------------------------------------------------------------------------------------------------
 
@@ -290,6 +344,10 @@ class _Watcher:
         """Whether the pass is over and no job is in work or due soon."""
         if self._pass.running or self._poll_due.is_set() or not self._passes:
             return False
+        for child in self._steady:
+            if child.last_code == GAVE_UP:
+                self._error = ClusterUnavailable(self._last_words(child), "run it again later")
+                return True
         if jobs.jobs(self._store, states=HELD, limit=1):
             return False
         if isinstance(self._error, UnusableEnvironment):
@@ -305,7 +363,7 @@ class _Watcher:
         sender = process_context().Process(
             target=alerts_main, args=(self._work, True), name="dife-alerts"
         )
-        sender.start()
+        start_child(sender)
         sender.join(ONCE_ALERT_SECONDS)
         if sender.is_alive():
             text = "alerts are still waiting for a channel that does not answer; they stay in the outbox"
@@ -339,7 +397,7 @@ class _Watcher:
     def _report_progress(self) -> None:
         """Pass on what poller and workers are doing, when it changed."""
         for beat in polls.beats(self._store):
-            is_ours = beat.role in ("worker", "poller") and beat.at > self._began
+            is_ours = beat.role in ("worker", "poller", "driver") and beat.at > self._began
             if is_ours and self._notes.get(beat.pid) != beat.note:
                 self._notes[beat.pid] = beat.note
                 self._on_event(Event(EventKind.PROGRESS, beat.at, beat.note))

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -83,6 +84,7 @@ def hub_for(
     settings: Settings, endpoint: str, pause: Callable[[float], object] = time.sleep
 ) -> Hub:
     """Make a client for `endpoint`; the token goes only to the endpoint it was set for."""
+    from dife_scanner.hub.budget import Budget
     from dife_scanner.hub.client import Hub
 
     token = None
@@ -97,7 +99,13 @@ def hub_for(
         download_seconds=settings.limits.download_seconds,
         pause=pause,
         most_files=settings.limits.repository_files,
+        budget=Budget(_windows_file(settings, endpoint)),
     )
+
+
+def _windows_file(settings: Settings, endpoint: str) -> Path:
+    """Where all processes of a home keep what is left of a hub's limits."""
+    return settings.home / "cache" / f"windows-{sha256(endpoint.encode()).hexdigest()[:16]}.json"
 
 
 def threads(settings: Settings) -> int:

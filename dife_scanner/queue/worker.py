@@ -147,10 +147,11 @@ def work_loop(
     stop: threading.Event,
     *,
     until_idle: bool = False,
+    local: bool | None = None,
     progress_for: Callable[[Job], Progress] = lambda job: SILENT,
     on_done: Callable[[Job], None] = lambda job: None,
 ) -> None:
-    """Take jobs until `stop` is set (or, with `until_idle`, until none is due).
+    """Take jobs until `stop` is set (or, with `until_idle`, until none is due); `local` as in `leases.claim`.
 
     Where the environment allows no connection, jobs are left in the queue until it does; with `until_idle` it raises
     `UnusableEnvironment`.
@@ -169,7 +170,7 @@ def work_loop(
                     next_beat = time.monotonic() + BEAT_SECONDS
                 leases.requeue_lost(store, gone=gone)
                 one_comes_back = fetcher.fetching
-                job = leases.claim(store, worker, work.lease_seconds)
+                job = leases.claim(store, worker, work.lease_seconds, local=local)
                 if job is not None:
                     done = process(store, job, work, progress_for(job), worker=worker, stop=stop)
                     on_done(done)

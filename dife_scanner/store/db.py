@@ -24,6 +24,7 @@ from filelock import FileLock, Timeout
 
 from dife_scanner.durable.crash import crash_point
 from dife_scanner.durable.disk import disk_errors, disk_full, free_bytes, home_unwritable
+from dife_scanner.durable.jumps import Jumps
 from dife_scanner.errors import (
     DifeError,
     HomeUnwritable,
@@ -142,6 +143,7 @@ class Store:
         self._copy = copy
         """What is read in the place of a database that cannot be opened where it lies."""
         self._file = copies.state_of(home / DATABASE)
+        self._jumps = Jumps()
         self._held_at = -math.inf
         """When another program was last seen to hold the database; on the monotonic clock."""
 
@@ -195,7 +197,9 @@ class Store:
         return result
 
     def seconds_since_held(self) -> float:
-        """Since another program was last in this handle's way; infinite where none was."""
+        """Since another program, or a machine that slept, last kept others from writing; infinite where none did."""
+        if self._jumps.seconds():
+            self._held_at = time.monotonic()
         return time.monotonic() - self._held_at
 
     def read(self, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:

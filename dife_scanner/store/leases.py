@@ -45,7 +45,7 @@ from dife_scanner.store.rows import placeholders, state_values, to_ref
 DEATHS_TO_QUARANTINE = 2
 LOST_LEASES_ALLOWED = 5
 GRACE_SECONDS = 20.0
-"""For renewing leases once the database is free again."""
+"""For renewing leases once the database is free again, or the machine awake."""
 CLAIM_REASON = "taken by a worker"
 _PLACE = "priority, popularity, turn"
 
@@ -57,15 +57,17 @@ class LeaseLost(DifeError):
 # --- taking ---------------------------------------------------------------------------------------------------
 
 
-def claim(store: Store, worker: str, lease_seconds: float, *, local: bool = True) -> Job | None:
-    """Take the next due job; `None` when nothing is due. Without `local`, none of a checkpoint on this disk.
+def claim(
+    store: Store, worker: str, lease_seconds: float, *, local: bool | None = None
+) -> Job | None:
+    """Take the next due job; `None` when nothing is due. `local`: only, or none, of the checkpoints on this disk.
 
     Those that somebody requested come first, then models in use, then new revisions of flagged or approved models,
     then by downloads, authors in turn (`job_rows.TAKEN_IN_ORDER`).
 
     A gated, private or disabled one is due again `job_rows.RECHECK_SECONDS` after it was last looked at.
     """
-    only = "" if local else "AND local = 0"
+    only = "" if local is None else f"AND local = {int(local)}"
     if not _due(store, only):  # before the transaction, so that an idle worker locks nobody out
         return None
     with store.atomic("jobs.claim"):
@@ -234,6 +236,13 @@ def release(store: Store, job_id: int, worker: str, reason: str) -> Job:
     return job(store, job_id)
 
 
+def lose(store: Store, job_id: int, worker: str) -> Job:
+    """Queue a job again whose machine was lost, which counts as a lease that ran out. Raises `LeaseLost`."""
+    with store.atomic("jobs.requeue_lost"):
+        _requeue_one(store, _held_row(store, job_id, worker))
+    return job(store, job_id)
+
+
 def finish(
     store: Store,
     job_id: int,
@@ -319,7 +328,8 @@ def record_death(store: Store, job_id: int, worker: str, reason: str) -> Job:
 def requeue_lost(store: Store, *, gone: Callable[[str], bool] | None = None) -> list[Job]:
     """Requeue jobs whose lease ran out, or whose worker is `gone` for certain; after five times they fail.
 
-    A lease that ran out says nothing just after another program held the database: nobody could renew one.
+    A lease that ran out says nothing just after another program held the database, or the machine was suspended:
+    nobody could renew one.
     """
     lost = {row["id"] for row in _lost_rows(store, gone)}
     if not lost:

@@ -779,6 +779,19 @@ def m029_answers(db: Database) -> None:
         db.execute(f"CREATE TRIGGER model_lines_{name} AFTER {when} BEGIN {body}; END")
 
 
+@MIGRATIONS()  # type: ignore[untyped-decorator]
+def m031_numbers_by_index(db: Database) -> None:
+    """The triggers of the index of texts find a row's number by its index: a column's type kept them from that, and
+    each change of a job read the numbers of all. What is indexed stays.
+    """
+    triggers = db.execute(
+        "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND name GLOB '*_texts_*'"
+    ).fetchall()
+    for name, sql in triggers:
+        db.execute(f"DROP TRIGGER {name}")
+        db.execute(sql.replace("key = OLD.", "key = +OLD.").replace("key = NEW.", "key = +NEW."))
+
+
 def _statements(script: str) -> list[str]:
     """One statement each: `executescript` would commit the migration's own transaction."""
     found, current = [], ""

@@ -283,7 +283,8 @@ def _triggers(texts: _Texts) -> dict[str, str]:
     table, key = texts.table, texts.key
     watched = (*texts.ids, *texts.columns)
     changed = " OR ".join(f"OLD.{column} IS NOT NEW.{column}" for column in watched)
-    forget = f"DELETE FROM {table}_numbers WHERE key = {{row}}.{key};"
+    # `+` takes the column's type away: compared as a number or a text, a key of any type is not found by its index
+    forget = f"DELETE FROM {table}_numbers WHERE key = +{{row}}.{key};"
     old, new = forget.format(row="OLD"), forget.format(row="NEW")
     add = f"{new} INSERT INTO {table}_numbers (key) VALUES (NEW.{key});"
     bodies = {

@@ -7,8 +7,10 @@ watcher, poll pass, workers, audit children, intake, store and alert sender are 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -24,12 +26,59 @@ from queue_kit import checkpoint, work_for
 from dife_scanner.durable.clock import later
 from dife_scanner.lab.loopback import LoopbackHub
 from dife_scanner.lab.sinks import SlackSink
-from dife_scanner.records import JobState
+from dife_scanner.records import Alert, JobState
 from dife_scanner.store import audits, evidence, findings, jobs, open_store, outbox, polls
 
 SCRIPT = Path(__file__).with_name("run_watcher.py")
 ROLES = ("watcher", "worker", "audit child")
+_FINGERPRINT = re.compile(r"fp1:[0-9a-f]{16}")
+_SEVERAL = re.compile(r"(\d+) (?:findings|alerts)$")
 NAMES = ("clip-bad", "clip-fine", "clip-sleepless", "clip-other")
+
+
+@dataclass(frozen=True)
+class Told:
+    """What one message says: which findings it names, and how many alerts it stands for."""
+
+    named: frozenset[str]
+    alerts: int
+
+
+def told_by(payload: str) -> Told:
+    """Read a message to Slack. One of several alerts says how many, and names as many as it has room for."""
+    named = frozenset(_FINGERPRINT.findall(payload))
+    several = _SEVERAL.search(json.loads(payload)["text"])
+    return Told(named, int(several[1]) if several else 1)
+
+
+def is_put_off(alert: Alert) -> bool:
+    """Whether an alert waits, untried, for the end of an hour in which its channel had as many as it takes."""
+    return alert.state == "pending" and not alert.attempts and alert.due_at > later(0)
+
+
+def broken_deliveries(alerts: list[str], messages: list[Told], sender_kills: int) -> list[str]:
+    """What is wrong with how these alerts (the finding of each, empty for news) were delivered; empty when nothing is.
+
+    Each is in one message. Whoever sends may be killed after a message arrived and before that was noted, so each such
+    kill allows one message with what came before.
+    """
+    wanted = Counter(alerts)
+    named: Counter[str] = Counter()
+    unnamed = repeats = 0
+    for message in messages:
+        named.update(message.named)
+        unnamed += message.alerts - len(message.named)
+        repeats += any(named[one] > wanted[one] for one in message.named)
+    broken = []
+    missing = sum((wanted - named).values())
+    if missing > unnamed:
+        broken.append(f"{missing - unnamed} alerts arrived in no message")
+    if repeats > sender_kills:
+        broken.append(f"{repeats} messages told again, after {sender_kills} kills of who sends")
+    delivered = sum(message.alerts for message in messages)
+    if not repeats and delivered > len(alerts):
+        broken.append(f"messages stand for {delivered} alerts, and there are {len(alerts)}")
+    return broken
 
 
 @dataclass
@@ -133,6 +182,13 @@ class Rig:
             self.watcher.wait(60)
         return self.start("--once").wait(seconds)
 
+    def messages(self) -> list[Told]:
+        """Everything that Slack was sent, in the order in which it came."""
+        found = []
+        for path in sorted((self.folder / "slack").glob("*/*.json")):
+            found.append(told_by(path.read_text()))
+        return found
+
     # --- the rules ----------------------------------------------------------------------------------------------
 
     def broken_rules(self) -> list[str]:
@@ -170,8 +226,13 @@ class Rig:
                     for f in whole.evidence
                     if not evidence.verify(self.home, f.sha256)
                 ]
+            kept = outbox.alerts(store)
+            sent = [alert for alert in kept if alert.state == "sent"]
+            put_off = [alert for alert in kept if is_put_off(alert)]
             broken += [
-                f"alert {a.key} is {a.state}" for a in outbox.alerts(store) if a.state != "sent"
+                f"alert {alert.key} is {alert.state}"
+                for alert in kept
+                if alert not in sent and alert not in put_off
             ]
             flagged = [
                 found.fingerprint for found in findings.findings(store, filter="kind:flagged")
@@ -182,13 +243,7 @@ class Rig:
                 for fingerprint in flagged
                 if fingerprint not in alerted
             ]
-            arrived = "\n".join(
-                path.read_text() for path in (self.folder / "slack").glob("*/*.json")
-            )
-            broken += [
-                f"no message about {fingerprint} arrived"
-                for fingerprint in flagged
-                if fingerprint not in arrived
-            ]
+            told = [alert.fingerprint for alert in sent]
+            broken += broken_deliveries(told, self.messages(), self.killed["watcher"])
         left = [str(path.name) for path in (self.home / "work").iterdir() if path.is_dir()]
         return broken + [f"work folder {name} was left" for name in left]

@@ -251,6 +251,11 @@ def killed_in_an_inversion(request: Request, progress: Progress, keep: Keep = fo
     return _killed_at("inversion.kept", request, progress, keep)
 
 
+def touches(path: str, writer: Any) -> None:
+    """What a child can do without an audit."""
+    Path(path).touch()
+
+
 def _killed_at(point: str, request: Request, progress: Progress, keep: Keep) -> Outcome:
     home = next(folder for folder in request.folder.parents if folder.name == "home")
     os.environ["DIFE_CRASH_AT"] = point

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -46,3 +47,28 @@ def test_an_audit_has_no_network_and_leaves_no_core(tmp_path: Path) -> None:
             entry="test_audit_child:tries",
             preload=(),
         )
+
+
+def test_a_child_does_not_import_the_program_that_started_it(tmp_path: Path) -> None:
+    """A command line with all that hangs on it took longer than the rest of a child's start."""
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import sys\n"
+        "assert __name__ == '__main__', 'imported by a child'\n"
+        "import queue_kit\n"
+        "from dife_scanner.progress import SILENT\n"
+        "from dife_scanner.queue import child\n"
+        "limits = child.Limits(60, 4096)\n"
+        "code = child.apart(queue_kit.touches, (sys.argv[1],), limits, SILENT, preload=('queue_kit',))\n"
+        "sys.exit(code)\n"
+    )
+    path = os.pathsep.join((str(Path(__file__).parent), *sys.path))
+    ran = subprocess.run(
+        [sys.executable, str(program), str(tmp_path / "touched")],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert (tmp_path / "touched").exists()

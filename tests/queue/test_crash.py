@@ -7,6 +7,7 @@ they fetched in their own process; the limited child that reads it otherwise is 
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -17,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from killing import Rig
+from killing import Rig, Told, broken_deliveries, told_by
 from queue_kit import checkpoint, work_for
 from scanner_programs import picklescan_answer, printing
 
@@ -346,6 +347,25 @@ def test_a_kill_at_every_point(
             assert outbox.revive(store) == 1
     assert forked(lambda: watch_once(work)) == 0
     assert_sound(home, expected)
+
+
+def test_each_alert_is_in_one_message_or_told_again_only_after_a_kill() -> None:
+    alerts = [f"fp1:{number:016x}" for number in range(4)]
+    several = [Told(frozenset(alerts[:1]), 1), Told(frozenset(alerts[1:3]), 3)]
+    assert broken_deliveries(alerts, several, 0) == []  # one is counted and not named
+    assert (
+        "1 alerts arrived in no"
+        in broken_deliveries(alerts, [*several[:1], Told(frozenset(alerts[1:3]), 2)], 0)[0]
+    )
+    assert "told again, after 0 kills" in broken_deliveries(alerts, [*several, several[0]], 0)[0]
+    assert broken_deliveries(alerts, [*several, several[0]], 1) == []
+    assert "stand for 5 alerts" in broken_deliveries(alerts, [*several, Told(frozenset(), 1)], 0)[0]
+
+
+def test_a_message_of_several_alerts_says_how_many() -> None:
+    payload = {"text": "[DIFE] 55 findings", "blocks": [{"text": "`fp1:0123456789abcdef`"}]}
+    assert told_by(json.dumps(payload)) == Told(frozenset(["fp1:0123456789abcdef"]), 55)
+    assert told_by(json.dumps({**payload, "text": "Flagged: a"})).alerts == 1
 
 
 def test_five_kills_at_random_moments(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from queue_kit import WEIGHTS, checkpoint, work_for
 
 from dife_scanner.checkpoints import cache_folder
+from dife_scanner.durable import fetched
 from dife_scanner.durable.fetched import disk_use
 from dife_scanner.lab.loopback import LoopbackHub, faults
 from dife_scanner.queue import ahead, cleanup, worker
@@ -197,3 +198,13 @@ def test_a_job_that_is_cancelled_while_it_is_fetched_ahead_stays_so(
 def _cancelled(home: Path, job_id: int) -> None:
     with open_store(home) as store:
         jobs.cancel(store, job_id)
+
+
+def test_what_another_worker_removes_while_it_is_measured_counts_nothing(tmp_path: Path) -> None:
+    """In 582 kills it once ended a job as failed."""
+    gone, left = tmp_path / "cache" / "hub" / "org--gone", tmp_path / "cache" / "hub" / "org--left"
+    (left / "1").mkdir(parents=True)
+    (left / "1" / "weights").write_bytes(b"1234")
+    gone.symlink_to(tmp_path / "nowhere")
+    assert [(one.path, one.size) for one in fetched.fetched_folders(tmp_path)] == [(left / "1", 4)]
+    assert fetched._measured(tmp_path / "nowhere").size == 0

@@ -10,19 +10,24 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 from queue_kit import checkpoint, work_for
+from waiting import BUSY_SECONDS
 
+from dife_scanner.durable import jumps
 from dife_scanner.durable.clock import later
 from dife_scanner.lab.loopback import LoopbackHub, faults
 from dife_scanner.queue import targets
-from dife_scanner.queue.schedule import Schedule
-from dife_scanner.queue.watch import HELD_SECONDS
+from dife_scanner.queue.schedule import POLL, Schedule
+from dife_scanner.queue.watch import HELD_SECONDS, Event, EventKind, watch
 from dife_scanner.queue.work import hub_for
 from dife_scanner.store import Store, findings, jobs, models, polls, requests
 from dife_scanner.store.requests import RequestKind
@@ -128,7 +133,9 @@ def test_a_watcher_lives_without_its_certificates_and_goes_on_once_they_are_ther
     try:
         until(lambda: [beat for beat in polls.beats(store) if beat.note.startswith("waiting: the")])
         until(lambda: [beat for beat in polls.beats(store) if beat.note.startswith("failed: the")])
-        assert jobs.counts(store) == {"queued": 1}
+        until(
+            lambda: jobs.counts(store) == {"queued": 1}
+        )  # a worker that tries takes it for a moment
         shutil.copy(CERTIFICATE, bundle)
         until(lambda: jobs.counts(store) == {"done": 1})
         until(lambda: [one for one in polls.passes(store) if one.complete])
@@ -218,6 +225,56 @@ def test_the_schedule_fires_at_once_and_tells_of_trouble() -> None:
     with Schedule(0.2, enqueue, troubles.append):
         until(lambda: len(fired) > 2 and troubles, 10)
     assert troubles == ["a poll could not be enqueued: no"]
+
+
+def test_a_schedule_fires_once_for_all_that_a_machine_slept_through() -> None:
+    """`misfire_grace_time` would drop it, and without `coalesce` each missed run would be made."""
+    fired: list[float] = []
+    with Schedule(3600, lambda: fired.append(0), pytest.fail) as schedule:
+        until(lambda: fired, BUSY_SECONDS)
+        asleep = datetime.now(UTC) - timedelta(hours=5)
+        schedule._scheduler.modify_job(POLL, next_run_time=asleep)
+        until(lambda: len(fired) == 2, BUSY_SECONDS)
+        (job,) = schedule._scheduler.get_jobs()
+        assert job.next_run_time > datetime.now(UTC)  # and the next one is an interval later
+        assert (job.coalesce, job.max_instances, job.misfire_grace_time) == (True, 1, None)
+        assert job.trigger.jitter is None, "one-sided, it would add up"
+        schedule.at_once()
+        until(lambda: len(fired) == 3, BUSY_SECONDS)
+
+
+def test_a_run_that_hangs_is_told_of_and_does_not_stop_later_ones() -> None:
+    release, fired, troubles = threading.Event(), [0], [""]
+
+    def hang() -> None:
+        fired[0] += 1
+        release.wait(BUSY_SECONDS)
+
+    with Schedule(0.2, hang, lambda text: troubles.append(text)):
+        until(lambda: any("still being enqueued" in text for text in troubles), BUSY_SECONDS)
+        release.set()
+        until(lambda: fired[0] >= 2, BUSY_SECONDS)
+
+
+@pytest.mark.parametrize(("hours", "way"), [(5, "on by 300 minutes"), (-5, "back by 300 minutes")])
+def test_a_watcher_whose_machine_slept_or_whose_clock_was_set_polls_at_once(
+    hours: float, way: str, store: Store, hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop, told = threading.Event(), [""]
+    apart = [0.0]
+    real = time.time
+    monkeypatch.setattr(jumps.time, "time", lambda: real() + apart[0])
+
+    def tell(event: Event) -> None:
+        told.append(event.text)
+        if event.kind is EventKind.POLL and not apart[0]:
+            apart[0] = 3600.0 * hours
+        elif event.kind is EventKind.POLL:
+            stop.set()
+
+    summary = watch(work_for(store.home, hub.endpoint), on_event=tell, stop=stop)
+    assert summary.passes == 2  # the interval is half an hour
+    assert any(f"the clock went {way}" in text for text in told)
 
 
 def test_a_refused_scan_does_not_wait_for_torch_to_load(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from queue_kit import (
     finding_of,
     work_for,
 )
+from waiting import BUSY_SECONDS
 
 from dife_scanner.app import rerun
 from dife_scanner.app.references import add_reference
@@ -336,7 +337,7 @@ def test_a_repository_that_is_gone_three_times_is_deleted(store: Store, hub: Loo
 def test_an_outage_delays_with_growing_pauses_and_ends_in_words(
     store: Store, hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dife_scanner.queue.failures.MOST_RETRIES", 2)
+    monkeypatch.setattr("dife_scanner.queue.failures.MOST_RETRIES", 3)
     hub.add_repo("org/clip", checkpoint())
     work = work_for(store.home, hub.endpoint, limits={"request_seconds": 0.2})
     job = asked(store, work, "org/clip")
@@ -344,13 +345,17 @@ def test_an_outage_delays_with_growing_pauses_and_ends_in_words(
     first = worker.process(store, job, work)
     assert first.state is JobState.RETRY_WAIT and (first.next_check_at or "") > later(290)
     hub.heal()
+    held = worker.process(store, job, work)  # the hub's word holds: it is not even asked
+    assert (held.next_check_at or "") > later(280)
+    for windows in (store.home / "cache").glob("windows-*.json"):
+        windows.unlink()
     hub.inject(faults.status("GET /api", 418, times=None))
     second = worker.process(store, job, work)
-    assert second.state is JobState.RETRY_WAIT and later(9) < (second.next_check_at or "") < later(
-        13
+    assert second.state is JobState.RETRY_WAIT and later(19) < (second.next_check_at or "") < later(
+        26
     )
     third = worker.process(store, job, work)
-    assert third.state is JobState.FAILED and "given up after 3 tries" in third.reason
+    assert third.state is JobState.FAILED and "given up after 4 tries" in third.reason
 
 
 def test_a_full_disk_pauses_and_loses_nothing(
@@ -477,6 +482,21 @@ def test_a_worker_that_is_asked_to_stop_gives_its_job_back(store: Store, hub: Lo
     timer.start()
     job = worker.process(store, job, work, stop=stop)
     assert (job.state, job.attempts, job.deaths, job.lost_leases) == (JobState.QUEUED, 0, 0, 0)
+
+
+def test_a_wait_that_a_hub_asks_for_does_not_hold_up_a_worker_that_is_to_stop(
+    store: Store, hub: LoopbackHub
+) -> None:
+    hub.add_repo("org/clip", checkpoint())
+    work = work_for(store.home, hub.endpoint)
+    job = asked(store, work, "org/clip")
+    hub.inject(faults.rate_limited("GET /api", 50, times=None))  # within our patience
+    stop = threading.Event()
+    threading.Timer(0.5, stop.set).start()
+    began = time.monotonic()
+    done = worker.process(store, job, work, stop=stop)
+    assert done.state is JobState.QUEUED and "stopped" in done.reason
+    assert time.monotonic() - began < BUSY_SECONDS
 
 
 def test_a_lease_is_renewed_while_the_audit_runs(

@@ -19,6 +19,8 @@ import pytest
 from store_records import make_ref
 from waiting import BUSY_SECONDS
 
+from dife_scanner.durable import jumps
+from dife_scanner.durable.clock import later
 from dife_scanner.errors import HomeUnwritable, StoreBusy
 from dife_scanner.records import JobState
 from dife_scanner.store import Patience, Store, copies, jobs, leases, open_store
@@ -100,6 +102,20 @@ def test_a_lease_that_ran_out_while_nobody_could_renew_it_is_not_lost(
             leases.heartbeat(patient, job.id, "elsewhere:1:1.0", 60)
         assert leases.requeue_lost(patient) == []
         assert len(leases.requeue_lost(patient, gone=lambda worker: True)) == 1
+
+
+def test_a_lease_that_ran_out_while_the_machine_slept_is_not_lost(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    discover(store)
+    assert leases.claim(store, "elsewhere:1:1.0", 60.0)
+    assert leases.requeue_lost(store) == []
+    real = time.time
+    monkeypatch.setattr(jumps.time, "time", lambda: real() + 3600)
+    monkeypatch.setattr(leases, "now", lambda: later(3600))
+    assert leases.requeue_lost(store) == []  # it could not be renewed; now it can
+    monkeypatch.setattr(leases, "GRACE_SECONDS", 0.0)
+    assert len(leases.requeue_lost(store)) == 1
 
 
 # --- somebody else's home -------------------------------------------------------------------------------------

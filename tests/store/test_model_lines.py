@@ -12,7 +12,7 @@ from store_records import make_audit, make_finding, make_ref, put_finding
 
 from dife_scanner.errors import Interrupted
 from dife_scanner.records import HubModel, Job, JobState, TriageState, Verdict
-from dife_scanner.store import Store, jobs, leases, models, open_store, triage
+from dife_scanner.store import Store, jobs, leases, migrations, models, open_store, triage
 from dife_scanner.store.migrations import MIGRATIONS
 from dife_scanner.store.models import Sort
 
@@ -86,6 +86,23 @@ def test_lines_follow_what_is_decided_and_audited_anew(store: Store) -> None:
         store.write("DELETE FROM job_events")
         store.write("DELETE FROM jobs")
     assert names(store) == []
+
+
+def test_a_line_that_follows_each_step_is_the_one_that_would_be_written_anew(store: Store) -> None:
+    for state in JobState:
+        discover(store, f"org/{state.value}", state, tags=("one",))
+    for verdict in Verdict:
+        audited(store, f"org/{verdict.value}", verdict, finding=verdict is Verdict.FLAGGED)
+    again = audited(store, "org/again", Verdict.NOTHING_FOUND, finding=True)
+    jobs.requeue(store, again.id, reason="by hand")
+    taken = leases.claim(store, "w", 60)
+    assert taken is not None
+    leases.retry_later(store, taken.id, "w", "no answer", 60.0)
+    followed = store.read("SELECT * FROM model_lines ORDER BY job_id")
+    with store.atomic("test"):
+        store.write("DELETE FROM model_lines")
+        store.write(migrations._write_lines("1", migrations._LINE_VALUES_29))
+    assert store.read("SELECT * FROM model_lines ORDER BY job_id") == followed
 
 
 def test_what_a_hub_shows_can_be_filtered_and_sorted(store: Store) -> None:

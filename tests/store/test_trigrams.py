@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from store_records import make_finding, put_finding
+from store_records import make_finding, make_ref, put_finding
 
-from dife_scanner.records import TriageState
-from dife_scanner.store import Store, findings, models, open_store, polls, triage, trigrams
+from dife_scanner.records import JobState, TriageState
+from dife_scanner.store import (
+    Store,
+    findings,
+    jobs,
+    leases,
+    models,
+    open_store,
+    polls,
+    triage,
+    trigrams,
+)
 from dife_scanner.store.conditions import to_sql
 from dife_scanner.store.findings import FINDING_COLUMNS
 from dife_scanner.store.models import MODEL_COLUMNS
@@ -116,6 +126,67 @@ def test_an_old_home_gets_its_index_when_it_is_opened_even_for_reading(
         assert trigrams.is_in_step(opened.read)
         assert found(opened, "clip-one") == {"fp1:a"}
         assert opened.integrity() == []
+
+
+def test_an_older_home_gets_triggers_that_use_the_index_and_keeps_what_is_indexed(
+    store: Store, home: Path
+) -> None:
+    put_finding(store, make_finding("fp1:a", repo="org/clip-one"))
+    store.close()
+    with sqlite3.connect(home / "dife.db") as old:
+        for name, sql in trigrams._TRIGGERS.items():
+            old.execute(f"DROP TRIGGER {name}")
+            old.execute(sql.replace("key = +", "key = "))
+        old.execute("UPDATE findings_numbers SET number = 7")
+        old.execute("DELETE FROM _sqlite_migrations WHERE name = 'm031_numbers_by_index'")
+    with open_store(home) as opened:
+        assert trigrams.is_in_step(opened.read)
+        assert opened.read("SELECT number FROM findings_numbers") == [{"number": 7}]  # not anew
+
+
+def _steps(store: Store, act: Callable[[], object]) -> int:
+    """Steps of the database's machine in tens, which depend on no clock."""
+    steps = 0
+
+    def count() -> None:
+        nonlocal steps
+        steps += 1
+
+    connection = store._connection
+    connection.set_progress_handler(count, 10)
+    act()
+    connection.set_progress_handler(None, 0)
+    return steps
+
+
+def test_a_change_costs_no_more_among_many_rows(store: Store) -> None:
+    """Each change once read the numbers of all rows: with 100,000 jobs five milliseconds of every step."""
+
+    def queue(first: int, last: int) -> None:
+        for number in range(first, last):
+            put_finding(store, make_finding(f"fp1:{number}", repo=f"org/clip-{number}"))
+
+    def take() -> None:
+        assert leases.claim(store, "w", 60.0)
+
+    def note() -> None:
+        with store.atomic("test"):
+            store.write("UPDATE findings SET comment = comment || 'x' WHERE fingerprint = 'fp1:0'")
+
+    def discover(name: str) -> None:
+        ref = make_ref(name)
+        jobs.discover(store, ref, endpoint="hub", state=JobState.QUEUED, reason="new")
+
+    queue(0, 2)
+    for number in range(3):
+        discover(f"org/first-{number}")
+    few = [_steps(store, take), _steps(store, note), _steps(store, lambda: discover("org/one"))]
+    queue(2, 300)
+    for number in range(300):
+        discover(f"org/later-{number}")
+    many = [_steps(store, take), _steps(store, note), _steps(store, lambda: discover("org/two"))]
+    for before, after in zip(few, many, strict=True):
+        assert after < before + 100, (few, many)  # one look at each of 300 rows is as much
 
 
 def test_a_making_that_breaks_off_leaves_what_was_there(store: Store, home: Path) -> None:
