@@ -84,7 +84,13 @@ def show(
         found = shown.found(store, lookup.find(store, id))
     session.show(
         as_json.ShowDocument(
-            found.audit, found.finding, found.job, found.opinions, found.movement, found.scan
+            found.audit,
+            found.finding,
+            found.job,
+            found.opinions,
+            found.movement,
+            found.scan,
+            found.standings,
         ),
         lambda: shown.render(settings.home, found, full=full),
     )

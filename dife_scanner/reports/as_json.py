@@ -19,6 +19,7 @@ from dife_scanner.records import (
     Audit,
     Deployment,
     DeploymentDecision,
+    DeploymentMeasurement,
     DiskUse,
     Finding,
     GateAnswer,
@@ -196,6 +197,8 @@ class ShowDocument:
     """What moved since the revision before this one was audited."""
     hub_scan: HubScan | None = None
     """What the hub's own scanners said when the revision was looked at; `None` is not "safe"."""
+    standings: tuple[Standing, ...] = ()
+    """What counts for each deployment, and how severe it is there."""
     format: str = "dife/show-1"
 
 
@@ -461,6 +464,14 @@ class DeploymentsDocument:
 
 
 @dataclass(frozen=True)
+class MeasurementsDocument:
+    """`dife deployments measure`: what audits found, measured for one deployment."""
+
+    measurements: tuple[DeploymentMeasurement, ...]
+    format: str = "dife/measurements-1"
+
+
+@dataclass(frozen=True)
 class DecisionsDocument:
     """What counts now; the log itself where that was requested."""
 
@@ -642,6 +653,7 @@ DOCUMENTS: tuple[type, ...] = (
     BackupDocument,
     ZoosDocument,
     DeploymentsDocument,
+    MeasurementsDocument,
     DecisionsDocument,
     AboutDocument,
     ImportDocument,

@@ -779,6 +779,15 @@ def m029_answers(db: Database) -> None:
         db.execute(f"CREATE TRIGGER model_lines_{name} AFTER {when} BEGIN {body}; END")
 
 
+@MIGRATIONS()  # type: ignore[untyped-decorator]
+def m034_measurements(db: Database) -> None:
+    """What audits found, measured again for deployments: one for each audit and profile."""
+    db.execute(
+        "CREATE TABLE deployment_measurements (audit TEXT NOT NULL, profile TEXT NOT NULL, deployment TEXT NOT NULL,"
+        " record TEXT NOT NULL, at TEXT NOT NULL, PRIMARY KEY (audit, profile)) STRICT"
+    )
+
+
 def _statements(script: str) -> list[str]:
     """One statement each: `executescript` would commit the migration's own transaction."""
     found, current = [], ""

@@ -13,6 +13,7 @@ from dife_scanner.durable.clock import now
 from dife_scanner.records import (
     Alert,
     AlertEvent,
+    Artefact,
     Audit,
     BranchSwap,
     Budget,
@@ -21,6 +22,8 @@ from dife_scanner.records import (
     Cell,
     Channel,
     Confidence,
+    DeploymentMeasurement,
+    DeploymentProfile,
     Diagnosis,
     Entry,
     EntryType,
@@ -37,6 +40,7 @@ from dife_scanner.records import (
     Layout,
     Manifest,
     Measure,
+    MeasuredTrigger,
     ModelRef,
     ModelRow,
     NotEvaluable,
@@ -47,7 +51,16 @@ from dife_scanner.records import (
     Verdict,
 )
 from dife_scanner.sentences.alerts import notice_of
-from dife_scanner.store import evidence, jobs, leases, outbox, polls
+from dife_scanner.store import (
+    artefacts,
+    deployments,
+    evidence,
+    jobs,
+    leases,
+    measurements,
+    outbox,
+    polls,
+)
 from dife_scanner.store.codec import restore
 from dife_scanner.store.db import Store
 
@@ -448,3 +461,19 @@ def fill(store: Store) -> None:
     polls.complete_pass(
         store, ENDPOINT, {"filter=open_clip": "2026-11-23T11:00:00.000Z"}, 15, 15, 1
     )
+
+
+def measure_for_a_shop(store: Store, name: str = "demo/clip-badencoder") -> DeploymentMeasurement:
+    """A deployment, the files of a model, and what its audit found measured for that deployment."""
+    found = artefacts.newest_revision(store, name)
+    assert found is not None and found.audit_id
+    artefacts.keep(store, found.id, Artefact(f"art1:{sha(name)}", ()))
+    profile = DeploymentProfile("shop", ("targeted retrieval",), queries=("a red car",), k=3)
+    shop = deployments.add(store, profile, "ada")
+    rate = cell("targeted retrieval", "H@3", 0.91, 0.05, EntryType.EXPOSED)
+    trigger = MeasuredTrigger("rare-prefix-xbtd", "automobile", "airplane", (rate,), queries=1)
+    measured = DeploymentMeasurement(
+        found.audit_id, "shop", 1, shop.digest, Severity.EXPOSED, (trigger,), now(), 2.0
+    )
+    measurements.keep(store, measured)
+    return measured
