@@ -253,13 +253,14 @@ class StatusDocument:
 
 @dataclass(frozen=True)
 class CompareDocument:
-    """Two audits side by side."""
+    """Audits side by side, beside the base of one where that was asked for."""
 
-    left: str
-    right: str
-    """Their ids."""
+    columns: tuple[str, ...]
+    """Their titles."""
+    audits: tuple[str, ...]
+    """For each column the id of the audit that its numbers are from."""
     lines: tuple[Compared, ...]
-    format: str = "dife/compare-1"
+    format: str = "dife/compare-2"
 
 
 @dataclass(frozen=True)

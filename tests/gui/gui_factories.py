@@ -477,3 +477,23 @@ def measure_for_a_shop(store: Store, name: str = "demo/clip-badencoder") -> Depl
     )
     measurements.keep(store, measured)
     return measured
+
+
+def revise(store: Store, name: str) -> Job:
+    """A later revision of a model, audited with nothing found."""
+    ref = ModelRef(name, sha(f"{name} later", 40))
+    model = HubModel(name, ref.revision, "2026-11-25T11:00:00.000Z")
+    manifest = replace(make_manifest(name), ref=ref)
+    audit = make_audit(name, verdict=Verdict.NOTHING_FOUND)
+    audit = replace(audit, id=sha(f"later {name}", 16), identity=sha(f"later {name}"), ref=ref)
+    job = jobs.discover(
+        store,
+        ref,
+        endpoint=ENDPOINT,
+        state=JobState.QUEUED,
+        reason="",
+        model=model,
+        manifest=manifest,
+    )
+    leases.claim_job(store, job.id, "worker", 60)
+    return leases.finish(store, job.id, "worker", JobState.DONE, audit.reason, audit=audit)

@@ -36,6 +36,7 @@ class Frame(QWidget):
         self.models = ModelsView(self.table)
         self.views = ViewsButton()
         self.queue_button = tool_button("Queue", "What runs, what waits and why, what is stuck (2)")
+        self.hub_button = tool_button("Hub", "Last pass, backlog, budget, disk, coverage (4)")
         self.decide_button = DecideButton()
         self.empty = Empty()
         self.empty.show_reason("Reading…", "")
@@ -55,7 +56,7 @@ class Frame(QWidget):
 
     def _fill_tools(self) -> None:
         columns = columns_button(self.models.columns_menu)
-        for tool in (self.views, columns, self.queue_button, self.decide_button):
+        for tool in (self.views, columns, self.queue_button, self.hub_button, self.decide_button):
             self.filter.tools.addWidget(tool)
 
     def _lay_out(self) -> None:

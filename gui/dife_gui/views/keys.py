@@ -56,11 +56,17 @@ KEYS: tuple[Key, ...] = (
         "Space  v", "mark the selected model; mark from the last one to here; Esc: remove the marks"
     ),
     Key("b", "decide about all marked models at once, or all shown", ("B",), "decide_about_many"),
-    Key("=", "compare two marked models, or the marked with the selected one", ("=",), "compare"),
+    Key(
+        "=",
+        "compare marked models, or the selected one with its base and the revision before",
+        ("=",),
+        "compare",
+    ),
     Key("z", "take back the last decision of this window", ("Z", "Ctrl+Z"), "undo"),
     Key("Z", "decide again what was taken back last", ("Shift+Z", "Ctrl+Shift+Z"), "redo"),
     Key("2", "the queue: what runs, what waits and why, what is stuck", ("2",), "show_queue"),
     Key("3", "the list of models", ("3",), "show_models"),
+    Key("4", "the hub: last passes, coverage, backlog, budget, disk", ("4",), "show_hub"),
     Key("r", "in the queue: queue a stuck job again", ("R",), "retry"),
     Key("+", "in the queue: let a waiting job go first", ("+",), "put_first"),
     Key("p", "in the queue: pause it, or let it go on", ("P",), "pause"),

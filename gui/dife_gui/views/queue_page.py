@@ -47,17 +47,17 @@ class QueuePage(QWidget):
         self.note.setAccessibleName("Pause and requests")
         self.about = Label(tone="muted")
         self.about.setAccessibleName("Last pass and disk")
-        self.back = _button("‹ All models")
+        self.back = button("‹ All models")
         self.back.clicked.connect(self.left)
-        self.pause = _button("Pause")
+        self.pause = button("Pause")
         self.pause.clicked.connect(self.ask_pause)
-        self.poll = _button("Poll now")
+        self.poll = button("Poll now")
         self.poll.clicked.connect(lambda: self.asked.emit(RequestKind.POLL, None))
-        self.first = _button("Put first")
+        self.first = button("Put first")
         self.first.clicked.connect(self.ask_first)
-        self.again = _button("Queue again")
+        self.again = button("Queue again")
         self.again.clicked.connect(self.ask_again)
-        self.cancel = _button("Cancel")
+        self.cancel = button("Cancel")
         self.cancel.clicked.connect(self.ask_cancel)
         self._lay_out()
         self._follow()
@@ -168,8 +168,9 @@ def pass_text(last: Pass | None, now: datetime) -> str:
     return f"{text.rstrip('.')}."
 
 
-def _button(text: str) -> QPushButton:
-    button = QPushButton(text)
-    button.setAccessibleName(text)
-    button.setAutoDefault(False)
-    return button
+def button(text: str) -> QPushButton:
+    """One that says what it does, and that Enter elsewhere does not press."""
+    made = QPushButton(text)
+    made.setAccessibleName(text)
+    made.setAutoDefault(False)
+    return made
