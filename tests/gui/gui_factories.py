@@ -468,10 +468,10 @@ def measure_for_a_shop(store: Store, name: str = "demo/clip-badencoder") -> Depl
     found = artefacts.newest_revision(store, name)
     assert found is not None and found.audit_id
     artefacts.keep(store, found.id, Artefact(f"art1:{sha(name)}", ()))
-    profile = DeploymentProfile("shop", ("targeted retrieval",), queries=("a red car",), k=3)
+    profile = DeploymentProfile("shop", ("zero-shot classification",), classes=("boot", "sandal"))
     shop = deployments.add(store, profile, "ada")
-    rate = cell("targeted retrieval", "H@3", 0.91, 0.05, EntryType.EXPOSED)
-    trigger = MeasuredTrigger("rare-prefix-xbtd", "automobile", "airplane", (rate,), queries=1)
+    rate = cell("zero-shot classification", "TS", 0.91, 0.05, EntryType.EXPOSED)
+    trigger = MeasuredTrigger(PATCH_TRIGGER.name, "", PATCH_TRIGGER.target, (rate,))
     measured = DeploymentMeasurement(
         found.audit_id, "shop", 1, shop.digest, Severity.EXPOSED, (trigger,), now(), 2.0
     )

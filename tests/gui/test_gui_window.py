@@ -310,5 +310,7 @@ def test_the_finding_page_says_how_severe_it_is_for_each_deployment(
     window = open_window()
     shown = [label.text() for label in window.detail.findChildren(Label) if label.isVisible()]
     assert "shop: pending" in shown
-    assert any(text.startswith("exposed through targeted retrieval, as measured") for text in shown)
-    assert any("targeted retrieval, H@3: exposed" in text for text in shown)
+    assert any(
+        text.startswith("exposed through zero-shot classification, as measured") for text in shown
+    )
+    assert any("zero-shot classification, TS: exposed" in text for text in shown)

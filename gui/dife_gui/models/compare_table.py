@@ -18,7 +18,7 @@ _Role = Qt.ItemDataRole
 MARK = "≠"
 SHAPES = "●■▲"
 """How the columns are told apart where they are drawn, in their order."""
-AXIS = "Δ over the reference, −1 to +1"
+AXIS = "Δ from −1 to +1"
 AXIS_MEANING = (
     "Each audit's difference over its reference with its 95 % interval, in the shape of its column, on one axis; "
     "dotted: the cuts at −0.05 and 0.25"

@@ -33,7 +33,7 @@ from dife_scanner.store.db import Store
 
 _WIDTH, _HEIGHT = 92, 46
 """In lines of text."""
-_MARK_WIDTH, _WHAT_WIDTH, _AXIS_WIDTH = 2.2, 17, 15
+_MARK_WIDTH, _WHAT_WIDTH, _AXIS_WIDTH = 2.2, 13, 12
 _ROW = 2.0
 _SHAPE = 0.28
 """Half of a mark, in lines of text."""
@@ -106,13 +106,14 @@ class CompareDialog(QDialog):
         view.setModel(self.table)
         view.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         view.setShowGrid(False)
-        view.setWordWrap(False)
-        view.setTextElideMode(Qt.TextElideMode.ElideMiddle)
+        view.setWordWrap(True)  # a verdict that is cut in its middle is none
+        view.setTextElideMode(Qt.TextElideMode.ElideRight)
         view.setTabKeyNavigation(False)
         view.setFrameShape(QTableView.Shape.NoFrame)
         unit = theme.em(view)
         view.verticalHeader().hide()
-        view.verticalHeader().setDefaultSectionSize(round(unit * _ROW))
+        view.verticalHeader().setMinimumSectionSize(round(unit * _ROW))
+        view.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         header = view.horizontalHeader()
         header.setAccessibleName("The models")
         header.setHighlightSections(False)
