@@ -43,6 +43,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, nargs="?", default=ROOT / "docs" / "window")
     parser.add_argument("--one", nargs=2, metavar=("SCHEME", "SCALE"), help=argparse.SUPPRESS)
     given = parser.parse_args()
+    given.folder = given.folder.resolve()
     given.folder.mkdir(parents=True, exist_ok=True)
     if given.one:
         draw(given.folder, given.one[0], int(given.one[1]))
@@ -66,7 +67,8 @@ def draw(folder: Path, scheme: str, scale: int) -> None:
     app = QApplication([])
     choose_scheme(app, scheme)
     with tempfile.TemporaryDirectory() as kept:
-        empty = opened(settings.load(Path(kept) / "empty").home)
+        os.chdir(kept)  # the page names its home
+        empty = opened(Path("empty"))
         save(empty, folder / f"empty-{scheme}-{scale}.png")
         empty.close()
         home = settings.load(Path(kept) / "home").home

@@ -81,8 +81,8 @@ MODEL_COLUMNS = {
 }
 """Fields that a filter over discovered revisions knows."""
 
-LOOKED_AT = 4000
-"""Lines that are looked at before all are; about 20 ms."""
+LOOKED_AT = (500, 4000)
+"""Lines that are looked at before all are; about 3 ms, and 20 ms."""
 TABLES = "FROM model_lines AS m"
 """What `MODEL_COLUMNS` are columns of."""
 _LINES = (
@@ -136,9 +136,10 @@ def order(
     With a `limit`, the first so many. Raises `QueryError`, and `Interrupted` where nobody waits for it any more.
     """
     if limit is not None and filter and sort == AT_FIRST:
-        first = _among_the_first(store, filter, limit)
-        if first is not None:
-            return first
+        for looked_at in LOOKED_AT:
+            first = _among_the_first(store, filter, limit, looked_at)
+            if first is not None:
+                return first
     where, parameters = condition(store, filter, MODEL_COLUMNS)
     most = sql_limit(limit if limit is None else limit + 1)
     # row by row as they are stored takes a tenth of what it takes in the order of an index, and few are to be sorted
@@ -151,8 +152,8 @@ def order(
     return Order(keys, True)
 
 
-def _among_the_first(store: Store, filter: str, limit: int) -> Order | None:
-    """The first lines of an order, where they are among the first `LOOKED_AT` of the list without a filter.
+def _among_the_first(store: Store, filter: str, limit: int, looked_at: int) -> Order | None:
+    """The first lines of an order, where they are among the first `looked_at` of the list without a filter.
 
     A filter that lets much through is answered by these alone; where one lets little through they cost little.
     """
@@ -162,7 +163,7 @@ def _among_the_first(store: Store, filter: str, limit: int) -> Order | None:
         store,
         f"FROM (SELECT * {TABLES} ORDER BY {ordering} LIMIT ?) AS m"
         f" WHERE {where} ORDER BY {ordering} LIMIT ?",
-        (LOOKED_AT, *parameters, limit + 1),
+        (looked_at, *parameters, limit + 1),
     )
     return Order(keys[:limit], False) if len(keys) > limit else None
 

@@ -113,12 +113,12 @@ def test_the_beginning_of_an_order_is_that_of_the_whole(store: Store) -> None:
     assert models.order(store, filter="nobody", limit=3) == models.Order(some.keys[:0], True)
 
 
-@pytest.mark.parametrize("looked_at", [1, 5, 4000])
+@pytest.mark.parametrize("looked_at", [(1, 2), (5, 6), (4000,)])
 @pytest.mark.parametrize(
     "filter", ["org", "or", "!or", "verdict:flagged", "!seven | state:done", "se", "100%"]
 )
 def test_the_beginning_is_the_same_however_many_lines_are_looked_at_first(
-    store: Store, monkeypatch: pytest.MonkeyPatch, filter: str, looked_at: int
+    store: Store, monkeypatch: pytest.MonkeyPatch, filter: str, looked_at: tuple[int, ...]
 ) -> None:
     monkeypatch.setattr(models, "LOOKED_AT", looked_at)
     for number in range(6):

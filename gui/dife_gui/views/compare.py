@@ -34,7 +34,7 @@ from dife_scanner.store.db import Store
 _WIDTH, _HEIGHT = 92, 46
 """In lines of text."""
 _MARK_WIDTH, _WHAT_WIDTH, _AXIS_WIDTH = 2.2, 13, 12
-_ROW = 2.0
+_ROW = 2.5
 _SHAPE = 0.28
 """Half of a mark, in lines of text."""
 
@@ -117,6 +117,7 @@ class CompareDialog(QDialog):
         header = view.horizontalHeader()
         header.setAccessibleName("The models")
         header.setHighlightSections(False)
+        header.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         last = self.table.columnCount() - 1
         view.setColumnWidth(0, round(_MARK_WIDTH * unit))
         view.setColumnWidth(1, round(_WHAT_WIDTH * unit))

@@ -58,7 +58,7 @@ KEYS: tuple[Key, ...] = (
     Key("b", "decide about all marked models at once, or all shown", ("B",), "decide_about_many"),
     Key(
         "=",
-        "compare marked models, or the selected one with its base and the revision before",
+        "compare marked models, or one with its base and the revision before",
         ("=",),
         "compare",
     ),
