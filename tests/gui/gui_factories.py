@@ -346,6 +346,7 @@ def visual_audit(name: str, home: Path) -> Audit:
     )
     return make_audit(
         name,
+        reason="Holm p 0.010 over 24 signatures, visual footprint, exposed on held-out drawings.",
         trigger=PATCH_TRIGGER,
         signatures=(signature(PATCH_TRIGGER.name, 0.0004, trigger=PATCH_TRIGGER),),
         branch_swap=BranchSwap(

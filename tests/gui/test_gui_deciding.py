@@ -13,7 +13,7 @@ from dife_gui.deciding import keys_of
 from dife_gui.models.models_table import MARK
 from dife_gui.views.bulk import BulkDialog
 from dife_gui.views.compare import CompareDialog
-from dife_gui.views.keys import KEYS, bound
+from dife_gui.views.keys import KEYS, bound, fixed
 from dife_gui.views.palette import Palette
 from dife_gui.views.text import Label
 from dife_gui.views.window import Window
@@ -189,6 +189,22 @@ def test_the_page_about_keys_lists_every_key_and_both_desks_agree() -> None:
     for key in shared:
         names = {in_terminal_words(one) for one in key.sequences if "Ctrl+Shift" not in one}
         assert names <= set(in_terminal[key.action]), key
+
+
+def test_every_fixed_key_stands_in_the_table_and_cannot_be_rebound(
+    qtbot: QtBot, open_window: Open, filled: Store
+) -> None:
+    """The list obeys what the table of keys says, and nothing else; the settings refuse all of its letters."""
+    window = open_window()
+    assert set(fixed().values()) == set(window.models._fixed())
+    used = {sequence for key in KEYS for sequence in key.sequences}
+    assert not used & set(fixed())
+    for sequence in fixed():
+        letter = sequence.removeprefix("Shift+")
+        if len(letter) == 1:
+            name = letter if sequence.startswith("Shift+") else letter.lower()
+            with pytest.raises(ValueError, match="stays what it is"):
+                Keys(confirm=name)
 
 
 def palette_of(qtbot: QtBot, window: Window, typed: str) -> Palette:

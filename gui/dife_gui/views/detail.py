@@ -19,6 +19,7 @@ from dife_gui.views import record, theme
 from dife_gui.views.card import Card, Columns, lines, row, stack
 from dife_gui.views.checks import checks
 from dife_gui.views.evidence import examples, trigger_view
+from dife_gui.views.keys import fixed_action
 from dife_gui.views.marks import VerdictMark
 from dife_gui.views.profile import exposure_profile
 from dife_gui.views.swap import branch_swap
@@ -44,7 +45,7 @@ _TONE = {
 }
 _SCROLL_STEP = 3
 """Lines of text that one press of j or k scrolls."""
-_SCROLL_KEYS = {Qt.Key.Key_J: _SCROLL_STEP, Qt.Key.Key_K: -_SCROLL_STEP}
+_SCROLLS = {"next": _SCROLL_STEP, "previous": -_SCROLL_STEP}
 _NAME_CHARACTERS = 90
 """Of the checkpoint's name in the first line, which does not wrap."""
 _LINE_CHARACTERS = 1500
@@ -172,12 +173,12 @@ class DetailPane(QScrollArea):
         self._columns.arrange(self.viewport().width())
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        key = Qt.Key(event.key())
-        if key == Qt.Key.Key_Escape:
+        does = fixed_action(event)
+        if does == "back":
             self.left.emit()
-        elif key in _SCROLL_KEYS:
+        elif does in _SCROLLS:
             bar = self.verticalScrollBar()
-            step = round(_SCROLL_KEYS[key] * theme.em(self))
+            step = round(_SCROLLS[does] * theme.em(self))
             bar.setValue(bar.value() + step)
         else:
             super().keyPressEvent(event)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import Signal
 from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
 
 from dife_gui.hub import HubReading
 from dife_gui.views import theme
 from dife_gui.views.card import Card, lines, stack
+from dife_gui.views.keys import fixed_action
 from dife_gui.views.queue_page import button, pass_text
 from dife_gui.views.status import coverage_text, queue_text, unaudited_text, watcher_text
 from dife_scanner.sentences import plain
@@ -82,7 +83,7 @@ class HubPage(QScrollArea):
         self.cards["Coverage"].set_body(lines([text]))
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        if event.key() == Qt.Key.Key_Escape:
+        if fixed_action(event) == "back":
             self.left.emit()
         else:
             super().keyPressEvent(event)

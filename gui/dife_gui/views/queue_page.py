@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from PySide6.QtCore import Signal
-from PySide6.QtGui import QKeyEvent, Qt
+from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QHBoxLayout,
@@ -19,6 +19,7 @@ from PySide6.QtWidgets import (
 from dife_gui.models.queue_table import COLUMNS, QueueRow, QueueTable, queue_rows
 from dife_gui.queue import QueueReading
 from dife_gui.views import theme
+from dife_gui.views.keys import fixed_action
 from dife_gui.views.text import Label
 from dife_scanner.sentences.jobs import disk_text, queue_counts, queue_note
 from dife_scanner.sentences.numbers import capital
@@ -151,7 +152,7 @@ class QueuePage(QWidget):
             self.asked.emit(RequestKind.CANCEL, self.selected.job.id)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        if event.key() == Qt.Key.Key_Escape:
+        if fixed_action(event) == "back":
             self.left.emit()
         else:
             super().keyPressEvent(event)
