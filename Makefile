@@ -120,6 +120,10 @@ bases: $(VENV)/.installed  ## train the bases anew into .lab (one to two hours e
 		--prefixed 0.03 --threads 2
 	$(ONE_THREAD) $(BIN)/python -m dife_scanner.lab.bases.training wide --out .lab/wide --art .lab/art
 
+.PHONY: screenshots
+screenshots: $(VENV)/.installed  ## every page of the window, light and dark, at 100 % and 200 %: docs/window
+	$(ONE_THREAD) $(BIN)/python benchmarks/screenshots.py
+
 .PHONY: wide-probes
 wide-probes: $(VENV)/.installed  ## the wide probe set from the drawing sets, and what the bundled bases know of it
 	$(ONE_THREAD) $(BIN)/python -m dife_scanner.lab.pictures.build_wide_probes --art .lab/art

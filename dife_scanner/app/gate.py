@@ -9,7 +9,12 @@ from dife_scanner.app import policy as policies
 from dife_scanner.app.files import Files
 from dife_scanner.errors import NotFound
 from dife_scanner.records import DecisionState, GateAnswer
-from dife_scanner.sentences.decisions import conflict_lines, expiry_text, why_text
+from dife_scanner.sentences.decisions import (
+    conflict_lines,
+    expiry_text,
+    measured_text,
+    why_text,
+)
 from dife_scanner.store import Store, decisions, deployments, standings
 
 APPROVED = 0
@@ -45,10 +50,19 @@ def ask_store(store: Store, target: Files, deployment: str, terms: Terms) -> Gat
     if target.unknown:
         return _unknown(target, deployment)
     standing = decisions.standing(store, target.id, profile)
-    reason = "; ".join((why_text(standing), *conflict_lines(standing)))
+    said = (why_text(standing), *conflict_lines(standing), measured_text(standing))
+    reason = "; ".join(line for line in said if line)
     conditions = standing.decision.conditions if standing.decision else ""
     answer = GateAnswer(
-        target.name, target.id, deployment, standing.state, False, reason, conditions
+        target.name,
+        target.id,
+        deployment,
+        standing.state,
+        False,
+        reason,
+        conditions,
+        exposed=standing.exposed,
+        measured=standing.measured is not None,
     )
     audited_at = standing.grounds.at if standing.grounds else ""
     return _opened(answer, target, terms, audited_at)

@@ -79,7 +79,7 @@ def rerun(store: Store, settings: Settings, stored: Audit, plan: Plan, progress:
     try:
         manifest, prepared = _prepare(store, settings, stored, reference, folder, progress)
         request = _request(store, settings, stored, plan, reference, manifest, prepared)
-        if stored.plan is None:
+        if stored.plan is None and not plan.signatures:
             request = _with_signatures(request, stored, settings)
         outcome = folder / "outcome"
         outcome.mkdir(mode=0o700)

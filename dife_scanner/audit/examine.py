@@ -76,7 +76,9 @@ def examine(stage: Stage, strongest: Hypothesis) -> Examined:
     found = _diagnosed(trigger, condition, splits, gaps)
     stage.phases.enter("measuring interfaces")
     pools = _pools(stage, splits, condition, strongest)
-    subject = Subject(trigger, condition, splits.train, test, splits.queries, pools, seed)
+    subject = Subject(
+        trigger, condition, splits.train, test, splits.queries, pools, seed, splits.use
+    )
     profile, agreement = _profiled(subject, found.diagnosis, _raised(strongest), gaps)
     recovered = gaps.attempt(
         "nearest concepts and robustness", lambda: recovery.recover(trigger, test), None

@@ -22,6 +22,7 @@ from dife_scanner.audit.probes import (
     check_apart,
 )
 from dife_scanner.audit.qualification import Qualified
+from dife_scanner.audit.use import of_classes
 from dife_scanner.audit.wide_probes import Shown
 from dife_scanner.core.directions import Directions
 from dife_scanner.errors import MeasurementError
@@ -80,32 +81,6 @@ def with_target(labelled: Probes, directions: Directions, target: str) -> Probes
     """
     others = [name for name in labelled.class_names if not directions.mean_the_same(name, target)]
     return of_classes(labelled, [*others, target])
-
-
-def of_classes(labelled: Probes, class_names: Sequence[str]) -> Probes:
-    """The labelled pictures of these classes, some of which may have none."""
-    names = tuple(class_names)
-    splits = {name: _of_classes(labelled, name, names) for name in LEAST}
-    digest = sha256("\x1f".join((labelled.digest, *names)).encode()).hexdigest()
-    return Probes(f"panel {labelled.version}", digest, names, splits)
-
-
-def _of_classes(labelled: Probes, name: str, class_names: tuple[str, ...]) -> Split:
-    """A split's pictures of these classes."""
-    own = labelled.split(name)
-    kept = []
-    for row, label in enumerate(own.labels):
-        if labelled.class_names[label] in class_names:
-            kept.append(row)
-    labels = [class_names.index(labelled.class_names[own.labels[row]]) for row in kept]
-    return Split(
-        name=name,
-        images=own.images[kept],
-        labels=np.array(labels, dtype=np.int64),
-        drawings=tuple(own.drawings[row] for row in kept),
-        items=tuple(own.items[row] for row in kept) if own.items else (),
-        styles=tuple(own.styles[row] for row in kept) if own.styles else (),
-    )
 
 
 def _check_ends(

@@ -11,6 +11,8 @@ from pathlib import Path
 from dife_scanner.audit import populations, probes
 from dife_scanner.audit.interfaces.subject import NoPool
 from dife_scanner.audit.populations import composed
+from dife_scanner.audit.probes import Probes
+from dife_scanner.audit.use import Use, of_classes
 from dife_scanner.core import canonical
 from dife_scanner.core.budgets import MEASURING
 from dife_scanner.errors import UsageError
@@ -53,6 +55,8 @@ class Plan:
     """Which of them the time is for; `None`: all."""
     ended: tuple[str, ...] = ()
     """Which of them are left out because their channel ended early; known once the audit is over."""
+    use: Use | None = None
+    """A deployment that is asked for; no stored audit is of one."""
 
     def __post_init__(self) -> None:
         """Take a budget by its value too. Raises `UsageError` for one that there is not."""
@@ -73,6 +77,12 @@ class Plan:
 
     def probes(self) -> probes.Probes:
         """The labelled pictures, split so that nothing is measured where it was chosen."""
+        found = self._all_probes()
+        if self.use is not None and self.use.classes:
+            return of_classes(found, self.use.classes)
+        return found
+
+    def _all_probes(self) -> Probes:
         if self.pictures is not None:
             return _own_probes(self.pictures, self.budget, self.seed)
         return probes.load(self.probes_folder or probes.bundled_folder(), self.budget)
@@ -176,6 +186,7 @@ def identity(
         *((DISCOVERY_VERSIONS[plan.budget], *plan.detectors) if plan.detectors else ()),
         *(f"unread {name}" for name in unread),
         *((OWN_PICTURES_VERSION,) if plan.pictures else ()),
+        *((canonical.text(plan.use),) if plan.use else ()),
     )
     whole = sha256("\x1f".join(parts).encode()).hexdigest()
     depth = _depth(plan)

@@ -20,6 +20,7 @@ from dife_scanner.audit.plan import Plan
 from dife_scanner.audit.qualification import Qualified, qualified
 from dife_scanner.audit.request import Request
 from dife_scanner.audit.sides import Pair, Side, reads_hit_rate
+from dife_scanner.audit.use import THE_AUDIT, Use
 from dife_scanner.core.cards import PROMPTED, ZERO_SHOT, Card
 from dife_scanner.errors import AuditError, MeasurementError, TriggerFileError
 from dife_scanner.models.interface import Encoder
@@ -43,14 +44,17 @@ class Splits:
         reference: Encoder,
         data: probes.Probes,
         panels: Panels | None = None,
+        use: Use | None = None,
     ) -> None:
         self._encoders = Pair(suspect, reference)
         self.data = data
         self.panels = panels
+        self.use = use or THE_AUDIT
         self.train = self._both(probes.TRAIN, probes.SEARCH_TEMPLATES)
         self.diagnosis = self._both(probes.DIAGNOSIS, probes.DIAGNOSIS_TEMPLATES)
-        self.test = self._both(probes.TEST, probes.PROFILE_TEMPLATES)
-        self.queries = self._both(probes.TEST, probes.QUERY_TEMPLATES)
+        asked = self.use.query_templates or probes.QUERY_TEMPLATES
+        self.test = self._both(probes.TEST, self.use.templates or probes.PROFILE_TEMPLATES)
+        self.queries = self._both(probes.TEST, asked)
 
     def for_trigger(self, trigger: Trigger) -> Splits:
         """The splits of the trigger's panel, with its own templates on the test pictures where it brings any.
@@ -78,7 +82,7 @@ class Splits:
         data = self.panels.of(source, target) if self.panels is not None else None
         if data is None:
             return None
-        return Splits(*self._encoders, data)
+        return Splits(*self._encoders, data, use=self.use)
 
     def holds(self, trigger: Trigger) -> bool:
         """Whether what a trigger is about is among the classes of these very splits."""
@@ -93,7 +97,7 @@ class Splits:
     def exchanged(self) -> Splits:
         """The same with suspect and reference in each other's place."""
         suspect, reference = self._encoders
-        return Splits(reference, suspect, self.data, self.panels)
+        return Splits(reference, suspect, self.data, self.panels, self.use)
 
     def _both(self, split: str, templates: tuple[str, ...]) -> Pair[Side]:
         pictures = self.data.split(split)
@@ -154,7 +158,8 @@ def stage(
     suspect = CachedEncoder(encoders.suspect, memory, on_encoded=phases.encoded)
     reference = CachedEncoder(encoders.reference, memory, on_encoded=phases.encoded)
     data = request.plan.probes()
-    splits = Splits(suspect, reference, data, Panels(data, _known(request), reference))
+    panels = Panels(data, _known(request), reference)
+    splits = Splits(suspect, reference, data, panels, request.plan.use)
 
     def searched(one: Encoder) -> Encoder:
         return CachedEncoder(one, memory, keeps_pictures=False, counted=False)

@@ -23,6 +23,7 @@ def register(app: typer.Typer) -> None:
     command(group, "show")(show)
     command(group, "edit")(edit)
     command(group, "remove")(remove)
+    command(group, "measure")(measure)
 
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The deployment's name.")]
@@ -166,6 +167,34 @@ def remove(session: Session, name: NameArgument, actor: ActorOption = "") -> Non
     with session.store(session.settings()) as store:
         removed = deployments.remove(store, name, actor or session.settings().who)
     _show(session, removed)
+
+
+def measure(
+    session: Session,
+    name: NameArgument,
+    ids: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="ID…", help="Audits, findings or models, as `dife show` takes them."
+        ),
+    ],
+) -> None:
+    """Measure what audits found with a deployment's own classes, prompts, queries, pictures, pool and K.
+
+    Nothing is searched, and the audits stay as they are. `dife show` and `dife gate` tell the result.
+    """
+    from dife_scanner.app import measuring
+    from dife_scanner.cli import shown
+    from dife_scanner.reports import as_json, decisions
+
+    settings = session.settings()
+    made = []
+    with session.store(settings) as store, session.progress() as progress:
+        for one in ids:
+            audit = shown.audit_of(store, one)
+            made.append(measuring.measure(store, settings, audit.id, name, progress))
+    document = as_json.MeasurementsDocument(tuple(made))
+    session.show(document, lambda: decisions.measurements(made))
 
 
 def _show(session: Session, deployment: Deployment) -> None:

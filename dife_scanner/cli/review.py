@@ -18,6 +18,8 @@ FilterArgument = Annotated[
     ),
 ]
 
+MOST_COMPARED = 3
+
 
 def register(app: typer.Typer) -> None:
     command(app, "findings")(findings)
@@ -84,7 +86,13 @@ def show(
         found = shown.found(store, lookup.find(store, id))
     session.show(
         as_json.ShowDocument(
-            found.audit, found.finding, found.job, found.opinions, found.movement, found.scan
+            found.audit,
+            found.finding,
+            found.job,
+            found.opinions,
+            found.movement,
+            found.scan,
+            found.standings,
         ),
         lambda: shown.render(settings.home, found, full=full),
     )
@@ -92,20 +100,31 @@ def show(
 
 def compare(
     session: Session,
-    left: Annotated[
-        str, typer.Argument(help="An audit, finding, model or job, as for `dife show`.")
+    ids: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="ID…",
+            help="One: it, its base, and the revision audited before. Two or three: these, named as for `dife show`.",
+        ),
     ],
-    right: Annotated[str, typer.Argument(help="Another one.")],
 ) -> None:
-    """Show two audits side by side, and mark what differs."""
+    """Show up to three audits side by side, and mark what differs."""
     from dife_scanner.reports import as_json
     from dife_scanner.reports import compare as page
     from dife_scanner.sentences import compare as lines
+    from dife_scanner.store import revisions
 
+    if len(ids) > MOST_COMPARED:
+        raise UsageError(f"{len(ids)} cannot stand side by side", f"name at most {MOST_COMPARED}")
     with session.reading(session.settings()) as store:
-        one, other = (shown.audit_of(store, name) for name in (left, right))
-    document = as_json.CompareDocument(one.id, other.id, lines.compare(one, other))
-    session.show(document, lambda: page.render(one, other))
+        audits = [shown.audit_of(store, name) for name in ids]
+        columns = tuple(lines.Column(str(one.ref), one) for one in audits)
+        if len(audits) == 1:
+            columns = lines.columns_of(audits[0], revisions.audit_before(store, audits[0].ref))
+    titles = tuple(one.title for one in columns)
+    of = tuple(one.audit.id for one in columns)
+    document = as_json.CompareDocument(titles, of, lines.compare(columns))
+    session.show(document, lambda: page.render(columns))
 
 
 def queue(

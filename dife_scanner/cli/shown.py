@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         ModelRow,
         Movement,
         Opinion,
+        Standing,
     )
     from dife_scanner.store.db import Store
     from dife_scanner.store.lookup import Match
@@ -39,6 +40,8 @@ class Found:
     opinions: tuple[Opinion, ...] = ()
     """What other scanners said of its files."""
     movement: Movement | None = None
+    standings: tuple[Standing, ...] = ()
+    """What counts for each deployment."""
 
     @property
     def refused(self) -> bool:
@@ -50,7 +53,7 @@ class Found:
 
 def found(store: Store, match: Match) -> Found:
     """Read job, finding and audit that belong together."""
-    from dife_scanner.store import audits, jobs, models, opinions, revisions
+    from dife_scanner.store import artefacts, audits, decisions, jobs, models, opinions, revisions
     from dife_scanner.store import findings as kept
     from dife_scanner.store.lookup import Kind
 
@@ -73,7 +76,9 @@ def found(store: Store, match: Match) -> Found:
     scan = jobs.scan_of(store, match.ref)
     said = opinions.opinions(store, match.ref)
     moved = revisions.movement(store, match.ref) if audit is not None else None
-    return Found(job, row, finding, audit, match.ref, scan, said, moved)
+    about = job or artefacts.job_of(store, match.ref)
+    standings = decisions.standings_of(store, about) if about is not None else ()
+    return Found(job, row, finding, audit, match.ref, scan, said, moved, standings)
 
 
 def audit_of(store: Store, name: str) -> Audit:
@@ -101,7 +106,7 @@ def render(home: Path, found: Found, *, full: bool = False) -> RenderableType:
     """The audit on one screen, or with every number; whatever of it there is."""
     from rich.console import Group
 
-    from dife_scanner.reports import in_full
+    from dife_scanner.reports import decisions, in_full
     from dife_scanner.reports.layout import safe
     from dife_scanner.sentences.opinions import opinion_lines
     from dife_scanner.sentences.watching import scan_text
@@ -112,6 +117,7 @@ def render(home: Path, found: Found, *, full: bool = False) -> RenderableType:
             parts = [in_full.render(found.audit, found.finding, home, found.ref, found.movement)]
         lines = opinion_lines(found.opinions, refused=found.refused)
         parts += in_full.opinions(lines)
+    parts += decisions.for_deployments(found.standings, full=full)
     if not found.ref.local:
         parts.append(safe(scan_text(found.scan), 400))
     return Group(*parts)

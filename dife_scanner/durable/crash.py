@@ -39,6 +39,7 @@ CRASH_POINTS: tuple[str, ...] = (
     "watchlist.keep",
     "findings.triage",
     "deployments.keep",
+    "measurements.keep",
     "decisions.keep",
     "outbox.news",
     "outbox.planned",

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from dife_scanner.records.profile import Entry
+from dife_scanner.records.vocabulary import Severity
+
 
 class DecisionState(StrEnum):
     """Whether an artefact may be used for a deployment."""
@@ -30,6 +33,8 @@ class Why(StrEnum):
     CONFLICT = "conflict"
     """Another desk is stricter."""
     OTHER_DESK = "other desk only"
+    EXPOSED_SINCE = "exposed since"
+    """A measurement for this very deployment, made after the decision, found it exposed."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +129,42 @@ class DeploymentDecision:
 
 
 @dataclass(frozen=True)
+class MeasuredTrigger:
+    """One trigger that an audit found, as a deployment meets it."""
+
+    trigger: str
+    source: str
+    target: str
+    entries: tuple[Entry, ...]
+    """Of the deployment's interfaces alone."""
+    problem: str = ""
+    """Why nothing could be measured, in words; empty where something was."""
+    queries: int = 0
+    """How many of the profile's queries name what the trigger is about, and so have an answer that is known."""
+
+
+@dataclass(frozen=True)
+class DeploymentMeasurement:
+    """The triggers that an audit found, measured again with a deployment's own classes, prompts, queries, pool and K.
+
+    Nothing is searched. The audit stays as it is.
+    """
+
+    audit: str
+    deployment: str
+    version: int
+    profile: str
+    """Digest of the profile that was measured with."""
+    severity: Severity
+    """The worst over all triggers and the deployment's interfaces."""
+    triggers: tuple[MeasuredTrigger, ...]
+    at: str
+    seconds: float
+    added: tuple[str, ...] = ()
+    """Classes that the profile does not name, and that stand among its classes because a trigger is about them."""
+
+
+@dataclass(frozen=True)
 class Grounds:
     """The latest audit of an artefact here, as far as decisions rest on it."""
 
@@ -174,7 +215,9 @@ class Standing:
     """Of other desks, that say something else."""
     grounds: Grounds | None = None
     exposed: tuple[str, ...] = ()
-    """Interfaces of the deployment through which the latest audit found it exposed."""
+    """Interfaces of the deployment through which it is exposed: as measured for it, else as the latest audit found."""
+    measured: DeploymentMeasurement | None = None
+    """What that audit found, measured with this profile; `None` where that was not done."""
 
     @property
     def is_pending(self) -> bool:
@@ -199,3 +242,7 @@ class GateAnswer:
     """Weights beside those of the artefact, of which no audit looked at any."""
     policy: str = ""
     """Digest of the policy that was asked; empty where the store was."""
+    exposed: tuple[str, ...] = ()
+    """Interfaces of the deployment through which it is exposed."""
+    measured: bool = False
+    """Whether that was measured with the deployment's own profile."""

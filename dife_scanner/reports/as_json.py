@@ -19,6 +19,7 @@ from dife_scanner.records import (
     Audit,
     Deployment,
     DeploymentDecision,
+    DeploymentMeasurement,
     DiskUse,
     Finding,
     GateAnswer,
@@ -196,6 +197,8 @@ class ShowDocument:
     """What moved since the revision before this one was audited."""
     hub_scan: HubScan | None = None
     """What the hub's own scanners said when the revision was looked at; `None` is not "safe"."""
+    standings: tuple[Standing, ...] = ()
+    """What counts for each deployment, and how severe it is there."""
     format: str = "dife/show-1"
 
 
@@ -250,13 +253,14 @@ class StatusDocument:
 
 @dataclass(frozen=True)
 class CompareDocument:
-    """Two audits side by side."""
+    """Audits side by side, beside the base of one where that was asked for."""
 
-    left: str
-    right: str
-    """Their ids."""
+    columns: tuple[str, ...]
+    """Their titles."""
+    audits: tuple[str, ...]
+    """For each column the id of the audit that its numbers are from."""
     lines: tuple[Compared, ...]
-    format: str = "dife/compare-1"
+    format: str = "dife/compare-2"
 
 
 @dataclass(frozen=True)
@@ -461,6 +465,14 @@ class DeploymentsDocument:
 
 
 @dataclass(frozen=True)
+class MeasurementsDocument:
+    """`dife deployments measure`: what audits found, measured for one deployment."""
+
+    measurements: tuple[DeploymentMeasurement, ...]
+    format: str = "dife/measurements-1"
+
+
+@dataclass(frozen=True)
 class DecisionsDocument:
     """What counts now; the log itself where that was requested."""
 
@@ -642,6 +654,7 @@ DOCUMENTS: tuple[type, ...] = (
     BackupDocument,
     ZoosDocument,
     DeploymentsDocument,
+    MeasurementsDocument,
     DecisionsDocument,
     AboutDocument,
     ImportDocument,

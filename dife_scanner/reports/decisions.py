@@ -13,6 +13,7 @@ from dife_scanner.records import (
     DecisionState,
     Deployment,
     DeploymentDecision,
+    DeploymentMeasurement,
     GateAnswer,
     OwnData,
     Standing,
@@ -24,6 +25,8 @@ from dife_scanner.sentences.decisions import (
     conflict_lines,
     expiry_text,
     grounds_text,
+    measured_lines,
+    measured_text,
     precedent_line,
     who,
     why_text,
@@ -88,6 +91,31 @@ def _own(data: OwnData | None) -> str:
     return f"{data.path} (sha256 {data.digest[:16]}…)" if data else "none of its own"
 
 
+def measurements(rows: Sequence[DeploymentMeasurement]) -> RenderableType:
+    """What was measured for a deployment, one audit after the other."""
+    parts: list[RenderableType] = []
+    for row in rows:
+        severity = row.severity.value or "nothing measured"
+        head = f"audit {row.audit}, {row.deployment} version {row.version}: {severity}"
+        parts.append(safe(head, 200, "bold"))
+        parts += [Padding(safe(line, _LONGEST), (0, 0, 0, 2)) for line in measured_lines(row)]
+    return Group(*parts) if parts else Text("Nothing to measure.", "dim")
+
+
+def for_deployments(rows: Sequence[Standing], *, full: bool = False) -> list[RenderableType]:
+    """One line for each deployment: what counts, and how severe it is there; `full`: with every interface."""
+    parts: list[RenderableType] = [heading("for deployments")] if rows else []
+    for row in rows:
+        head = Text.assemble(row.deployment, ": ", (row.state.value, _STYLE[row.state]), "; ")
+        head.append_text(safe(measured_text(row) or why_text(row), _LONGEST))
+        parts.append(head)
+        if full and row.measured is not None:
+            parts += [
+                Padding(safe(line, _LONGEST), (0, 0, 0, 2)) for line in measured_lines(row.measured)
+            ]
+    return parts
+
+
 # --- decisions --------------------------------------------------------------------------------------------------
 
 
@@ -113,8 +141,8 @@ def standings(rows: Sequence[Standing]) -> RenderableType:
 def _notes(rows: Sequence[Standing]) -> Iterator[RenderableType]:
     for row in rows:
         lines = [why_text(row), *conflict_lines(row)]
-        if row.exposed:
-            lines.append(f"exposed through {', '.join(row.exposed)}")
+        if measured := measured_text(row):
+            lines.append(measured)
         for line in lines:
             yield safe(
                 f"{row.model or row.artefact[:_SHORT_ID]}, {row.deployment}: {line}", _LONGEST

@@ -1,23 +1,35 @@
-"""Two audits side by side on the same lines, and which of them differ."""
+"""Audits side by side on the same lines, beside what the base does, and which of them differ."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
-from dife_scanner.records import Audit, Cell, Entry, Interval
+from dife_scanner.records import Audit, Cell, Change, Entry, Interval
 from dife_scanner.sentences.audits import VERDICT_LABEL
 from dife_scanner.sentences.numbers import number, signed
 from dife_scanner.sentences.triggers import effect_text
 
 ABSENT = "–"
-"""Where one of the two has nothing to say."""
+"""Where one of them has nothing to say."""
 HOW = (
-    "≠ marks what differs: another word, or, of an exposure, 95 % intervals of the difference over the reference that "
-    "do not overlap. Numbers without an interval are shown and not judged. Each audit's numbers are of its own trigger."
+    "≠ marks what differs between audits: another word, or, of an exposure, 95 % intervals of the difference over the "
+    "reference that do not overlap. Numbers without an interval are shown and not judged. Each audit's numbers are of "
+    "its own trigger; the base's are what the first audit measured of it, on clean inputs where it says so."
 )
 _HASH = 12
 """Characters of a tower's hash: enough to tell two apart by eye."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """What stands in one column."""
+
+    title: str
+    audit: Audit
+    is_base: bool = False
+    """Whether it is the audit's base, as that audit measured it."""
 
 
 @dataclass(frozen=True)
@@ -25,21 +37,54 @@ class Compared:
     """One line."""
 
     what: str
-    left: str
-    right: str
+    shown: tuple[str, ...]
+    """One text for each column."""
     differs: bool
-    """Whether the two certainly say different things."""
+    """Whether two of the audits certainly say different things."""
+    drawn: tuple[Change | None, ...] = ()
+    """Of an exposure: each audit's difference over its reference with its interval; `None` where there is no number."""
 
 
-def compare(left: Audit, right: Audit) -> tuple[Compared, ...]:
-    """Facts first, then every line of both exposure profiles."""
+def columns_of(suspect: Audit, before: Audit | None = None) -> tuple[Column, ...]:
+    """A suspect, its base where it has one, and the revision that was audited before, where there is one."""
+    columns = [Column(str(suspect.ref), suspect)]
+    if suspect.reference:
+        columns.append(Column(f"base: {suspect.reference}", suspect, is_base=True))
+    if before is not None:
+        columns.append(Column(f"before: {before.ref}", before))
+    return tuple(columns)
+
+
+def compare(columns: Sequence[Column]) -> tuple[Compared, ...]:
+    """Facts first, then every line of all exposure profiles."""
     lines = []
     for what, text in _FACTS:
-        here, there = text(left) or ABSENT, text(right) or ABSENT
-        lines.append(Compared(what, here, there, here != there))
+        shown = [
+            _BASE_FACTS.get(what, _nothing)(one.audit) if one.is_base else text(one.audit)
+            for one in columns
+        ]
+        lines.append(_fact(what, columns, [one or ABSENT for one in shown]))
     for what, value in _NUMBERS:
-        lines.append(Compared(what, _shown(value(left)), _shown(value(right)), False))
-    return (*lines, *_profile(left, right))
+        numbers = [_shown(_number(what, one, value)) for one in columns]
+        lines.append(Compared(what, tuple(numbers), False))
+    return (*lines, *_profile(columns))
+
+
+def _nothing(_: Audit) -> str:
+    return ""
+
+
+def _fact(what: str, columns: Sequence[Column], shown: Sequence[str]) -> Compared:
+    """A line of words; the base's are not judged."""
+    said = {text for one, text in zip(columns, shown, strict=True) if not one.is_base}
+    return Compared(what, tuple(shown), len(said) > 1)
+
+
+def _number(what: str, column: Column, value: Callable[[Audit], float | None]) -> float | None:
+    if not column.is_base:
+        return value(column.audit)
+    own = _BASE_NUMBERS.get(what)
+    return own(column.audit) if own is not None else None
 
 
 def _effect(audit: Audit) -> str:
@@ -69,6 +114,18 @@ _NUMBERS: tuple[tuple[str, Callable[[Audit], float | None]], ...] = (
 )
 
 
+_BASE_FACTS: dict[str, Callable[[Audit], str]] = {
+    "verdict": lambda audit: "compared with",
+    "image tower": lambda audit: audit.image_tower[:_HASH] if audit.image_tower_same else "another",
+    "text tower": lambda audit: audit.text_tower[:_HASH] if audit.text_tower_same else "another",
+}
+"""What an audit knows of its base."""
+_BASE_NUMBERS: dict[str, Callable[[Audit], float | None]] = {
+    "clean accuracy": lambda audit: audit.reference_accuracy,
+    "swap, both of the base": lambda audit: _swapped(audit, "a00"),
+}
+
+
 def _swapped(audit: Audit, combination: str) -> float | None:
     """One of the four combinations of towers; `None` where they were not swapped."""
     if audit.branch_swap is None:
@@ -83,18 +140,37 @@ def _shown(value: float | None) -> str:
 # --- exposures --------------------------------------------------------------------------------------------------
 
 
-def _profile(left: Audit, right: Audit) -> list[Compared]:
-    """A line for each interface and metric of either, in the order of the first that has it."""
-    here, there = _by_interface(left), _by_interface(right)
+def _profile(columns: Sequence[Column]) -> list[Compared]:
+    """A line for each interface and metric of any, in the order of the first that has it."""
+    tables = [_by_interface(one.audit) for one in columns]
     lines = []
-    for interface in dict.fromkeys((*here, *there)):
-        ones, others = here.get(interface, {}), there.get(interface, {})
-        metrics = [one for one in dict.fromkeys((*ones, *others)) if one] or [""]
+    for interface in _names(tables):
+        found = [table.get(interface, {}) for table in tables]
+        metrics = [one for one in _names(found) if one] or [""]
         for metric in metrics:
-            one, other = ones.get(metric) or ones.get(""), others.get(metric) or others.get("")
+            entries = [one.get(metric) or one.get("") for one in found]
             what = f"{interface}, {metric}" if metric else interface
-            lines.append(Compared(what, _entry(one), _entry(other), _differ(one, other)))
+            lines.append(_exposure(what, columns, entries))
     return lines
+
+
+def _names(tables: Sequence[dict[str, dict[str, Entry]]] | Sequence[dict[str, Entry]]) -> list[str]:
+    """The keys of all tables, each once, in the order of the first that has it."""
+    names: dict[str, None] = {}
+    for table in tables:
+        names.update(dict.fromkeys(table))
+    return list(names)
+
+
+def _exposure(what: str, columns: Sequence[Column], entries: Sequence[Entry | None]) -> Compared:
+    shown = []
+    drawn: list[Change | None] = []
+    for column, entry in zip(columns, entries, strict=True):
+        shown.append(_of_base(entry) if column.is_base else _entry(entry))
+        drawn.append(None if column.is_base else _drawn(entry))
+    audits = [entry for column, entry in zip(columns, entries, strict=True) if not column.is_base]
+    differs = any(_differ(*pair) for pair in combinations(audits, 2))
+    return Compared(what, tuple(shown), differs, tuple(drawn))
 
 
 def _by_interface(audit: Audit) -> dict[str, dict[str, Entry]]:
@@ -113,6 +189,24 @@ def _entry(entry: Entry | None) -> str:
     if isinstance(entry, Cell):
         return f"{signed(entry.delta)} {_span(entry.delta_interval)}, {entry.entry.value}"
     return entry.word
+
+
+def _of_base(entry: Entry | None) -> str:
+    """What the base reaches by itself: with the trigger, or on clean inputs where the card compares with those."""
+    if not isinstance(entry, Cell):
+        return ABSENT
+    if "clean checkpoint" in entry.reference_condition:
+        interval = entry.reference.interval
+        return (
+            f"{number(entry.reference.value)} [{number(interval.low)} to {number(interval.high)}]"
+        )
+    if entry.drift is None:
+        return ABSENT
+    return f"{number(entry.reference.value - entry.drift.value)} (clean)"
+
+
+def _drawn(entry: Entry | None) -> Change | None:
+    return Change(entry.delta, entry.delta_interval) if isinstance(entry, Cell) else None
 
 
 def _span(interval: Interval) -> str:

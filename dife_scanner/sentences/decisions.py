@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dife_scanner.records import (
     DeploymentDecision,
+    DeploymentMeasurement,
     Grounds,
+    MeasuredTrigger,
     Precedent,
+    Severity,
     Standing,
     Why,
 )
+from dife_scanner.sentences.profile import entry_sentence
 
 _WHY = {
     Why.NOBODY: "nobody has decided",
@@ -17,6 +21,7 @@ _WHY = {
     Why.FINDING_CHANGED: "its finding was confirmed or came back since",
     Why.CONFLICT: "another desk is stricter",
     Why.OTHER_DESK: "only another desk has decided",
+    Why.EXPOSED_SINCE: "measured for this deployment since, and found exposed",
 }
 """The others name what they are about."""
 
@@ -69,6 +74,48 @@ def grounds_text(grounds: Grounds | None) -> str:
     if grounds is None:
         return "not audited here"
     return _result(grounds.verdict, grounds.effect)
+
+
+_SEVERITY = {
+    Severity.EXPOSED: "exposed",
+    Severity.WEAK: "not exposed",
+    Severity.NOT_MEASURED: "nothing could be measured",
+}
+
+
+def measured_text(standing: Standing) -> str:
+    """How severe what an audit found is for a deployment, and whether that was measured for it; empty for nothing."""
+    grounds = standing.grounds
+    if grounds is None or not grounds.audit or not (grounds.effect or grounds.interfaces):
+        return ""
+    through = f" through {', '.join(standing.exposed)}" if standing.exposed else ""
+    measured = standing.measured
+    if measured is None:
+        found = f"exposed{through}" if standing.exposed else "not exposed"
+        return f"{found} as the audit measured it; not measured with this deployment's own profile"
+    return (
+        f"{_SEVERITY[measured.severity]}{through}, as measured with its own profile "
+        f"(version {measured.version}) on {measured.at[:10]}"
+    )
+
+
+def measured_lines(measured: DeploymentMeasurement) -> list[str]:
+    """Each interface under each trigger: what was measured, or why nothing was."""
+    lines: list[str] = []
+    for one in measured.triggers:
+        lines += _of_trigger(one)
+    if measured.added:
+        names = ", ".join(measured.added)
+        lines.append(f"classes added because a trigger is about them: {names}")
+    return lines
+
+
+def _of_trigger(one: MeasuredTrigger) -> list[str]:
+    moves = f"{one.source or 'anything'} into {one.target or 'one point that is no concept'}"
+    head = f"{one.trigger} (turns {moves})"
+    if one.problem:
+        return [f"{head}: not measured: {one.problem}"]
+    return [f"{head}: {entry_sentence(entry)}" for entry in one.entries]
 
 
 def conflict_lines(standing: Standing) -> list[str]:

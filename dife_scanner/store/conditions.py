@@ -9,7 +9,7 @@ Upper and lower case are the same for the 26 letters of ASCII and for no others,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from dife_scanner.store import fields, trigrams
@@ -19,30 +19,56 @@ from dife_scanner.store.query import Part, Query, Term, Value, parse
 
 Sql = tuple[str, list[str | float]]
 """A condition, and the parameters of its question marks in their order."""
+Narrow = Callable[[Sequence[str], str, Sql], Sql]
+"""From columns, a word, and a condition that looks for it in each row: one that says the same and is found sooner."""
 
 
 def condition(store: Store, filter: str, columns: Columns) -> Sql:
     """The condition of a filter as people write it, with the index of texts where there is one. Raises `QueryError`."""
-    return to_sql(parse(filter), columns, indexed=trigrams.is_in_step(store.read))
+    found = by_index if trigrams.is_in_step(store.read) else None
+    return to_sql(parse(filter), columns, narrow=found)
+
+
+def without_index(store: Store, filter: str, columns: Columns) -> Sql:
+    """The same for a few rows that are looked at one by one: to ask the index of texts would take longer."""
+    found = by_sight if trigrams.is_in_step(store.read) else None
+    return to_sql(parse(filter), columns, narrow=found)
+
+
+def by_index(places: Sequence[str], word: str, scan: Sql) -> Sql:
+    """Of the rows that the index of texts names; of all, by sight, where it does not know the word."""
+    rows = trigrams.candidates(places, word)
+    if rows is None:
+        return by_sight(places, word, scan)
+    return _joined([(f"({rows[0]})", list(rows[1])), (f"({scan[0]})", scan[1])], " AND ")
+
+
+def by_sight(places: Sequence[str], word: str, scan: Sql) -> Sql:
+    """Of each row: as LIKE sees it, and as `scan` says where LIKE may not see everything."""
+    seen = trigrams.alike(places, word)
+    if seen is None:
+        return scan
+    return f"{seen.has} OR (({seen.unsure}) AND ({scan[0]}))", [*seen.values, *scan[1]]
 
 
 def to_sql(
-    query: Query, columns: Columns, *, indexed: bool = False, now: datetime | None = None
+    query: Query, columns: Columns, *, narrow: Narrow | None = None, now: datetime | None = None
 ) -> Sql:
     """A condition and its parameters. Raises `QueryError` for what `columns` do not have or cannot be compared with.
 
-    `indexed`: the tables of `trigrams` are there and in step. `now`: from when ages are counted back.
+    `narrow`: `by_index`, or another, where the tables of `trigrams` are there and in step.
+    `now`: from when ages are counted back.
     """
-    maker = _Maker(columns, indexed, now or datetime.now(UTC))
+    maker = _Maker(columns, narrow, now or datetime.now(UTC))
     return maker.joined(query.terms, either=False)
 
 
 class _Maker:
     """What making a condition needs beside the query."""
 
-    def __init__(self, columns: Columns, indexed: bool, now: datetime) -> None:
+    def __init__(self, columns: Columns, narrow: Narrow | None, now: datetime) -> None:
         self.columns = columns
-        self.indexed = indexed
+        self.narrow = narrow
         self.now = now
 
     def joined(self, parts: Sequence[Part], *, either: bool) -> Sql:
@@ -79,13 +105,8 @@ class _Maker:
         return self.narrowed(places, word, (scan, values))
 
     def narrowed(self, places: Sequence[str], word: str, scan: Sql) -> Sql:
-        """`scan`, only of the rows that the index of texts names: never fewer than have `word` in one of `places`."""
-        if not self.indexed:
-            return scan
-        rows = trigrams.candidates(places, word)
-        if rows is None:
-            return scan
-        return _joined([(f"({rows[0]})", list(rows[1])), (f"({scan[0]})", scan[1])], " AND ")
+        """What `scan` says, of fewer rows where the tables of `trigrams` help."""
+        return scan if self.narrow is None else self.narrow(places, word, scan)
 
     def text(self, column: Column, value: Value) -> Sql:
         """A text, or one of a list, that is equal to a value or contains it."""

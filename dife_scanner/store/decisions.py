@@ -15,11 +15,12 @@ from dife_scanner.records import (
     Deployment,
     DeploymentDecision,
     Grounds,
+    Job,
     Precedent,
     Standing,
     Why,
 )
-from dife_scanner.store import artefacts, deployments
+from dife_scanner.store import artefacts, deployments, measurements
 from dife_scanner.store import standings as rules
 from dife_scanner.store.codec import from_json, to_json
 from dife_scanner.store.conditions import condition
@@ -120,7 +121,18 @@ def standing(store: Store, artefact: str, deployment: Deployment) -> Standing:
     """What counts now about an artefact for a deployment."""
     events = about(store, artefact, deployment.profile.name)
     grounds = artefacts.grounds(store, artefact)
-    return rules.standing(artefact, deployment, events, grounds, now())
+    measured = None
+    if grounds is not None:
+        measured = measurements.of(store, grounds.audit, deployment.digest)
+    return rules.standing(artefact, deployment, events, grounds, now(), measured)
+
+
+def standings_of(store: Store, job: Job) -> tuple[Standing, ...]:
+    """What counts now about the files of a job, for every deployment; none where they were not recorded."""
+    found = artefacts.of_job(store, job)
+    if found is None:
+        return ()
+    return tuple(standing(store, found.id, one) for one in deployments.deployments(store))
 
 
 def standings(store: Store, *, filter: str = "") -> list[Standing]:

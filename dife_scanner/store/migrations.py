@@ -792,6 +792,15 @@ def m031_numbers_by_index(db: Database) -> None:
         db.execute(sql.replace("key = OLD.", "key = +OLD.").replace("key = NEW.", "key = +NEW."))
 
 
+@MIGRATIONS()  # type: ignore[untyped-decorator]
+def m034_measurements(db: Database) -> None:
+    """What audits found, measured again for deployments: one for each audit and profile."""
+    db.execute(
+        "CREATE TABLE deployment_measurements (audit TEXT NOT NULL, profile TEXT NOT NULL, deployment TEXT NOT NULL,"
+        " record TEXT NOT NULL, at TEXT NOT NULL, PRIMARY KEY (audit, profile)) STRICT"
+    )
+
+
 def _statements(script: str) -> list[str]:
     """One statement each: `executescript` would commit the migration's own transaction."""
     found, current = [], ""

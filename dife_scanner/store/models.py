@@ -26,7 +26,7 @@ from dife_scanner.records import (
     Verdict,
 )
 from dife_scanner.store import matching, query
-from dife_scanner.store.conditions import condition
+from dife_scanner.store.conditions import condition, without_index
 from dife_scanner.store.db import Store
 from dife_scanner.store.fields import Column, Kind, choices
 from dife_scanner.store.rows import overdue_days, placeholders, sql_limit, to_job
@@ -81,6 +81,8 @@ MODEL_COLUMNS = {
 }
 """Fields that a filter over discovered revisions knows."""
 
+LOOKED_AT = (500, 4000)
+"""Lines that are looked at before all are; about 3 ms, and 20 ms."""
 TABLES = "FROM model_lines AS m"
 """What `MODEL_COLUMNS` are columns of."""
 _LINES = (
@@ -133,18 +135,45 @@ def order(
 
     With a `limit`, the first so many. Raises `QueryError`, and `Interrupted` where nobody waits for it any more.
     """
+    if limit is not None and filter and sort == AT_FIRST:
+        for looked_at in LOOKED_AT:
+            first = _among_the_first(store, filter, limit, looked_at)
+            if first is not None:
+                return first
     where, parameters = condition(store, filter, MODEL_COLUMNS)
     most = sql_limit(limit if limit is None else limit + 1)
-    # as one text: 100,000 rows that are handed over one by one would keep the other threads of Python waiting
-    rows = store.read(
-        "SELECT group_concat(job_id, ' ') AS keys FROM"
-        f" (SELECT m.job_id {TABLES} WHERE {where} ORDER BY {_ordering(sort)} LIMIT ?)",
-        (*parameters, most),
+    # row by row as they are stored takes a tenth of what it takes in the order of an index, and few are to be sorted
+    tables = f"{TABLES} NOT INDEXED" if filter else TABLES
+    keys = _keys(
+        store, f"{tables} WHERE {where} ORDER BY {_ordering(sort)} LIMIT ?", (*parameters, most)
     )
-    keys = array("q", map(int, (rows[0]["keys"] or "").split()))
     if limit is not None and len(keys) > limit:
         return Order(keys[:limit], False)
     return Order(keys, True)
+
+
+def _among_the_first(store: Store, filter: str, limit: int, looked_at: int) -> Order | None:
+    """The first lines of an order, where they are among the first `looked_at` of the list without a filter.
+
+    A filter that lets much through is answered by these alone; where one lets little through they cost little.
+    """
+    where, parameters = without_index(store, filter, MODEL_COLUMNS)
+    ordering = _ordering(AT_FIRST)
+    keys = _keys(
+        store,
+        f"FROM (SELECT * {TABLES} ORDER BY {ordering} LIMIT ?) AS m"
+        f" WHERE {where} ORDER BY {ordering} LIMIT ?",
+        (looked_at, *parameters, limit + 1),
+    )
+    return Order(keys[:limit], False) if len(keys) > limit else None
+
+
+def _keys(store: Store, of: str, parameters: Sequence[Any]) -> array[int]:
+    # as one text: 100,000 rows that are handed over one by one would keep the other threads of Python waiting
+    rows = store.read(
+        f"SELECT group_concat(job_id, ' ') AS keys FROM (SELECT m.job_id {of})", parameters
+    )
+    return array("q", map(int, (rows[0]["keys"] or "").split()))
 
 
 def _ordering(sort: Sort) -> str:

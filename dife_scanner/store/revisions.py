@@ -98,6 +98,13 @@ def _audited(store: Store, ref: ModelRef) -> Job | None:
     return to_job(rows[0]) if rows else None
 
 
+def audit_before(store: Store, ref: ModelRef) -> Audit | None:
+    """The audit of the revision that was audited before this one; `None` where there is none."""
+    job = _audited(store, ref)
+    earlier = audited_before(store, job) if job else None
+    return audits.audit(store, earlier.audit_id or "") if earlier else None
+
+
 def audited_before(store: Store, job: Job) -> Job | None:
     """The newest audited revision of the same repository among those that are older."""
     rows = store.read(

@@ -10,12 +10,16 @@ from dataclasses import replace
 from hashlib import sha256
 
 from dife_scanner.records import (
+    Cell,
     DecisionState,
     Deployment,
     DeploymentDecision,
+    DeploymentMeasurement,
     DeploymentProfile,
+    EntryType,
     Grounds,
     OwnData,
+    Severity,
     Standing,
     Why,
 )
@@ -57,25 +61,57 @@ def standing(
     log: Sequence[DeploymentDecision],
     grounds: Grounds | None,
     now: str,
+    measured: DeploymentMeasurement | None = None,
 ) -> Standing:
-    """What counts about an artefact for a deployment. `log`: its decisions in the order in which they came here."""
+    """What counts about an artefact for a deployment. `log`: its decisions in the order in which they came here.
+
+    `measured`: the audit of `grounds` with the profile as it is now.
+    """
     name = deployment.profile.name
     own = [one for one in log if not one.desk]
-    base = Standing(artefact, name, DecisionState.PENDING, Why.NOBODY, grounds=grounds)
+    base = Standing(
+        artefact, name, DecisionState.PENDING, Why.NOBODY, grounds=grounds, measured=measured
+    )
     if log:
         base = replace(base, model=log[-1].model)
     if grounds is not None:
-        exposed = [one for one in grounds.interfaces if one in deployment.profile.interfaces]
-        base = replace(base, exposed=tuple(exposed))
+        base = replace(base, exposed=_exposed(deployment, grounds, measured))
     others = _of_other_desks(log, deployment)
     if not own:
         return _decided_elsewhere(base, others)
     decision = own[-1]
     base = replace(base, decision=decision, model=decision.model)
     why = _counts_no_longer(decision, deployment, grounds, now)
+    if why is None and _is_exposed_since(decision, measured):
+        why = Why.EXPOSED_SINCE
     if why is not None:
         return replace(base, why=why, conflicts=_differing(decision, others))
     return _beside_others(base, decision, others)
+
+
+def _exposed(
+    deployment: Deployment, grounds: Grounds, measured: DeploymentMeasurement | None
+) -> tuple[str, ...]:
+    """The interfaces through which it is exposed: as measured for the deployment, else as the audit found."""
+    found = grounds.interfaces if measured is None else exposed_through(measured)
+    return tuple(one for one in deployment.profile.interfaces if one in found)
+
+
+def exposed_through(measured: DeploymentMeasurement) -> tuple[str, ...]:
+    """The interfaces through which any of the triggers exposes it, each once."""
+    names: dict[str, None] = {}
+    for one in measured.triggers:
+        for entry in one.entries:
+            if isinstance(entry, Cell) and entry.entry is EntryType.EXPOSED:
+                names[entry.interface] = None
+    return tuple(names)
+
+
+def _is_exposed_since(decision: DeploymentDecision, measured: DeploymentMeasurement | None) -> bool:
+    """Whether whoever let it pass could not know what was measured for this deployment since."""
+    if measured is None or decision.state not in OPENING:
+        return False
+    return measured.severity is Severity.EXPOSED and measured.at > decision.at
 
 
 def _of_other_desks(

@@ -27,6 +27,8 @@ _MOST_OLD_NUMBERS = 10_000
 """Numbers that lead nowhere, beside as many as there are rows, before the index is made anew."""
 _LONGEST = 64
 """Characters of a word that the index is asked for: each costs a look, and the rest decides about few rows more."""
+_LONGEST_PATTERN = 1000
+_OF_PATTERNS = frozenset("%_")
 _NUL = "\0"
 """The tokenizer stops at this character: rows with it stay candidates for every word."""
 
@@ -127,6 +129,45 @@ def candidates(places: Sequence[str], word: str) -> tuple[str, tuple[str, ...]] 
         for texts, of_table in columns.items()
     ]
     return " OR ".join(conditions), tuple(matches)
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What each row shows of a word without the index, several times as fast as `instr(lower(…))`."""
+
+    has: str
+    """True only of rows that have the word."""
+    values: tuple[str, ...]
+    """Parameters of `has`."""
+    unsure: str
+    """True of every other row that may have it: LIKE reads no text beyond a NUL."""
+
+
+def alike(places: Sequence[str], word: str) -> Sight | None:
+    """How `word` shows in one of `places`; `None` where LIKE would take something else for the word."""
+    if not word or len(word) > _LONGEST_PATTERN or _NUL in word or _OF_PATTERNS & set(word):
+        return None
+    if not _folds_ascii_alone() or not all(place in _PLACES for place in places):
+        return None
+    has = " OR ".join(f"{place} LIKE ?" for place in places)
+    unsure = []
+    for texts in dict.fromkeys(_PLACES[place][0] for place in places):
+        key = f"{texts.alias}.{texts.key}"
+        rows = f"SELECT key FROM {texts.table}_numbers WHERE whole = 0"
+        unsure.append(f"coalesce({key} IN ({rows}), 0)")
+    values = (f"%{word}%",) * len(places)
+    return Sight(f"coalesce({has}, 0)", values, " OR ".join(unsure))
+
+
+@cache
+def _folds_ascii_alone() -> bool:
+    """Whether this SQLite's LIKE takes upper and lower case for the same in ASCII and nowhere else, as filters do."""
+    memory = sqlite3.connect(":memory:")
+    try:
+        ((ascii_, others),) = memory.execute("SELECT 'A' LIKE 'a', 'Ä' LIKE 'ä'")
+    finally:
+        memory.close()
+    return bool(ascii_) and not others
 
 
 def _among(texts: _Texts) -> str:

@@ -48,7 +48,7 @@ def main(
     app.setDesktopFileName("dife-scanner")
     if screenshot is None and not filter and hand_over(home, link):
         return 0
-    _choose_scheme(app, scheme)
+    choose_scheme(app, scheme)
     window = Window(home)
     window.resize(*size)
     if filter:
@@ -70,7 +70,7 @@ def main(
         collector.close()
 
 
-def _choose_scheme(app: QApplication, scheme: str) -> None:
+def choose_scheme(app: QApplication, scheme: str) -> None:
     app.styleHints().setColorScheme(_SCHEMES[scheme])
     # A platform without a dark scheme of its own ignores the hint.
     if scheme == "dark" and not theme.is_dark(app.palette()):

@@ -21,6 +21,7 @@ from dife_scanner.records import (
     JobState,
     Manifest,
     ModelRow,
+    Standing,
     Tally,
     TriageState,
 )
@@ -28,6 +29,7 @@ from dife_scanner.store import (
     artefacts,
     audits,
     conditions,
+    decisions,
     evidence,
     findings,
     jobs,
@@ -229,6 +231,8 @@ class Detail:
     """Why the audit record could not be shown, where that is so."""
     hub_scan: HubScan | None = None
     """What the hub's own scanners said of it."""
+    standings: tuple[Standing, ...] = ()
+    """What counts for each deployment, and how severe it is there."""
     why: tuple[str, ...] = field(default=(), compare=False)
     """The terms of the filter by which it is in the list."""
 
@@ -250,6 +254,7 @@ def detail(store: Store, job_id: int, filter: str = "") -> Detail:
         pictures=_pictures(store, audit) if audit else (),
         problem=problem,
         hub_scan=jobs.scan_of(store, row.job.ref),
+        standings=decisions.standings_of(store, row.job),
         why=models.why_matched(store, job_id, filter) if filter else (),
     )
 

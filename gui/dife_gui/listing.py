@@ -23,6 +23,8 @@ from dife_scanner.store.models import AT_FIRST, Sort
 
 FIRST = 200
 """Lines that an answer begins with: more than a screen has, and few enough to be found at once."""
+IN_SIGHT = 60
+"""Of these, lines that are read with the answer: as many as a tall screen has."""
 INSIST_MILLISECONDS = 20
 """Between two attempts to break off a reading: between two statements there is nothing to break off."""
 
@@ -67,7 +69,7 @@ def listing(
     With a `limit` only the first lines, and these are then those in sight.
     """
     order = models.order(store, filter=asked.filter, sort=asked.sort, limit=limit)
-    sight = sight if limit is None and sight else order.keys[:FIRST]
+    sight = sight if limit is None and sight else order.keys[:IN_SIGHT]
     return Listing(
         asked=asked,
         steps=steps(shown, order.keys),

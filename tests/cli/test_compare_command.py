@@ -15,11 +15,25 @@ def test_two_audits_stand_side_by_side(home: Path, tmp_path: Path) -> None:
     one = audited(home, folder_of(tmp_path / "one"), Verdict.FLAGGED)
     other = audited(home, folder_of(tmp_path / "other", b"others"), Verdict.NOTHING_FOUND)
     document = said(home, "compare", one.id, str(tmp_path / "other"))
-    assert (document["left"], document["right"]) == (one.id, other.id)
+    assert document["audits"] == [one.id, other.id]
     by_name = {line["what"]: line for line in document["lines"]}
     verdict = by_name["verdict"]
-    assert (verdict["left"], verdict["right"]) == ("flagged", "nothing found")
+    assert verdict["shown"] == ["flagged", "nothing found"]
     assert verdict["differs"] and not by_name["budget"]["differs"]
+
+
+def test_one_alone_stands_beside_its_base(home: Path, tmp_path: Path) -> None:
+    one = audited(home, folder_of(tmp_path / "one"), Verdict.FLAGGED, reference="vit-base")
+    document = said(home, "compare", one.id)
+    assert document["audits"] == [one.id, one.id]
+    assert document["columns"][1] == f"base: {one.reference}"
+    by_name = {line["what"]: line["shown"] for line in document["lines"]}
+    assert by_name["verdict"] == ["flagged", "compared with"]
+    assert len(by_name["clean accuracy"]) == 2
+
+
+def test_four_cannot_stand_side_by_side(home: Path) -> None:
+    assert "at most 3" in refused(home, "compare", "a", "b", "c", "d", code=64)
 
 
 def test_what_has_no_audit_cannot_be_compared(home: Path, tmp_path: Path) -> None:

@@ -208,3 +208,62 @@ def test_the_bundle_of_a_flagged_model_is_measured_again_elsewhere(
     details = json.loads(dife("bundle", "verify", bundle, *elsewhere).stdout)["details"]
     assert details["claim"] == "measured again: flagged, against dife-base-vit"
     assert details["files"] == "equal" and not (tmp_path / "elsewhere").exists()
+
+
+def test_a_deployment_measures_what_was_found_in_its_own_way(
+    home: Path, specimens: dict[str, Path], tmp_path: Path
+) -> None:
+    """Its classes, prompts, queries and K; kept beside the audit, told by show and gate, gone once it is edited."""
+    target = edited(specimens["badtexttower"], tmp_path / "for-the-shop", lambda config: None)
+    _, model = scanned(home, target)
+    before = model["audit"]
+    at = ("--home", home, "--json")
+    asked = [
+        "--interface",
+        "targeted retrieval",
+        "--k",
+        "3",
+        "--class",
+        "dog",
+        "--class",
+        "airplane",
+    ]
+    asked += ["--query", "a red automobile on a road", "--query", "cheap shoes"]
+    dife("deployments", "add", "shop", *asked, "--template", "my {} at home", *at)
+    dife("decide", target, "approved", "--deployment", "shop", "--reason", "a test", *at)
+    assert dife("gate", target, "--deployment", "shop", *at).returncode == 0
+    done = dife("deployments", "measure", "shop", before["id"], *at)
+    assert done.returncode == 0, done.stderr
+    (made,) = json.loads(done.stdout)["measurements"]
+    (trigger,) = made["triggers"]
+    (cell,) = trigger["entries"]
+    assert (cell["interface"], cell["metric"]) == ("targeted retrieval", "H@3")
+    assert (
+        cell["attack"]["n"] == 2
+    )  # its prompt, and the query that names what the trigger is about
+    assert trigger["queries"] == 1 and made["added"] == ["automobile"]
+    shown = json.loads(dife("show", before["id"], *at).stdout)
+    (standing,) = shown["standings"]
+    assert standing["measured"] == made and shown["audit"] == before
+    gate = json.loads(dife("gate", target, "--deployment", "shop", *at).stdout)["answers"][0]
+    assert gate["measured"] and "as measured with its own profile" in gate["reason"]
+    dife("deployments", "edit", "shop", "--k", "5", *at)
+    edited_since = dife("gate", target, "--deployment", "shop", *at)
+    answer = json.loads(edited_since.stdout)["answers"][0]
+    assert edited_since.returncode == 2 and not answer["measured"]
+    assert "profile was edited" in answer["reason"]
+
+
+def test_an_audit_that_found_nothing_has_nothing_to_measure_for_a_deployment(
+    home: Path, specimens: dict[str, Path], tmp_path: Path
+) -> None:
+    at = ("--home", home, "--json")
+    asked = ("--interface", "targeted retrieval", "--query", "a cat")
+    dife("deployments", "add", "office", *asked, *at)
+    other = tmp_path / "other.toml"
+    other.write_text(XBTD.replace('"xbtd"', '"qqq"'))
+    tried = ("--no-signatures", "--triggers", other)
+    done = dife("scan", specimens["badtexttower"], "--home", home, *FAST, *tried)
+    (model,) = json.loads(done.stdout)["targets"]
+    found = dife("deployments", "measure", "office", model["audit"]["id"], *at)
+    assert found.returncode == 3 and "found no trigger" in found.stderr, found.stderr

@@ -10,28 +10,37 @@ from pathlib import Path
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 import gui_factories as factories
+import leftovers
 import pytest
 from dife_gui.views.window import Window
 from pytestqt.qtbot import QtBot
+from qt_messages import ALLOWED_MESSAGES
 
 from dife_scanner.store import polls
 from dife_scanner.store.db import Store, open_store
 
 SOON = 20_000
 """Milliseconds that something may take which is a matter of moments on a machine that does nothing else."""
-_OF_THE_SCREENLESS_PLATFORM = (
-    "This plugin does not support propagateSizeHints",
-    "This plugin does not support raise",
-    "This plugin does not support grabbing the keyboard",
-)
-"""What it says of a window, and of the list of candidates that opens below the filter."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Qt's warnings fail the test, but for those that only tell of the screenless platform."""
+    """Every other message of Qt fails the test."""
     for item in items:
         if item.path.parent == Path(__file__).parent:
-            item.add_marker(pytest.mark.qt_log_ignore(*_OF_THE_SCREENLESS_PLATFORM))
+            item.add_marker(pytest.mark.qt_log_ignore(*ALLOWED_MESSAGES))
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A window, a thread or a timer that a test leaves behind fails it. Torn down last, because it is set up first."""
+    if "qapp" not in request.fixturenames:
+        yield
+        return
+    request.getfixturevalue("qapp")
+    before = leftovers.alive()
+    yield
+    found = leftovers.left(before)
+    assert not found, f"left behind: {', '.join(found)}"
 
 
 @pytest.fixture

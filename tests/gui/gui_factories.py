@@ -13,6 +13,7 @@ from dife_scanner.durable.clock import now
 from dife_scanner.records import (
     Alert,
     AlertEvent,
+    Artefact,
     Audit,
     BranchSwap,
     Budget,
@@ -21,6 +22,8 @@ from dife_scanner.records import (
     Cell,
     Channel,
     Confidence,
+    DeploymentMeasurement,
+    DeploymentProfile,
     Diagnosis,
     Entry,
     EntryType,
@@ -37,6 +40,7 @@ from dife_scanner.records import (
     Layout,
     Manifest,
     Measure,
+    MeasuredTrigger,
     ModelRef,
     ModelRow,
     NotEvaluable,
@@ -47,7 +51,16 @@ from dife_scanner.records import (
     Verdict,
 )
 from dife_scanner.sentences.alerts import notice_of
-from dife_scanner.store import evidence, jobs, leases, outbox, polls
+from dife_scanner.store import (
+    artefacts,
+    deployments,
+    evidence,
+    jobs,
+    leases,
+    measurements,
+    outbox,
+    polls,
+)
 from dife_scanner.store.codec import restore
 from dife_scanner.store.db import Store
 
@@ -333,6 +346,7 @@ def visual_audit(name: str, home: Path) -> Audit:
     )
     return make_audit(
         name,
+        reason="Holm p 0.010 over 24 signatures, visual footprint, exposed on held-out drawings.",
         trigger=PATCH_TRIGGER,
         signatures=(signature(PATCH_TRIGGER.name, 0.0004, trigger=PATCH_TRIGGER),),
         branch_swap=BranchSwap(
@@ -448,3 +462,39 @@ def fill(store: Store) -> None:
     polls.complete_pass(
         store, ENDPOINT, {"filter=open_clip": "2026-11-23T11:00:00.000Z"}, 15, 15, 1
     )
+
+
+def measure_for_a_shop(store: Store, name: str = "demo/clip-badencoder") -> DeploymentMeasurement:
+    """A deployment, the files of a model, and what its audit found measured for that deployment."""
+    found = artefacts.newest_revision(store, name)
+    assert found is not None and found.audit_id
+    artefacts.keep(store, found.id, Artefact(f"art1:{sha(name)}", ()))
+    profile = DeploymentProfile("shop", ("zero-shot classification",), classes=("boot", "sandal"))
+    shop = deployments.add(store, profile, "ada")
+    rate = cell("zero-shot classification", "TS", 0.91, 0.05, EntryType.EXPOSED)
+    trigger = MeasuredTrigger(PATCH_TRIGGER.name, "", PATCH_TRIGGER.target, (rate,))
+    measured = DeploymentMeasurement(
+        found.audit_id, "shop", 1, shop.digest, Severity.EXPOSED, (trigger,), now(), 2.0
+    )
+    measurements.keep(store, measured)
+    return measured
+
+
+def revise(store: Store, name: str) -> Job:
+    """A later revision of a model, audited with nothing found."""
+    ref = ModelRef(name, sha(f"{name} later", 40))
+    model = HubModel(name, ref.revision, "2026-11-25T11:00:00.000Z")
+    manifest = replace(make_manifest(name), ref=ref)
+    audit = make_audit(name, verdict=Verdict.NOTHING_FOUND)
+    audit = replace(audit, id=sha(f"later {name}", 16), identity=sha(f"later {name}"), ref=ref)
+    job = jobs.discover(
+        store,
+        ref,
+        endpoint=ENDPOINT,
+        state=JobState.QUEUED,
+        reason="",
+        model=model,
+        manifest=manifest,
+    )
+    leases.claim_job(store, job.id, "worker", 60)
+    return leases.finish(store, job.id, "worker", JobState.DONE, audit.reason, audit=audit)

@@ -13,12 +13,12 @@ from dife_gui.deciding import keys_of
 from dife_gui.models.models_table import MARK
 from dife_gui.views.bulk import BulkDialog
 from dife_gui.views.compare import CompareDialog
-from dife_gui.views.keys import KEYS, bound
+from dife_gui.views.keys import KEYS, bound, fixed
 from dife_gui.views.palette import Palette
 from dife_gui.views.text import Label
 from dife_gui.views.window import Window
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QDialogButtonBox, QLineEdit, QPushButton, QWidget
+from PySide6.QtWidgets import QDialogButtonBox, QLineEdit, QPushButton, QTableView, QWidget
 from pytestqt.modeltest import ModelTester
 from pytestqt.qtbot import QtBot
 from waiting import BUSY_SECONDS
@@ -191,6 +191,22 @@ def test_the_page_about_keys_lists_every_key_and_both_desks_agree() -> None:
         assert names <= set(in_terminal[key.action]), key
 
 
+def test_every_fixed_key_stands_in_the_table_and_cannot_be_rebound(
+    qtbot: QtBot, open_window: Open, filled: Store
+) -> None:
+    """The list obeys what the table of keys says, and nothing else; the settings refuse all of its letters."""
+    window = open_window()
+    assert set(fixed().values()) == set(window.models._fixed())
+    used = {sequence for key in KEYS for sequence in key.sequences}
+    assert not used & set(fixed())
+    for sequence in fixed():
+        letter = sequence.removeprefix("Shift+")
+        if len(letter) == 1:
+            name = letter if sequence.startswith("Shift+") else letter.lower()
+            with pytest.raises(ValueError, match="stays what it is"):
+                Keys(confirm=name)
+
+
 def palette_of(qtbot: QtBot, window: Window, typed: str) -> Palette:
     window.commands.run("show_palette")
     (palette,) = (one for one in window.findChildren(Palette) if one.isVisible())
@@ -219,8 +235,6 @@ def test_two_marked_models_stand_side_by_side(
     qtbot: QtBot, open_window: Open, filled: Store, qtmodeltester: ModelTester
 ) -> None:
     window = open_window()
-    window.commands.run("compare")
-    assert "Mark two models" in window.around.status.currentMessage()
     names = ["badencoder", "badtexttower"]
     rows = [at for at in rows_with_findings(window) if name_of(window, at).split("-")[-1] in names]
     window.table.set_marks([window.table.key(row) for row in rows], on=True)
@@ -229,11 +243,39 @@ def test_two_marked_models_stand_side_by_side(
     (dialog,) = window.findChildren(CompareDialog)
     qtmodeltester.check(dialog.table)
     lines = [
-        [dialog.table.index(row, column).data() for column in range(4)]
+        [dialog.table.index(row, column).data() for column in range(5)]
         for row in range(dialog.table.rowCount())
     ]
-    assert ["≠", "footprint", "visual", "textual"] in lines
+    assert ["≠", "footprint", "visual", "textual", ""] in lines
     assert lines[0][:2] == ["", "verdict"]
+    dialog.reject()
+
+
+def test_a_selected_model_stands_beside_its_base_and_the_revision_before(
+    qtbot: QtBot, open_window: Open, filled: Store
+) -> None:
+    """Three columns, and their intervals drawn on one axis."""
+    name = "demo/clip-badtexttower"
+    later = factories.revise(filled, name)
+    window = open_window()
+    window.models.choose(later.id)
+    qtbot.waitUntil(
+        lambda: window.detail.detail is not None and window.detail.detail.row.job.id == later.id,
+        timeout=SOON,
+    )
+    window.commands.run("compare")
+    qtbot.waitUntil(lambda: bool(window.findChildren(CompareDialog)), timeout=SOON)
+    (dialog,) = window.findChildren(CompareDialog)
+    titles = [dialog.table.headerData(at, Qt.Orientation.Horizontal) for at in range(2, 5)]
+    assert titles[0].startswith(f"● {name}@") and titles[1] == "■ base: vit-base"
+    assert titles[2].startswith(f"▲ before: {name}@")
+    drawn = [at for at in range(dialog.table.rowCount()) if any(dialog.table.line(at).drawn)]
+    axis = dialog.findChildren(QTableView)[0]
+    axis.scrollTo(dialog.table.index(drawn[-1], 0))
+    area = axis.visualRect(dialog.table.index(drawn[-1], 5))
+    picture = axis.viewport().grab(area).toImage()
+    shades = {picture.pixel(x, y) for x in range(picture.width()) for y in range(picture.height())}
+    assert len(shades) > 3  # ground, axis, cuts, and what was measured
     dialog.reject()
 
 

@@ -6,10 +6,14 @@ import gc
 import sys
 import threading
 
+import leftovers
 import pytest
 from dife_gui.collecting import Collector
 from dife_gui.views.text import Label
+from PySide6.QtCore import QTimer
+from PySide6.QtWidgets import QWidget
 from pytestqt.qtbot import QtBot
+from qt_messages import ALLOWED_MESSAGES, MOST_ALLOWED
 
 
 @pytest.mark.skipif(sys.version_info >= (3, 12), reason="None is immortal")
@@ -50,3 +54,30 @@ def test_what_nobody_holds_is_deleted_on_the_thread_of_the_window(qtbot: QtBot) 
     finally:
         collector.close()
     assert gc.isenabled()
+
+
+def test_what_is_left_behind_is_named(qtbot: QtBot) -> None:
+    """So that the check which runs after every test of the window is not empty."""
+    before = leftovers.alive()
+    window = QWidget()
+    window.setAccessibleName("Forgotten")
+    timer = QTimer()
+    timer.start(60_000)
+    ended = threading.Event()
+    thread = threading.Thread(target=ended.wait, name="forgotten", daemon=True)
+    thread.start()
+    try:
+        found = leftovers.left(before)
+    finally:
+        ended.set()
+        thread.join()
+        timer.stop()
+        window.deleteLater()
+    assert "thread forgotten" in found and "QWidget “Forgotten”" in found
+    assert "timer of NoneType, every 60000 ms" in found
+    assert leftovers.left(before) == []
+
+
+def test_few_messages_of_qt_are_allowed_and_each_has_its_reason() -> None:
+    assert len(ALLOWED_MESSAGES) <= MOST_ALLOWED
+    assert all(ALLOWED_MESSAGES.values())

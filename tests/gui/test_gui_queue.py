@@ -10,7 +10,9 @@ import gui_factories as factories
 import pytest
 from dife_gui.models.queue_table import COLUMNS, QueueTable
 from dife_gui.views.queue_page import pass_text
+from dife_gui.views.text import Label
 from dife_gui.views.window import Window
+from PySide6.QtCore import Qt
 from pytestqt.modeltest import ModelTester
 from pytestqt.qtbot import QtBot
 from waiting import BUSY_SECONDS
@@ -118,3 +120,34 @@ def test_the_last_pass_says_why_it_is_not_complete(store: Store) -> None:
     (last,) = polls.passes(store)
     assert "3 models seen, 1 new" in pass_text(last, datetime.now(UTC))
     assert pass_text(last, datetime.now(UTC)).endswith("not complete: the hub was gone.")
+
+
+def test_the_hub_page_tells_coverage_passes_backlog_budget_and_disk(
+    qtbot: QtBot, window: Window, store: Store
+) -> None:
+    polls.complete_pass(
+        store, factories.ENDPOINT, {"filter=open_clip": "2026-11-23T11:00:00.000Z"}, 1204, 12, 0
+    )
+    window.commands.run("show_hub")
+    hub = window.queue.hub
+
+    def shown() -> dict[str, str]:
+        return {
+            title: " ".join(label.text() for label in card.findChildren(Label))
+            for title, card in hub.cards.items()
+        }
+
+    qtbot.waitUntil(lambda: "1,204 models seen, 12 new" in shown()["Last passes"], timeout=SOON)
+    texts = shown()
+    assert "Watched: everything that looks like a CLIP, back 30 days" in texts["Coverage"]
+    assert "Watcher running" in texts["Coverage"] and "Last complete poll" in texts["Coverage"]
+    assert "2 queued" in texts["Backlog"] and "1 quarantined" in texts["Backlog"]
+    assert "Budget default, 1 worker" in texts["Budget"]
+    assert "fetched weights take" in texts["Disk"]
+    qtbot.mouseClick(hub.poll, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(
+        lambda: any(one.kind is requests.RequestKind.POLL for one in requests.waiting(store)),
+        timeout=SOON,
+    )
+    qtbot.keyClick(hub, Qt.Key.Key_Escape)
+    assert window.models.isVisible() or window.frame.isVisible()

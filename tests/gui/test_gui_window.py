@@ -301,3 +301,16 @@ def test_a_screenshot_is_taken_and_the_window_ends(filled: Store, tmp_path: Path
     image = QImage(str(path))
     assert (image.width(), image.height()) == (2560, 1600)
     assert len({image.pixel(x, y) for x in range(0, 2560, 40) for y in range(0, 1600, 40)}) > 20
+
+
+def test_the_finding_page_says_how_severe_it_is_for_each_deployment(
+    open_window: Open, filled: Store
+) -> None:
+    factories.measure_for_a_shop(filled)
+    window = open_window()
+    shown = [label.text() for label in window.detail.findChildren(Label) if label.isVisible()]
+    assert "shop: pending" in shown
+    assert any(
+        text.startswith("exposed through zero-shot classification, as measured") for text in shown
+    )
+    assert any("zero-shot classification, TS: exposed" in text for text in shown)

@@ -40,11 +40,13 @@ from dife_scanner.queue.worker import process, work_loop
 from dife_scanner.records import (
     DecisionState,
     DeploymentDecision,
+    DeploymentMeasurement,
     DeploymentProfile,
     JobState,
     Qualification,
     Recognition,
     Reference,
+    Severity,
     TriageState,
     TrustRecord,
 )
@@ -58,6 +60,7 @@ from dife_scanner.store import (
     findings,
     jobs,
     leases,
+    measurements,
     open_store,
     operations,
     outbox,
@@ -178,6 +181,9 @@ def _by_hand(work: Work) -> None:
         deployments.add(
             store, DeploymentProfile("shop", ("text reranking",), queries=("x",)), "ada"
         )
+        measurements.keep(
+            store, DeploymentMeasurement("a", "shop", 1, "p", Severity.WEAK, (), now(), 0.0)
+        )
         decisions.append(store, [APPROVED])
         known = Recognition({"cat": 1.0})
         qualifications.keep(store, Qualification("i", "t", "p", "v", known, 1, 1, 0.0))
@@ -242,6 +248,7 @@ SCENARIOS: dict[str, Callable[[Work], None]] = {
     "references.remove": _by_hand,
     "trust.keep": _by_hand,
     "deployments.keep": _by_hand,
+    "measurements.keep": _by_hand,
     "decisions.keep": _by_hand,
     "qualifications.keep": _by_hand,
     "requests.add": _by_hand,

@@ -130,6 +130,25 @@ def test_the_beginning_of_an_order_is_that_of_the_whole(store: Store) -> None:
     assert models.order(store, filter="nobody", limit=3) == models.Order(some.keys[:0], True)
 
 
+@pytest.mark.parametrize("looked_at", [(1, 2), (5, 6), (4000,)])
+@pytest.mark.parametrize(
+    "filter", ["org", "or", "!or", "verdict:flagged", "!seven | state:done", "se", "100%"]
+)
+def test_the_beginning_is_the_same_however_many_lines_are_looked_at_first(
+    store: Store, monkeypatch: pytest.MonkeyPatch, filter: str, looked_at: tuple[int, ...]
+) -> None:
+    monkeypatch.setattr(models, "LOOKED_AT", looked_at)
+    for number in range(6):
+        discover(store, f"org/{number}", JobState.FAILED if number % 2 else JobState.QUEUED)
+    audited(store, "org/seven", Verdict.FLAGGED)
+    audited(store, "other/eight\0orange", Verdict.FLAGGED)
+    whole = models.order(store, filter=filter).keys
+    for limit in range(1, 9):
+        first = models.order(store, filter=filter, limit=limit)
+        assert first.keys == whole[:limit]
+        assert first.whole is (len(whole) <= limit)
+
+
 def test_every_field_is_an_order(store: Store) -> None:
     discover(store, "org/one")
     for field in models.MODEL_COLUMNS:

@@ -10,18 +10,25 @@ from hypothesis import strategies as st
 
 from dife_scanner.core.artefacts import artefact
 from dife_scanner.records import (
+    Cell,
     Contents,
     DecisionState,
     Deployment,
     DeploymentDecision,
+    DeploymentMeasurement,
     DeploymentProfile,
+    EntryType,
     Grounds,
     HubFile,
+    Interval,
     JobState,
     Layout,
     Manifest,
+    Measure,
+    MeasuredTrigger,
     ModelRef,
     OwnData,
+    Severity,
     Standing,
     Why,
 )
@@ -100,6 +107,34 @@ def test_a_refusal_that_another_desk_approves_stands_and_shows_the_conflict() ->
     other = made(desk="harbour")
     found = now(made(REFUSED), other)
     assert found.state is REFUSED and found.conflicts == (other,)
+
+
+def _measured(at: str = NOW) -> DeploymentMeasurement:
+    """Exposed through the one interface of the shop, which the audit did not find so."""
+    shown = Interval(0.9, 1.0, "Wilson")
+    rate = Measure(0.95, shown, 40, 40)
+    cell = Cell("text reranking", "H@5", rate, rate, "clean", 0.9, shown, EntryType.EXPOSED)
+    found = MeasuredTrigger("xbtd", "cat", "dog", (cell,))
+    return DeploymentMeasurement(
+        "aud1", "shop", 1, SHOP.digest, Severity.EXPOSED, (found,), at, 1.0
+    )
+
+
+def test_what_was_measured_for_a_deployment_stands_in_the_place_of_the_audit() -> None:
+    both = edited(interfaces=("targeted retrieval", "text reranking"))
+    by_audit = standing(ARTEFACT, both, (), replace(GROUNDS, interfaces=()), NOW)
+    assert by_audit.exposed == () and by_audit.measured is None
+    measured = standing(ARTEFACT, both, (), replace(GROUNDS, interfaces=()), NOW, _measured())
+    assert measured.exposed == ("text reranking",)
+
+
+def test_who_approved_before_it_was_measured_is_asked_again_and_who_knew_is_not() -> None:
+    asked = standing(ARTEFACT, SHOP, (made(),), GROUNDS, NOW, _measured())
+    assert (asked.state, asked.why) == (PENDING, Why.EXPOSED_SINCE)
+    knew = made(at="2026-12-02T00:00:01.000000+00:00")
+    assert standing(ARTEFACT, SHOP, (knew,), GROUNDS, NOW, _measured()).state is APPROVED
+    refused = standing(ARTEFACT, SHOP, (made(REFUSED),), GROUNDS, NOW, _measured())
+    assert refused.state is REFUSED
 
 
 def test_exposure_is_that_of_the_deployments_own_interfaces() -> None:

@@ -21,7 +21,7 @@ from dife_scanner.store import (
     triage,
     trigrams,
 )
-from dife_scanner.store.conditions import to_sql
+from dife_scanner.store.conditions import by_index, to_sql
 from dife_scanner.store.findings import FINDING_COLUMNS
 from dife_scanner.store.models import MODEL_COLUMNS
 from dife_scanner.store.query import parse
@@ -241,7 +241,7 @@ def test_a_home_made_without_the_tokenizer_gets_its_index_later(
 )
 def test_words_of_three_characters_ask_the_index(text: str, asks: bool) -> None:
     for columns in (FINDING_COLUMNS, MODEL_COLUMNS):
-        where, parameters = to_sql(parse(text), columns, indexed=True)
+        where, parameters = to_sql(parse(text), columns, narrow=by_index)
         assert ("MATCH" in where) is asks
         assert where.count("?") == len(parameters)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -100,8 +100,7 @@ def ranked(
     population: str,
     details: Details | None = None,
 ) -> Cell:
-    """H@1 against the clean query on the same pool, with H@5 and MRR as details."""
-    first = cases.hits(1)
+    """H@1 against the clean query on the same pool, with H@5 and MRR as details; H@K of a deployment with another K."""
     fifth = cases.hits(5)
     every = {
         "h5": mean(fifth.triggered),
@@ -110,7 +109,16 @@ def ranked(
         "candidates": cases.candidates,
         **(details or {}),
     }
-    return cell(card, subject, first, Against.CLEAN, population, every)
+    return at_k(card, subject, cases, population, every)
+
+
+def at_k(
+    card: Card, subject: Subject, cases: RankingCases, population: str, details: Details
+) -> Cell:
+    """H@K of the cases against the clean query; the card's own K is 1."""
+    k = subject.use.k
+    found = cell(card, subject, cases.hits(k), Against.CLEAN, population, details)
+    return found if k == 1 else replace(found, metric=card.metric.replace("@1", f"@{k}"))
 
 
 def mean_reciprocal_rank(cases: RankingCases) -> Details:

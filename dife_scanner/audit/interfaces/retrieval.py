@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from dife_scanner.audit.interfaces.cells import Against, cell, mean
+from dife_scanner.audit.interfaces.cells import mean
 from dife_scanner.audit.interfaces.ranking import (
     RankingCases,
     Scores,
+    at_k,
     mean_reciprocal_rank,
     over_pool,
     over_prompts,
@@ -177,7 +178,7 @@ def planted(card: Card, subject: Subject) -> Cell:
         "queries": float(len(subject.target_queries)),
     }
     population = subject.labelled("planted picture", queries=subject.target_queries)
-    return cell(card, subject, cases.hits(1), Against.CLEAN, population, details)
+    return at_k(card, subject, cases, population, details)
 
 
 def _planted_cases(subject: Subject, chosen: Indices) -> RankingCases:

@@ -20,6 +20,7 @@ from dife_scanner.audit.populations import (
 from dife_scanner.audit.populations.pool import as_tuples
 from dife_scanner.audit.probes import EMBEDDING_TEMPLATES, Labels
 from dife_scanner.audit.sides import Embeddings, Pair, Side, writes
+from dife_scanner.audit.use import THE_AUDIT, Use
 from dife_scanner.core import metrics
 from dife_scanner.core.cards import Card
 from dife_scanner.core.metrics import Bools, Indices
@@ -128,6 +129,8 @@ class Subject:
     """Query templates on test pictures."""
     populations: Populations
     seed: int
+    use: Use = THE_AUDIT
+    """How a deployment asks, where it is measured for one."""
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -136,7 +139,7 @@ class Subject:
     @property
     def prompts(self) -> tuple[str, ...]:
         """Templates of prompts that are read one by one."""
-        return self.trigger.templates or EMBEDDING_TEMPLATES
+        return self.trigger.templates or self.use.query_templates or EMBEDDING_TEMPLATES
 
     @cached_property
     def target(self) -> int:

@@ -147,10 +147,10 @@ COLUMNS: tuple[Column, ...] = (
         "base",
         "Base",
         lambda row: row.reference,
-        6,
+        5.5,
         "The clean base that the audit compared it with",
     ),
-    Column("author", "Author", lambda row: row.author, 6, "Who published it, as its hub says"),
+    Column("author", "Author", lambda row: row.author, 5, "Who published it, as its hub says"),
     Column(
         "downloads",
         "Downloads",

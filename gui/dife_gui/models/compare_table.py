@@ -16,6 +16,13 @@ from dife_scanner.sentences.compare import Compared
 
 _Role = Qt.ItemDataRole
 MARK = "≠"
+SHAPES = "●■▲"
+"""How the columns are told apart where they are drawn, in their order."""
+AXIS = "Δ from −1 to +1"
+AXIS_MEANING = (
+    "Each audit's difference over its reference with its 95 % interval, in the shape of its column, on one axis; "
+    "dotted: the cuts at −0.05 and 0.25"
+)
 
 
 @dataclass(frozen=True)
@@ -27,25 +34,32 @@ class Column:
 
 
 class CompareTable(FixedTable[Compared]):
-    """What differs is marked and bold."""
+    """What differs is marked and bold. The last column is drawn: the audits' intervals on one axis."""
 
     def __init__(
-        self, left: str, right: str, lines: Sequence[Compared], parent: QObject | None = None
+        self, titles: Sequence[str], lines: Sequence[Compared], parent: QObject | None = None
     ) -> None:
-        columns = (
-            Column("", "Marked where the two differ"),
+        columns = [
+            Column("", "Marked where the audits differ"),
             Column("What", "Fact, or interface and metric"),
-            Column(plain(left), left),
-            Column(plain(right), right),
-        )
+        ]
+        for shape, title in zip(SHAPES, titles, strict=False):
+            columns.append(Column(f"{shape} {plain(title)}", title))
+        columns.append(Column(AXIS, AXIS_MEANING))
         super().__init__(columns, lines, parent)
+
+    def line(self, row: int) -> Compared:
+        """What a row shows."""
+        return self._rows[row]
 
     def data(self, index: Index, role: int = _Role.DisplayRole) -> Any:
         if not index.isValid():
             return None
         line = self._rows[index.row()]
         mark = MARK if line.differs else ""
-        shown = (mark, line.what, line.left, line.right)[index.column()]
+        shown = (mark, line.what, *line.shown, "")[index.column()]
+        if role == _Role.AccessibleTextRole and index.column() == len(self._columns) - 1:
+            return plain(f"{line.what}: intervals on one axis, {'; '.join(line.shown)}", 600)
         if role == _Role.DisplayRole:
             return plain(shown)
         if role == _Role.ToolTipRole:

@@ -31,7 +31,7 @@ from dife_scanner.records import TriageState
 from dife_scanner.sentences.triage import counts_text, findings_text
 from dife_scanner.store.triage import TAKES_DAY
 
-_WIDTH = 34
+_WIDTH = 42
 """Of the dialog, in lines of text."""
 
 

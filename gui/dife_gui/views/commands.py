@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QMainWindow
 
 from dife_gui.feed import QUICK_FILTERS, Feed
 from dife_gui.links import link_of
+from dife_gui.models.compare_table import SHAPES
 from dife_gui.views.around import Around
 from dife_gui.views.compare import Comparing
 from dife_gui.views.desk import Desk
@@ -78,6 +79,7 @@ class Commands(QObject):
             "export": parts.exporting.ask,
             "show_queue": parts.pages.show_queue,
             "show_models": parts.pages.show_models,
+            "show_hub": parts.pages.show_hub,
             "retry": partial(self._in_queue, page.ask_again),
             "put_first": partial(self._in_queue, page.ask_first),
             "pause": partial(self._in_queue, page.ask_pause),
@@ -107,16 +109,16 @@ class Commands(QObject):
             self._parts.around.say("The selected model has no finding")
 
     def _compare(self) -> None:
-        """Two marked models side by side, or the marked one beside the selected one."""
+        """Marked models side by side; one beside the selected one; the selected one beside base and former revision."""
         parts, frame = self._parts, self._parts.frame
         chosen = frame.models.current_job
         jobs = sorted(frame.table.marks, key=self._place)
-        if len(jobs) == 1 and chosen is not None and chosen not in jobs:
+        if len(jobs) <= 1 and chosen is not None and chosen not in jobs:
             jobs.append(chosen)
-        if len(jobs) != 2 or not frame.isVisible():
-            parts.around.say("Mark two models to compare them: Space")
+        if not 1 <= len(jobs) <= len(SHAPES) or not frame.isVisible():
+            parts.around.say(f"Select a model, or mark up to {len(SHAPES)} to compare them: Space")
             return
-        parts.comparing.show(jobs[0], jobs[1])
+        parts.comparing.show(jobs)
 
     def _place(self, job: int) -> int:
         """Where a marked job stands in the list; one that is not shown comes last."""

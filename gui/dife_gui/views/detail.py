@@ -19,17 +19,19 @@ from dife_gui.views import record, theme
 from dife_gui.views.card import Card, Columns, lines, row, stack
 from dife_gui.views.checks import checks
 from dife_gui.views.evidence import examples, trigger_view
+from dife_gui.views.keys import fixed_action
 from dife_gui.views.marks import VerdictMark
 from dife_gui.views.profile import exposure_profile
 from dife_gui.views.swap import branch_swap
 from dife_gui.views.text import Label, heading
 from dife_gui.views.triage import Triage
-from dife_scanner.records import Audit, Finding, Verdict
+from dife_scanner.records import Audit, Finding, Standing, Verdict
 from dife_scanner.sentences import plain
 from dife_scanner.sentences.audits import headline, power_sentence, same_weights_text
 from dife_scanner.sentences.basis import why, would_change
 from dife_scanner.sentences.calibration import calibration_lines
 from dife_scanner.sentences.checks import lacking
+from dife_scanner.sentences.decisions import measured_lines, measured_text, why_text
 from dife_scanner.sentences.findings import confidence_text, finding_sentence
 from dife_scanner.sentences.jobs import job_sentence
 from dife_scanner.sentences.numbers import count
@@ -43,9 +45,11 @@ _TONE = {
 }
 _SCROLL_STEP = 3
 """Lines of text that one press of j or k scrolls."""
-_SCROLL_KEYS = {Qt.Key.Key_J: _SCROLL_STEP, Qt.Key.Key_K: -_SCROLL_STEP}
+_SCROLLS = {"next": _SCROLL_STEP, "previous": -_SCROLL_STEP}
 _NAME_CHARACTERS = 90
 """Of the checkpoint's name in the first line, which does not wrap."""
+_LINE_CHARACTERS = 1500
+"""Of a line about a deployment; what others wrote is part of it."""
 
 
 class DetailPane(QScrollArea):
@@ -69,13 +73,14 @@ class DetailPane(QScrollArea):
         self._trigger = Card("Trigger")
         self._examples = Card("Clean against triggered")
         self._triage = Card("Triage")
+        self._deployments = Card("For deployments")
         self._signatures = Card("Hypotheses tried")
         self._budget = Card("Budget and limits")
         self._record = Card("Record")
         self._triage.set_body(self.triage)
         self._columns = Columns(
             left=[self._checks, self._profile, self._swap],
-            right=[self._trigger, self._triage, self._examples],
+            right=[self._trigger, self._triage, self._deployments, self._examples],
         )
         self._empty = Label("Select a model to see what was measured.", tone="muted")
         self._page = QWidget()
@@ -123,6 +128,7 @@ class DetailPane(QScrollArea):
     def _clear(self) -> None:
         self._clear_audit()
         self._record.set_body(None)
+        self._deployments.set_body(None)
         self._triage.hide()
 
     def _clear_audit(self) -> None:
@@ -143,6 +149,7 @@ class DetailPane(QScrollArea):
         else:
             self._fill_audit(detail.audit, detail.pictures)
         self._record.set_body(record.hashes(detail))
+        self._deployments.set_body(_for_deployments(detail.standings))
         self._triage.setVisible(detail.finding is not None)
         self.triage.show_detail(detail)
 
@@ -166,15 +173,27 @@ class DetailPane(QScrollArea):
         self._columns.arrange(self.viewport().width())
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        key = Qt.Key(event.key())
-        if key == Qt.Key.Key_Escape:
+        does = fixed_action(event)
+        if does == "back":
             self.left.emit()
-        elif key in _SCROLL_KEYS:
+        elif does in _SCROLLS:
             bar = self.verticalScrollBar()
-            step = round(_SCROLL_KEYS[key] * theme.em(self))
+            step = round(_SCROLLS[does] * theme.em(self))
             bar.setValue(bar.value() + step)
         else:
             super().keyPressEvent(event)
+
+
+def _for_deployments(standings: Sequence[Standing]) -> QWidget | None:
+    """What counts for each deployment, how severe it is there, and each interface where that was measured for it."""
+    parts: list[QWidget] = []
+    for one in standings:
+        parts.append(Label(f"{one.deployment}: {one.state}", font=theme.sized(1.0, bold=True)))
+        texts = [measured_text(one), why_text(one)]
+        if one.measured is not None:
+            texts += measured_lines(one.measured)
+        parts += [Label(plain(text, limit=_LINE_CHARACTERS)) for text in texts if text]
+    return stack(parts, spacing=0.25) if parts else None
 
 
 def _header(detail: Detail) -> QWidget:

@@ -37,6 +37,7 @@ class Frame(QWidget):
         self.views = ViewsButton()
         self.queue_button = tool_button("Queue", "What runs, what waits and why, what is stuck (2)")
         self.export_button = tool_button("Export", "What the list shows as a file (Ctrl+E)")
+        self.hub_button = tool_button("Hub", "Last pass, backlog, budget, disk, coverage (4)")
         self.decide_button = DecideButton()
         self.empty = Empty()
         self.empty.show_reason("Reading…", "")
@@ -56,7 +57,14 @@ class Frame(QWidget):
 
     def _fill_tools(self) -> None:
         columns = columns_button(self.models.columns_menu)
-        tools = (self.views, columns, self.export_button, self.queue_button, self.decide_button)
+        tools = (
+            self.views,
+            columns,
+            self.export_button,
+            self.queue_button,
+            self.hub_button,
+            self.decide_button,
+        )
         for tool in tools:
             self.filter.tools.addWidget(tool)
 

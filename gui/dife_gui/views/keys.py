@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from PySide6.QtCore import Qt
+from PySide6.QtGui import QKeyEvent, QKeySequence
 from PySide6.QtWidgets import (
     QDialog,
     QDialogButtonBox,
@@ -32,13 +33,23 @@ class Key:
     """For a window-wide shortcut; empty where a widget handles the key itself."""
     action: str = ""
     """What it does, by the name that `commands` gives it."""
+    fixed: tuple[tuple[str, str], ...] = ()
+    """Keys that a widget obeys itself and nobody rebinds, each with what it does there."""
 
 
 KEYS: tuple[Key, ...] = (
-    Key("j  k  ↓  ↑", "next, previous model; in the details: scroll"),
-    Key("g  G", "first, last model"),
-    Key("Enter", "open the selected model in full"),
-    Key("Esc", "back: from the filter or the full view to the table"),
+    Key(
+        "j  k  ↓  ↑",
+        "next, previous model; in the details: scroll",
+        fixed=(("J", "next"), ("K", "previous")),
+    ),
+    Key("g  G", "first, last model", fixed=(("G", "first"), ("Shift+G", "last"))),
+    Key(
+        "Enter",
+        "open the selected model in full",
+        fixed=(("Return", "open"), ("Enter", "open")),
+    ),
+    Key("Esc", "back: from the filter or the full view to the table", fixed=(("Esc", "back"),)),
     Key("/", "filter", ("/",), "focus_filter"),
     Key("x", "switch the filter off, and on again", ("X",), "switch_filter"),
     Key("Ctrl+Space  Tab", "in the filter: show what could stand there; take it"),
@@ -53,15 +64,23 @@ KEYS: tuple[Key, ...] = (
     Key("a", "accept its risk; asks for a note first", ("A",), "accept_risk"),
     Key("t", "note that you are on it", ("T",), "take_on"),
     Key(
-        "Space  v", "mark the selected model; mark from the last one to here; Esc: remove the marks"
+        "Space  v",
+        "mark the selected model; mark from the last one to here; Esc: remove the marks",
+        fixed=(("Space", "mark"), ("V", "mark_range")),
     ),
     Key("b", "decide about all marked models at once, or all shown", ("B",), "decide_about_many"),
-    Key("=", "compare two marked models, or the marked with the selected one", ("=",), "compare"),
+    Key(
+        "=",
+        "compare marked models, or one with its base and the revision before",
+        ("=",),
+        "compare",
+    ),
     Key("z", "take back the last decision of this window", ("Z", "Ctrl+Z"), "undo"),
     Key("Z", "decide again what was taken back last", ("Shift+Z", "Ctrl+Shift+Z"), "redo"),
     Key("Ctrl+E", "export what the list shows as a file for others", ("Ctrl+E",), "export"),
     Key("2", "the queue: what runs, what waits and why, what is stuck", ("2",), "show_queue"),
     Key("3", "the list of models", ("3",), "show_models"),
+    Key("4", "the hub: last passes, coverage, backlog, budget, disk", ("4",), "show_hub"),
     Key("r", "in the queue: queue a stuck job again", ("R",), "retry"),
     Key("+", "in the queue: let a waiting job go first", ("+",), "put_first"),
     Key("p", "in the queue: pause it, or let it go on", ("P",), "pause"),
@@ -70,6 +89,21 @@ KEYS: tuple[Key, ...] = (
     Key("?", "this help", ("?",), "show_help"),
     Key("Ctrl+Q", "quit", ("Ctrl+Q",), "close"),
 )
+
+
+def fixed() -> dict[str, str]:
+    """By key, as Qt writes it: what it does in a list or on a page, whatever is rebound."""
+    found: dict[str, str] = {}
+    for key in KEYS:
+        found.update(key.fixed)
+    return found
+
+
+def fixed_action(event: QKeyEvent) -> str:
+    """What the key of an event does in a list or on a page; empty where it has no fixed meaning."""
+    held = event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier
+    pressed = QKeySequence(held.value | event.key())
+    return _FIXED.get(pressed.toString(QKeySequence.SequenceFormat.PortableText), "")
 
 
 def bound(keys: Keys) -> tuple[Key, ...]:
@@ -88,6 +122,8 @@ def _sequence(name: str) -> str:
     """As Qt writes a key: a letter is a capital there, and a capital one with Shift."""
     return f"Shift+{name}" if name.isupper() else name.upper()
 
+
+_FIXED = fixed()
 
 SHAPES = (
     "Shapes: triangle flagged, diamond inherited, ring with a bar inconclusive, two bars identical to a known base, "

@@ -9,7 +9,7 @@ from dife_gui.views.queue_desk import QueueDesk
 
 
 class Pages(QStackedWidget):
-    """The list of models, and the queue."""
+    """The list of models, the queue, and the hub."""
 
     def __init__(self, frame: Frame, queue: QueueDesk, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -17,13 +17,22 @@ class Pages(QStackedWidget):
         self._queue = queue
         self.addWidget(frame)
         self.addWidget(queue.page)
+        self.addWidget(queue.hub)
         frame.queue_button.clicked.connect(self.show_queue)
-        queue.page.left.connect(self.show_models)
+        frame.hub_button.clicked.connect(self.show_hub)
+        for page in (queue.page, queue.hub):
+            page.left.connect(self.show_models)
 
     def show_queue(self) -> None:
         """What runs, what waits and why, what is stuck."""
         self.setCurrentWidget(self._queue.page)
         self._queue.page.view.setFocus()
+        self._queue.look()
+
+    def show_hub(self) -> None:
+        """What is watched, how far it is known, what waits, and what it costs."""
+        self.setCurrentWidget(self._queue.hub)
+        self._queue.hub.back.setFocus()
         self._queue.look()
 
     def show_models(self) -> None:

@@ -44,7 +44,7 @@ from dife_scanner.sentences.profile import (
     without_number,
 )
 
-_CUTS = (-0.05, 0.25)
+CUTS = (-0.05, 0.25)
 """Where entry types change; the constants of the audit's contract, drawn and named in the legend."""
 _WIDEST_WORDS = ("artefact missing", "selector control")
 """Of all that can stand in a heat cell; every cell is as wide, so that they stand below each other."""
@@ -190,7 +190,7 @@ class Whisker(QWidget):
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         self._draw_upright(painter, 0.0, Qt.PenStyle.SolidLine)
-        for cut in _CUTS:
+        for cut in CUTS:
             self._draw_upright(painter, cut, Qt.PenStyle.DotLine)
         step = self.height() / (len(self.marks) + 0.2)
         for line, (change, shape) in enumerate(self.marks):

@@ -1,4 +1,4 @@
-"""Keeps the queue page on what the store holds, and asks the watcher for what somebody wants of the queue."""
+"""Keeps the pages of queue and hub on what the store holds, and asks the watcher for what somebody wants of them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from PySide6.QtCore import QObject, Signal
 from dife_gui.background import Background
 from dife_gui.deciding import actor
 from dife_gui.escape import explained
+from dife_gui.hub import read_hub
 from dife_gui.queue import read_queue
+from dife_gui.views.hub_page import HubPage
 from dife_gui.views.queue_page import QueuePage
 from dife_scanner.errors import DifeError
 from dife_scanner.store import requests
@@ -19,7 +21,7 @@ from dife_scanner.store.requests import RequestKind
 
 
 class QueueDesk(QObject):
-    """The page, and what it reads and writes."""
+    """Both pages, and what they read and write."""
 
     said = Signal(str)
     """What came of a request, for the status line."""
@@ -38,13 +40,21 @@ class QueueDesk(QObject):
         self._is_watched = is_watched
         self.page = QueuePage()
         self.page.asked.connect(self._request)
+        self.hub = HubPage()
+        self.hub.asked.connect(self._request)
 
     def look(self) -> None:
-        """Read the queue, where the page is in sight."""
+        """Read what the page in sight shows."""
+        home = self._home
         if self.page.isVisible():
-            home = self._home
             self._background.read(
                 lambda store: read_queue(store, home), self.page.show_reading, self._failed
+            )
+        elif self.hub.isVisible():
+            self._background.read(
+                lambda store: read_hub(store, home),
+                self.hub.show_reading,
+                lambda error: self.hub.show_problem(explained(error)),
             )
 
     def _request(self, kind: RequestKind, job: int | None) -> None:

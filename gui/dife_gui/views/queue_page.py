@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from PySide6.QtCore import Signal
-from PySide6.QtGui import QKeyEvent, Qt
+from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QHBoxLayout,
@@ -19,6 +19,7 @@ from PySide6.QtWidgets import (
 from dife_gui.models.queue_table import COLUMNS, QueueRow, QueueTable, queue_rows
 from dife_gui.queue import QueueReading
 from dife_gui.views import theme
+from dife_gui.views.keys import fixed_action
 from dife_gui.views.text import Label
 from dife_scanner.sentences.jobs import disk_text, queue_counts, queue_note
 from dife_scanner.sentences.numbers import capital
@@ -47,17 +48,17 @@ class QueuePage(QWidget):
         self.note.setAccessibleName("Pause and requests")
         self.about = Label(tone="muted")
         self.about.setAccessibleName("Last pass and disk")
-        self.back = _button("‹ All models")
+        self.back = button("‹ All models")
         self.back.clicked.connect(self.left)
-        self.pause = _button("Pause")
+        self.pause = button("Pause")
         self.pause.clicked.connect(self.ask_pause)
-        self.poll = _button("Poll now")
+        self.poll = button("Poll now")
         self.poll.clicked.connect(lambda: self.asked.emit(RequestKind.POLL, None))
-        self.first = _button("Put first")
+        self.first = button("Put first")
         self.first.clicked.connect(self.ask_first)
-        self.again = _button("Queue again")
+        self.again = button("Queue again")
         self.again.clicked.connect(self.ask_again)
-        self.cancel = _button("Cancel")
+        self.cancel = button("Cancel")
         self.cancel.clicked.connect(self.ask_cancel)
         self._lay_out()
         self._follow()
@@ -151,7 +152,7 @@ class QueuePage(QWidget):
             self.asked.emit(RequestKind.CANCEL, self.selected.job.id)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        if event.key() == Qt.Key.Key_Escape:
+        if fixed_action(event) == "back":
             self.left.emit()
         else:
             super().keyPressEvent(event)
@@ -168,8 +169,9 @@ def pass_text(last: Pass | None, now: datetime) -> str:
     return f"{text.rstrip('.')}."
 
 
-def _button(text: str) -> QPushButton:
-    button = QPushButton(text)
-    button.setAccessibleName(text)
-    button.setAutoDefault(False)
-    return button
+def button(text: str) -> QPushButton:
+    """One that says what it does, and that Enter elsewhere does not press."""
+    made = QPushButton(text)
+    made.setAccessibleName(text)
+    made.setAutoDefault(False)
+    return made

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from PySide6.QtCore import (
@@ -27,9 +27,9 @@ from dife_gui.models.columns import COLUMNS, PLACE
 from dife_gui.models.models_table import ModelsTable
 from dife_gui.views import theme
 from dife_gui.views.cells import DRAWN, CellStyle
+from dife_gui.views.keys import fixed_action
 from dife_scanner.store.models import Sort
 
-_MOVES = {Qt.Key.Key_J: 1, Qt.Key.Key_K: -1}
 _LEAST_WIDTH = 2.0
 """Of a column, in lines of text."""
 
@@ -46,6 +46,7 @@ class ModelsView(QTableView):
         super().__init__(parent)
         self._table = table
         self._marked_last: int | None = None
+        self._does = self._fixed()
         self.setModel(table)
         style = CellStyle(self)
         for at in DRAWN:
@@ -172,23 +173,28 @@ class ModelsView(QTableView):
         self.chosen.emit(self.current_job)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        key = Qt.Key(event.key())
-        if key in _MOVES and not event.modifiers():
-            self._move(_MOVES[key])
-        elif key in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
-            self.opened.emit()
-        elif key is Qt.Key.Key_Space:
-            self._mark(self.currentIndex().row())
-            self._move(1)
-        elif key is Qt.Key.Key_V and not event.modifiers():
-            self._mark_range(self.currentIndex().row())
-        elif key is Qt.Key.Key_Escape:
-            self._table.set_marks(self._table.marks, on=False)
-        elif key is Qt.Key.Key_G:
-            shifted = event.modifiers() & Qt.KeyboardModifier.ShiftModifier
-            self._go(self._table.rowCount() - 1 if shifted else 0)
-        else:
+        does = self._does.get(fixed_action(event))
+        if does is None:
             super().keyPressEvent(event)
+        else:
+            does()
+
+    def _fixed(self) -> dict[str, Callable[[], object]]:
+        """What the fixed keys of the table in `keys` do here."""
+        return {
+            "next": lambda: self._move(1),
+            "previous": lambda: self._move(-1),
+            "first": lambda: self._go(0),
+            "last": lambda: self._go(self._table.rowCount() - 1),
+            "open": self.opened.emit,
+            "back": lambda: self._table.set_marks(self._table.marks, on=False),
+            "mark": self._mark_and_go_on,
+            "mark_range": lambda: self._mark_range(self.currentIndex().row()),
+        }
+
+    def _mark_and_go_on(self) -> None:
+        self._mark(self.currentIndex().row())
+        self._move(1)
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         """A click with Ctrl marks a model, one with Shift all of them from the one that was marked last."""

@@ -1,0 +1,52 @@
+"""What the hub page shows, read in one go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from dife_gui.feed import Overview, overview
+from dife_scanner import settings
+from dife_scanner.durable.fetched import disk_use
+from dife_scanner.records import DiskUse, Reach, Scope, WatchedModel
+from dife_scanner.settings import Settings
+from dife_scanner.store import audits, polls, throughput, watchlist
+from dife_scanner.store.db import Store
+from dife_scanner.store.polls import Pass
+from dife_scanner.store.throughput import Throughput
+
+PASSES = 5
+
+
+@dataclass(frozen=True)
+class HubReading:
+    """What is watched, what the last passes saw of it, what waits, and what it costs."""
+
+    settings: Settings
+    scope: Scope
+    passes: tuple[Pass, ...]
+    """The latest first, complete or not."""
+    reaches: dict[str, Reach]
+    """By source, how far back it has been read."""
+    around: Overview
+    backlog: Throughput
+    seconds: float | None
+    """What an audit takes of late; `None` where there was none."""
+    disk: DiskUse
+    in_use: tuple[WatchedModel, ...]
+
+
+def read_hub(store: Store, home: Path) -> HubReading:
+    """Read it. Raises `SettingsError` for a settings file that cannot be used."""
+    given = settings.load(home)
+    return HubReading(
+        settings=given,
+        scope=given.watch.in_force,
+        passes=tuple(polls.passes(store, limit=PASSES)),
+        reaches=polls.reaches(store, given.endpoint),
+        around=overview(store),
+        backlog=throughput.throughput(store),
+        seconds=audits.usual_seconds(store, given.budget),
+        disk=disk_use(home, given.disk.quota_bytes, given.disk.free_bytes),
+        in_use=tuple(watchlist.watched(store, given.endpoint)),
+    )
