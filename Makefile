@@ -141,6 +141,18 @@ tutorial: $(VENV)/.installed  ## every command of docs/tutorial.md, in its order
 try-wheel: $(VENV)/.installed  ## the wheel in a new environment outside of this tree, and `dife demo` there; 7 GB meanwhile
 	$(BIN)/python packaging/try_wheel.py
 
+SHOWN_HOME ?= build/demo-home
+
+.PHONY: bundle
+bundle: $(VENV)/.installed  ## the window alone, without torch: dist/dife-window; shown under Xvfb on SHOWN_HOME, docs/bundle.png
+	test -d $(SHOWN_HOME) || $(BIN)/dife demo --keep $(SHOWN_HOME)
+	$(PYTHON) -m venv .venvs/bundle
+	.venvs/bundle/bin/pip install --quiet 'pyinstaller>=6.11,<7' -r packaging/bundle/requirements.txt
+	.venvs/bundle/bin/pyinstaller --noconfirm --clean --log-level WARN --name dife-window --paths . --paths gui \
+		--specpath build/bundle --workpath build/bundle --distpath dist packaging/bundle/dife_window.py
+	env -u QT_QPA_PLATFORM xvfb-run -a dist/dife-window/dife-window --home $(SHOWN_HOME) --screenshot docs/bundle.png
+	@size=$$(du -sm dist/dife-window | cut -f1); echo "dist/dife-window: $$size MB"; test $$size -le 250
+
 .PHONY: lint-images
 lint-images:  ## the container files, by hadolint
 	$(PYTHON) -m venv .venvs/hadolint
