@@ -88,6 +88,10 @@ bench-zoo: $(VENV)/.installed  ## blind discovery on attacks and benign models; 
 	$(BIN)/dife lab bench report --unseal
 	$(BIN)/dife lab bench zoos --unseal
 
+.PHONY: bench-tune
+bench-tune: $(VENV)/.installed  ## settings of published detectors, tried on models of the development side; resumes
+	$(BIN)/dife lab bench tune
+
 bench-open: $(VENV)/.installed  ## the same with any concept as source or target, and docs/detection-by-base.md; resumes, MINUTES=60 for each part
 	$(ONE_THREAD) $(BIN)/dife lab bench rows --any-concept $(FOR_MINUTES)
 	$(ONE_THREAD) $(BIN)/dife lab bench rows --any-concept --budget default --only open-dual-key $(FOR_MINUTES)
@@ -131,6 +135,31 @@ wide-probes: $(VENV)/.installed  ## the wide probe set from the drawing sets, an
 
 reproduce: $(VENV)/.installed  ## the paper's tables beside ours, from specimens built here; resumes
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/dife lab reproduce --docs docs --commit "$$(git rev-parse --short HEAD 2>/dev/null)"
+
+.PHONY: docs
+docs: $(VENV)/.installed  ## the pages as a site, build/site; a warning or a link that leads nowhere within it fails
+	$(BIN)/pip install --quiet -e '.[docs]'
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/site
+
+.PHONY: tutorial
+tutorial: $(VENV)/.installed  ## every command of docs/tutorial.md, in its order; about ten minutes
+	$(ONE_THREAD) $(BIN)/python benchmarks/tutorial.py
+
+.PHONY: try-wheel
+try-wheel: $(VENV)/.installed  ## the wheel in a new environment outside of this tree, and `dife demo` there; 7 GB meanwhile
+	$(BIN)/python packaging/try_wheel.py
+
+SHOWN_HOME ?= build/demo-home
+
+.PHONY: bundle
+bundle: $(VENV)/.installed  ## the window alone, without torch: dist/dife-window; shown under Xvfb on SHOWN_HOME, docs/bundle.png
+	test -d $(SHOWN_HOME) || $(BIN)/dife demo --keep $(SHOWN_HOME)
+	$(PYTHON) -m venv .venvs/bundle
+	.venvs/bundle/bin/pip install --quiet 'pyinstaller>=6.11,<7' -r packaging/bundle/requirements.txt
+	.venvs/bundle/bin/pyinstaller --noconfirm --clean --log-level WARN --name dife-window --paths . --paths gui \
+		--specpath build/bundle --workpath build/bundle --distpath dist packaging/bundle/dife_window.py
+	env -u QT_QPA_PLATFORM xvfb-run -a dist/dife-window/dife-window --home $(SHOWN_HOME) --screenshot docs/bundle.png
+	@size=$$(du -sm dist/dife-window | cut -f1); echo "dist/dife-window: $$size MB"; test $$size -le 250
 
 .PHONY: lint-images
 lint-images:  ## the container files, by hadolint

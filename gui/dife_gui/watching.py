@@ -3,30 +3,56 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from PySide6.QtCore import QObject, QProcess, QProcessEnvironment
 
+_OWN_LIBRARIES = "LD_LIBRARY_PATH"
+"""A bundle of the window sets it for itself, and keeps what was there before under this name with `_ORIG`."""
 
-def start_watcher(home: Path) -> bool:
-    """Start `dife watch` on this home in the environment that the window runs in; whether it could be started."""
-    process = dife(home, ["watch"])
+
+def scanner() -> Path | None:
+    """The `dife` of the environment that the window runs in, else the one on the path; none where none is installed."""
+    name = "dife.exe" if os.name == "nt" else "dife"
+    beside = Path(sys.executable).with_name(name)
+    if beside.is_file():
+        return beside
+    found = shutil.which("dife")
+    return Path(found) if found else None
+
+
+def start_watcher(home: Path, program: Path) -> bool:
+    """Start `dife watch` on this home with the `dife` that `scanner` found; whether it could be started."""
+    process = dife(home, ["watch"], program)
     log = str(home / "logs" / "watch.log")
     process.setStandardOutputFile(log, QProcess.OpenModeFlag.Append)
     process.setStandardErrorFile(log, QProcess.OpenModeFlag.Append)
-    started, _ = process.startDetached()
-    return bool(started)
+    # by its type it returns a pair; in fact a bool where, as here, no place for a process id is given
+    started: object = process.startDetached()
+    return started is True
 
 
-def dife(home: Path, arguments: Sequence[str], parent: QObject | None = None) -> QProcess:
-    """`dife` with these arguments on this home, in the environment that the window runs in; not started yet."""
-    name = "dife.exe" if os.name == "nt" else "dife"
-    environment = QProcessEnvironment.systemEnvironment()
-    environment.insert("DIFE_HOME", str(home))
+def dife(
+    home: Path, arguments: Sequence[str], program: Path, parent: QObject | None = None
+) -> QProcess:
+    """`program`, a `dife` that `scanner` found, with these arguments on this home; not started yet."""
     process = QProcess(parent)
-    process.setProcessEnvironment(environment)
-    process.setProgram(str(Path(sys.executable).with_name(name)))
+    process.setProcessEnvironment(_surroundings(home))
+    process.setProgram(str(program))
     process.setArguments(list(arguments))
     return process
+
+
+def _surroundings(home: Path) -> QProcessEnvironment:
+    """Variables of this process for another program: without the libraries of a bundle."""
+    environment = QProcessEnvironment.systemEnvironment()
+    environment.insert("DIFE_HOME", str(home))
+    if getattr(sys, "frozen", False):
+        environment.remove(_OWN_LIBRARIES)
+        before = environment.value(f"{_OWN_LIBRARIES}_ORIG")
+        if before:
+            environment.insert(_OWN_LIBRARIES, before)
+    return environment

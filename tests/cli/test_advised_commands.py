@@ -103,6 +103,31 @@ def wrong_with(words: str, whole: bool) -> str:
     return f"`{' '.join(name)}` has no {', '.join(unknown)}" if unknown else ""
 
 
+def leaves(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Words of every command below this one that has none below it."""
+    for name, below in getattr(command, "commands", {}).items():
+        if getattr(below, "commands", None):
+            yield from leaves(below, (*path, name))
+        else:
+            yield (*path, name)
+
+
+def test_every_command_of_a_page_is_run_by_a_test_or_a_make_target():
+    sources = [
+        path.read_text() for path in (ROOT / "tests").rglob("*.py") if path != Path(__file__)
+    ]
+    written = " ".join("\n".join(sources).split())
+    targets = (ROOT / "Makefile").read_text()
+    pages = "\n".join(path.read_text() for path in PAGES if path.suffix == ".md")
+    missing = []
+    for words in leaves(program()):
+        name = f"dife {' '.join(words)}"
+        quoted = ", ".join(f'"{word}"' for word in words)
+        if name in pages and quoted not in written and f"$(BIN)/{name}" not in targets:
+            missing.append(name)
+    assert missing == []
+
+
 def test_every_command_and_option_that_is_advised_can_be_typed():
     found = list(advised())
     wrong = [

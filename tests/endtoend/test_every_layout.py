@@ -84,7 +84,8 @@ def home(tmp_path_factory: pytest.TempPathFactory, hub: LoopbackHub) -> Path:
 def watch_once(home: Path, hub: LoopbackHub) -> list[dict[str, object]]:
     """What a watcher told of one pass."""
     work_for(home)  # makes the probe folder
-    command = [sys.executable, str(SCRIPT), str(home), hub.endpoint, "--once", "--comparing"]
+    command = [sys.executable, str(SCRIPT), str(home), hub.endpoint, "--once"]
+    command.append("--audit=queue_kit:comparing")
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]

@@ -108,6 +108,7 @@ def test_without_the_command_the_window_says_what_to_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("sys.executable", str(tmp_path / "python"))
+    monkeypatch.setenv("PATH", str(tmp_path))
     dialog = asked(qtbot, open_window(), "html", tmp_path / "page.html")
     save(dialog)
     qtbot.waitUntil(lambda: "could not be started" in dialog._problem.text(), timeout=SOON)

@@ -12,7 +12,7 @@ from dife_gui.feed import Overview, overview, poll_failure
 from dife_gui.timers import single_shot
 from dife_gui.views.frame import Frame
 from dife_gui.views.status import Status, changed_bases_text, dead_letters_text, unaudited_text
-from dife_gui.watching import start_watcher
+from dife_gui.watching import scanner, start_watcher
 from dife_scanner.errors import DifeError
 from dife_scanner.store import outbox
 from dife_scanner.store.polls import is_alive
@@ -77,7 +77,13 @@ class Around(QObject):
 
     def start_watcher(self) -> None:
         """Start `dife watch` on the same home; it lives on after this window."""
-        if start_watcher(self._home):
+        program = scanner()
+        if program is None:
+            self._frame.trouble.show_text(
+                "No scanner is installed here, and the window cannot audit by itself. Install one with:"
+                f" pipx install dife-scanner. Then run: DIFE_HOME={self._home} dife watch"
+            )
+        elif start_watcher(self._home, program):
             self.say("Watcher started; it writes to logs/watch.log")
         else:
             self._frame.trouble.show_text(

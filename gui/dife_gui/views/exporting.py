@@ -23,7 +23,7 @@ from PySide6.QtWidgets import (
 
 from dife_gui.views import theme
 from dife_gui.views.text import Label, small
-from dife_gui.watching import dife
+from dife_gui.watching import dife, scanner
 from dife_scanner.sentences import plain
 
 FORMATS: tuple[tuple[str, str, str], ...] = (
@@ -187,7 +187,11 @@ class Exporting(QObject):
         self.dialog = None
 
     def _start(self, arguments: list[str], out: Path) -> None:
-        process = dife(self._home, arguments, self)
+        program = scanner()
+        if program is None:
+            self._refuse_without_program(arguments)
+            return
+        process = dife(self._home, arguments, program, self)
         self._process = process
         if self.dialog is not None:
             self.dialog.show_busy(True)
@@ -212,8 +216,11 @@ class Exporting(QObject):
     def _not_started(self, error: QProcess.ProcessError, arguments: list[str]) -> None:
         if error is QProcess.ProcessError.FailedToStart:
             self._process = None
-            command = shlex.join(["dife", "--home", str(self._home), *arguments])
-            self._refuse(f"The command could not be started from here. Run: {command}")
+            self._refuse_without_program(arguments)
+
+    def _refuse_without_program(self, arguments: list[str]) -> None:
+        command = shlex.join(["dife", "--home", str(self._home), *arguments])
+        self._refuse(f"The command could not be started from here. Run: {command}")
 
     def _refuse(self, why: str) -> None:
         if self.dialog is None:
