@@ -21,7 +21,7 @@ from queue_kit import checkpoint, work_for
 from dife_scanner.durable.clock import later
 from dife_scanner.lab.loopback import LoopbackHub, faults
 from dife_scanner.queue import targets
-from dife_scanner.queue.schedule import Schedule
+from dife_scanner.queue.schedule import Regular, Schedule
 from dife_scanner.queue.watch import HELD_SECONDS
 from dife_scanner.queue.work import hub_for
 from dife_scanner.store import Store, findings, jobs, models, polls, requests
@@ -212,10 +212,10 @@ def test_the_schedule_fires_at_once_and_tells_of_trouble() -> None:
         if len(fired) == 2:
             raise RuntimeError("no")
 
-    with Schedule(3600, enqueue, troubles.append):
+    with Schedule([Regular("a poll", 3600, enqueue)], troubles.append):
         until(lambda: fired, 10)
     fired.clear()
-    with Schedule(0.2, enqueue, troubles.append):
+    with Schedule([Regular("a poll", 0.2, enqueue)], troubles.append):
         until(lambda: len(fired) > 2 and troubles, 10)
     assert troubles == ["a poll could not be enqueued: no"]
 
