@@ -42,6 +42,8 @@ _SECTION = "__"
 """Between a section's name and a key's in the name of an environment variable."""
 _LONGEST_SECONDS = 10 * 365 * 24 * 3600.0
 """Ten years: beyond some such time a date cannot be computed any more."""
+_FEWEST_DAYS = 30
+"""What is told once a day or a week is known by what was told before."""
 _DAYS = re.compile(r"(\d{1,5}) ?(?:d|days?)?")
 """At most 99,999, some 270 years: a date can be computed from it."""
 _CHANNEL = re.compile(r"email|slack|slack:[A-Z0-9]{1,30}|email:[^\s@]+@[^\s@]+")
@@ -97,6 +99,26 @@ class Disk(_Section):
     """Kept free, whatever the quota allows."""
     fetch_ahead: bool = True
     """Whether the next checkpoint is fetched while one is audited."""
+
+
+class Retention(_Section):
+    """How long a home keeps what it can do without. Findings, decisions, audits and alerts nobody got stay for good."""
+
+    evidence_days: int = Field(default=0, ge=0, le=36_500)
+    """Of pictures and lists of audits on which no finding and no decision rests; 0 keeps them."""
+    news_days: int = Field(default=365, le=36_500)
+    """Of delivered news about the scanner itself, such as daily reports; 0 keeps them."""
+    passes_days: int = Field(default=90, le=36_500)
+    """Of the counts of each pass; 0 keeps them."""
+    log_bytes: int = Field(default=10 * 1024**2, ge=64 * 1024)
+    """Of each log; what is older lies beside it, once."""
+
+    @field_validator("news_days", "passes_days")
+    @classmethod
+    def _not_too_short(cls, value: int) -> int:
+        if value and value < _FEWEST_DAYS:
+            raise ValueError(f"must be 0 (for good) or at least {_FEWEST_DAYS} days")
+        return value
 
 
 class Watch(_Section):
@@ -357,6 +379,7 @@ class Settings(BaseSettings):
     limits: Limits = Limits()
     opinions: Opinions = Opinions()
     disk: Disk = Disk()
+    retention: Retention = Retention()
     references: References = References()
     cluster: Cluster = Cluster()
     alerts: Alerts = Alerts()
@@ -664,6 +687,18 @@ _TEMPLATE = """\
 #free_bytes = 5368709120
 # Fetch the next checkpoint while one is audited.
 #fetch_ahead = true
+
+# How long a home keeps what it can do without; 0 keeps it for good. Findings, decisions, audits and alerts nobody got
+# are always kept (docs/operating.md).
+[retention]
+# Pictures and lists of audits on which no finding and no decision rests.
+#evidence_days = 0
+# Delivered news about the scanner itself, such as daily reports; at least 30.
+#news_days = 365
+# The counts of each pass; at least 30.
+#passes_days = 90
+# Of each log; what is older lies beside it, once.
+#log_bytes = 10485760
 
 # The clean bases that checkpoints are compared with (docs/references.md).
 [references]

@@ -23,7 +23,9 @@ LEFT_OUT = (
     "the seed of this installation's samples",
 )
 """What is never in a backup, as a person reads it."""
-_EVIDENCE = re.compile(r"evidence/[0-9a-f]{2}/[0-9a-f]{64}\.[a-z0-9]{1,8}(\.[a-z0-9]{1,8})?")
+_EVIDENCE = re.compile(
+    r"evidence/[0-9a-f]{2}/([0-9a-f]{64}\.[a-z0-9]{1,8}(\.[a-z0-9]{1,8})?|removed\.txt)"
+)
 _DEPTHS = {REFERENCES: 3, CALIBRATION: 2}
 """How many parts the name of a file there has."""
 _LONGEST_PART = 255

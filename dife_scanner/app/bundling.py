@@ -208,7 +208,10 @@ def _add_evidence(
         try:
             content = evidence.read(store.home, file.sha256)
         except (NotFound, StoreCorrupt):
-            contents.leave_out(name, "the file is gone from the store, or damaged")
+            removed = evidence.removed_on(store.home, file.sha256)
+            gone = "the file is gone from the store, or damaged"
+            why = f"evidence removed by retention on {removed}" if removed else gone
+            contents.leave_out(name, why)
             continue
         contents.add(name, content)
         kept.setdefault(file.role, []).append((name, content, file))

@@ -43,7 +43,8 @@ from dife_scanner.queue.children import (
 from dife_scanner.queue.lease import gone
 from dife_scanner.queue.poller import PassResult
 from dife_scanner.queue.processes import start_child
-from dife_scanner.queue.schedule import Schedule
+from dife_scanner.queue.retention import LOOK_SECONDS, is_due, retention_main
+from dife_scanner.queue.schedule import POLL, Regular, Schedule
 from dife_scanner.queue.work import Work
 from dife_scanner.records import Job, JobState
 from dife_scanner.store import Patience, Store, jobs, leases, open_store, polls, requests, triage
@@ -196,6 +197,9 @@ class _Watcher:
         self._on_event = on_event
         self._stop = stop
         self._poll_due = threading.Event()
+        self._retention_due = threading.Event()
+        self._retention: Any = None
+        """The process that removes what is old; `None` while there is none."""
         self._troubles: list[str] = []
         self._pass = PassChild(work)
         self._executor = executor
@@ -230,13 +234,19 @@ class _Watcher:
                 self._poll_due.set()
                 self._loop()
                 self._deliver_once()
+                self._retain_once()
             else:
                 interval = self._work.settings.interval_seconds
-                with Schedule(interval, self._poll_due.set, self._troubles.append) as schedule:
+                regular = (
+                    Regular(POLL, interval, self._poll_due.set),
+                    Regular("retention", LOOK_SECONDS, self._retention_due.set),
+                )
+                with Schedule(regular, self._troubles.append) as schedule:
                     self._schedule = schedule
                     self._loop()
         finally:
-            stop_all([*(child.process for child in self._steady), self._pass.process])
+            steady = [child.process for child in self._steady]
+            stop_all([*steady, self._pass.process, self._retention])
             self._report_jobs()
         self._report(EventKind.STOPPED, "stopped")
         return self._summary()
@@ -262,6 +272,7 @@ class _Watcher:
         for problem in requests.serve_queue(self._store):
             self._report(EventKind.REQUEST_FAILED, problem)
         self._tend_pass()
+        self._tend_retention()
         self._report_jobs()
         self._report_progress()
         self._report_troubles()
@@ -296,6 +307,28 @@ class _Watcher:
             if beat.role == child.role:
                 return beat.note
         return f"a {child.role} process ended ({child.last_exit})"
+
+    # --- retention ------------------------------------------------------------------------------------------------
+
+    def _tend_retention(self) -> None:
+        """Take the end of the process that removes what is old, or start one where a day has passed."""
+        if self._retention is not None:
+            if not self._retention.is_alive():
+                self._retention.join()
+                self._retention = None
+        elif self._retention_due.is_set():
+            self._retention_due.clear()
+            if is_due(self._work.home):
+                self._retention = process_context().Process(
+                    target=retention_main, args=(self._work,), name="dife-retention"
+                )
+                start_child(self._retention)
+
+    def _retain_once(self) -> None:
+        self._retention_due.set()
+        self._tend_retention()
+        while self._retention is not None and not self._stop.wait(TICK_SECONDS):
+            self._tend_retention()
 
     # --- passes ---------------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from dife_scanner.errors import NotFound
 from dife_scanner.records import (
     Absent,
     Audit,
@@ -46,6 +47,7 @@ from dife_scanner.sentences.searches import budget_lines
 from dife_scanner.sentences.settings import deviation_lines
 from dife_scanner.sentences.tokenizers import tokenizer_lines
 from dife_scanner.sentences.triggers import effect_text, example_prompts, marked_text, trigger_text
+from dife_scanner.store import evidence
 
 _BAR = 30
 """Characters of a bar from 0 to 1."""
@@ -305,9 +307,18 @@ def _small_print(record: Audit, home: Path) -> list[RenderableType]:
         f"audit {record.id}, identity {record.identity[:16]}",
     ]
     for file in record.evidence:
-        lines.append(f"{file.role}: {file.caption} — evidence {file.sha256[:16]}")
+        lines.append(f"{file.role}: {file.caption} — {_where(home, file.sha256)}")
     lines.append(f"evidence lies under {home / 'evidence'}")
     return [Padding(safe(line, 400, "dim"), (0, 0, 0, 2)) for line in lines]
+
+
+def _where(home: Path, sha256: str) -> str:
+    """The name of an evidence file, or when retention removed it."""
+    try:
+        evidence.path(home, sha256)
+    except NotFound as gone:
+        return gone.what
+    return f"evidence {sha256[:16]}"
 
 
 def _towers(record: Audit) -> str:

@@ -104,6 +104,17 @@ AUDIT_COLUMNS = {
 """Fields that a filter over audits knows."""
 
 
+_RESTED_ON = """
+SELECT record_sha256, stored_at >= ? OR id IN (
+  SELECT audit_id FROM findings WHERE audit_id IS NOT NULL
+  UNION SELECT audit_id FROM finding_history WHERE audit_id IS NOT NULL
+  UNION SELECT j.audit_id FROM jobs AS j JOIN artefact_jobs AS l ON l.job_id = j.id
+    JOIN decisions AS d ON d.artefact = l.artefact WHERE j.audit_id IS NOT NULL
+) AS needed FROM audits
+"""
+"""Of each audit, whether its evidence is kept."""
+
+
 # --- keeping --------------------------------------------------------------------------------------------------
 
 
@@ -265,6 +276,22 @@ def cut_audits(store: Store, identity_prefix: str) -> list[Audit]:
         (len(identity_prefix), identity_prefix),
     )
     return [audit(store, row["id"]) for row in rows]
+
+
+def removable_evidence(store: Store, before: str) -> frozenset[str]:
+    """The sha256 of every evidence file that only audits stored before name, on which no finding and no decision rests.
+
+    A record itself is never among them. Reads every record; raises `NotFound` or `StoreCorrupt` for one that cannot be
+    read, because nobody knows what it names.
+    """
+    removable: set[str] = set()
+    needed: set[str] = set()
+    for row in store.read(_RESTED_ON, (before,)):
+        record = json.loads(evidence.read(store.home, row["record_sha256"]))
+        needed.add(row["record_sha256"])
+        named = needed if row["needed"] else removable
+        named.update(file["sha256"] for file in record["evidence"])
+    return frozenset(removable - needed)
 
 
 # --- many audits ----------------------------------------------------------------------------------------------

@@ -1,11 +1,18 @@
-"""Content-addressed evidence files: `evidence/ab/<sha256><suffix>`, written before any row refers to them."""
+"""Content-addressed evidence files: `evidence/ab/<sha256><suffix>`, written before any row refers to them.
+
+What retention removed is named in `evidence/ab/removed.txt`, with the day, before it goes.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import re
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+
+from filelock import FileLock
 
 from dife_scanner.durable.atomic import atomic_write
 from dife_scanner.durable.crash import crash_point
@@ -14,6 +21,8 @@ from dife_scanner.errors import NotFound, StoreCorrupt
 
 _SUFFIX = re.compile(r"\.[a-z0-9]{1,8}(\.[a-z0-9]{1,8})?")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+REMOVED = "removed.txt"
+"""In each folder of evidence: a line for each file that was removed, its sha256 and the moment."""
 
 
 def put(home: Path, content: bytes, suffix: str) -> str:
@@ -23,10 +32,12 @@ def put(home: Path, content: bytes, suffix: str) -> str:
     digest = hashlib.sha256(content).hexdigest()
     place = _place(home, digest, suffix)
     with disk_errors(home):
-        if place.exists() and _digest(place) == digest:
-            return digest
         place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _write(place, content)
+        with _lock(home):  # it is not removed as old once it is needed again
+            if place.exists() and _digest(place) == digest:
+                os.utime(place)
+            else:
+                _write(place, content)
     return digest
 
 
@@ -36,6 +47,11 @@ def path(home: Path, sha256: str) -> Path:
         found = sorted((home / "evidence" / sha256[:2]).glob(sha256 + ".*"))
         if found:
             return found[0]
+        removed = removed_on(home, sha256)
+        if removed:
+            raise NotFound(
+                f"evidence removed by retention on {removed}", "an older backup may still hold it"
+            )
     raise NotFound(
         f"no evidence file {sha256[:64]!r}",
         "it may have been removed by hand; put it back from a copy of the state directory",
@@ -58,6 +74,60 @@ def verify(home: Path, sha256: str) -> bool:
         return _digest(path(home, sha256)) == sha256
     except NotFound:
         return False
+
+
+# --- removing what is old -------------------------------------------------------------------------------------
+
+
+def stored(home: Path) -> Iterator[tuple[str, Path]]:
+    """Every evidence file: its sha256 and where it lies."""
+    for folder in sorted((home / "evidence").glob("[0-9a-f][0-9a-f]")):
+        for file in sorted(folder.iterdir()):
+            sha256, _, _ = file.name.partition(".")
+            if _SHA256.fullmatch(sha256):
+                yield sha256, file
+
+
+def remove(home: Path, file: Path, at: str, before: float) -> int:
+    """Remove one of `stored`, named as removed at `at` first, and return its bytes.
+
+    0 where it was put after `before` (seconds since 1970), or is gone already.
+    """
+    with disk_errors(home), _lock(home), suppress(FileNotFoundError):
+        state = file.stat()
+        if state.st_mtime < before:
+            _note_removed(file, at)
+            file.unlink()
+            return state.st_size
+    return 0
+
+
+def removed_on(home: Path, sha256: str) -> str:
+    """The day on which retention removed a file that is not there; empty where it did not."""
+    day = ""
+    with suppress(FileNotFoundError):
+        for line in (home / "evidence" / sha256[:2] / REMOVED).read_text("ascii").splitlines():
+            name, _, at = line.partition(" ")
+            if name == sha256 and len(at) >= len(
+                "2026-01-31"
+            ):  # a line that a kill cut off counts as none
+                day = at[:10]
+    return day
+
+
+def _note_removed(file: Path, at: str) -> None:
+    sha256, _, _ = file.name.partition(".")
+    with (file.parent / REMOVED).open("a", encoding="ascii") as notes:
+        notes.write(f"\n{sha256} {at}")  # begins a line, whatever a kill left of the last one
+        notes.flush()
+        os.fsync(notes.fileno())
+
+
+def _lock(home: Path) -> FileLock:
+    return FileLock(home / "evidence" / ".lock")
+
+
+# --- files ----------------------------------------------------------------------------------------------------
 
 
 def _place(home: Path, digest: str, suffix: str) -> Path:

@@ -225,6 +225,20 @@ def paused(store: Store, at: str) -> set[str]:
     return {row["channel"] for row in rows}
 
 
+def forget_news(store: Store, before: str) -> int:
+    """Remove news that are about no finding and were told, or not to be told, before; returns how many.
+
+    Alerts about findings stay: who was told of one is told what becomes of it.
+    """
+    with store.atomic("outbox.forget_news"):
+        cursor = store.write(
+            "DELETE FROM outbox WHERE fingerprint IS NULL AND state IN ('sent', 'silenced', 'unrouted')"
+            " AND coalesce(sent_at, created_at) < ?",
+            (before,),
+        )
+    return cursor.rowcount
+
+
 # --- by hand --------------------------------------------------------------------------------------------------
 
 

@@ -13,6 +13,7 @@ from dife_scanner.records import Reach
 from dife_scanner.store.db import Store
 
 _FORGET_BEATS_SECONDS = 7 * 24 * 3600.0
+_KEPT_PASSES = 20
 _CLOCK_SECONDS = 60.0
 """By which the clock may have been set back since a process began."""
 
@@ -116,6 +117,17 @@ def passes(store: Store, *, limit: int = 20) -> list[Pass]:
         (limit,),
     )
     return [Pass(**{**row, "complete": bool(row["complete"])}) for row in rows]
+
+
+def forget(store: Store, before: str) -> int:
+    """Remove the counts of passes that ended before, but for the newest that lists show and the latest complete one."""
+    with store.atomic("polls.forget"):
+        cursor = store.write(
+            "DELETE FROM passes WHERE at < ? AND id NOT IN (SELECT id FROM passes ORDER BY id DESC LIMIT ?)"
+            " AND id IS NOT (SELECT max(id) FROM passes WHERE complete = 1)",
+            (before, _KEPT_PASSES),
+        )
+    return cursor.rowcount
 
 
 def beat(store: Store, role: str, pid: int, note: str) -> None:

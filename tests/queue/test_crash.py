@@ -201,6 +201,8 @@ def _alerts(work: Work) -> None:
         outbox.revive(store)
         note(store, work.settings, ["file"], after(now(), 86_400.0), 0.0)
         operations.note_told(store, now())
+        polls.forget(store, now())
+        outbox.forget_news(store, now())
         silences.add(store, "repo:org/none", until=later(60), reason="a test", actor="ada")
 
 
@@ -259,6 +261,8 @@ SCENARIOS: dict[str, Callable[[Work], None]] = {
     "outbox.pause": _alerts,
     "operations.told": _alerts,
     "outbox.revive": _alerts,
+    "outbox.forget_news": _alerts,
+    "polls.forget": _alerts,
     "silences.keep": _alerts,
 }
 """The others are passed by `watch_once`."""

@@ -26,7 +26,7 @@ from dife_scanner.durable import jumps
 from dife_scanner.durable.clock import later
 from dife_scanner.lab.loopback import LoopbackHub, faults
 from dife_scanner.queue import targets
-from dife_scanner.queue.schedule import POLL, Schedule
+from dife_scanner.queue.schedule import POLL, Regular, Schedule
 from dife_scanner.queue.watch import HELD_SECONDS, Event, EventKind, watch
 from dife_scanner.queue.work import hub_for
 from dife_scanner.store import Store, findings, jobs, models, polls, requests
@@ -219,10 +219,10 @@ def test_the_schedule_fires_at_once_and_tells_of_trouble() -> None:
         if len(fired) == 2:
             raise RuntimeError("no")
 
-    with Schedule(3600, enqueue, troubles.append):
+    with Schedule([Regular("a poll", 3600, enqueue)], troubles.append):
         until(lambda: fired, 10)
     fired.clear()
-    with Schedule(0.2, enqueue, troubles.append):
+    with Schedule([Regular("a poll", 0.2, enqueue)], troubles.append):
         until(lambda: len(fired) > 2 and troubles, 10)
     assert troubles == ["a poll could not be enqueued: no"]
 
@@ -230,7 +230,7 @@ def test_the_schedule_fires_at_once_and_tells_of_trouble() -> None:
 def test_a_schedule_fires_once_for_all_that_a_machine_slept_through() -> None:
     """`misfire_grace_time` would drop it, and without `coalesce` each missed run would be made."""
     fired: list[float] = []
-    with Schedule(3600, lambda: fired.append(0), pytest.fail) as schedule:
+    with Schedule([Regular(POLL, 3600, lambda: fired.append(0))], pytest.fail) as schedule:
         until(lambda: fired, BUSY_SECONDS)
         asleep = datetime.now(UTC) - timedelta(hours=5)
         schedule._scheduler.modify_job(POLL, next_run_time=asleep)
@@ -250,7 +250,7 @@ def test_a_run_that_hangs_is_told_of_and_does_not_stop_later_ones() -> None:
         fired[0] += 1
         release.wait(BUSY_SECONDS)
 
-    with Schedule(0.2, hang, lambda text: troubles.append(text)):
+    with Schedule([Regular(POLL, 0.2, hang)], lambda text: troubles.append(text)):
         until(lambda: any("still being enqueued" in text for text in troubles), BUSY_SECONDS)
         release.set()
         until(lambda: fired[0] >= 2, BUSY_SECONDS)
