@@ -64,9 +64,9 @@ class OpenTexts:
 
     def _triggers(self, found: Sequence[Candidate], taught: TaughtWords) -> list[Candidate]:
         """Those that are no words, which are counted."""
-        triggers = [one for one in found if not taught.holds(one.trigger)]
-        self.words += len(found) - len(triggers)
-        return triggers
+        words = taught.among([one.trigger for one in found])
+        self.words += len(words)
+        return [one for one in found if one.trigger not in words]
 
     def _search(self, turn: ConceptTurn) -> tuple[Candidate, ...]:
         scorer = ConceptScorer(self._task, self._concepts, turn.source, turn.target)
