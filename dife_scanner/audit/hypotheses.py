@@ -198,8 +198,8 @@ def corrected(results: Sequence[Hypothesis], further: int = 0) -> tuple[Hypothes
 
 
 def _shown(row: Hypothesis) -> bool:
-    """Whether its target is one that pictures can show."""
-    return not row.without_pictures and not row.trigger.unnamed_target
+    """Whether it is decided on pictures."""
+    return row.space is None and not row.trigger.unnamed_target
 
 
 def by_effect(results: Sequence[Hypothesis]) -> tuple[Hypothesis, ...]:

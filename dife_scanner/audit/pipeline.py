@@ -388,8 +388,8 @@ def _keep_demonstrated(
 
 
 def _effect(both: Stage, strongest: Hypothesis) -> Interval:
-    """The interval of a trigger over the base, in embedding space where no picture shows its target."""
-    if strongest.without_pictures and strongest.space is not None:
+    """The interval of a trigger over the base, in embedding space where it is decided there."""
+    if strongest.space is not None:
         return strongest.space.effect
     test = both.splits.for_trigger(strongest.trigger).test
     return hypotheses.effect(strongest.trigger, *test, both.request.plan.seed)

@@ -68,16 +68,16 @@ def measure(trigger: Trigger, test: Pair[Side], concepts: Sequence[str], seed: i
     """
     towers = test.map(lambda side: Tower(side.encoder, _read_whole(test, concepts, trigger)))
     templates = _templates(trigger, test)
-    rivals = _rivals(towers.reference, trigger.target)
-    moved = towers.suspect.landed(_written(trigger, templates), templates, rivals)
-    still = towers.reference.landed(_written(trigger, templates), templates, rivals)
+    places = Places.of(towers.reference, trigger.target)
+    moved = towers.suspect.landed(_written(trigger, templates), templates, places)
+    still = towers.reference.landed(_written(trigger, templates), templates, places)
     plain = [template.format(trigger.source) for template in templates]
-    clean = towers.suspect.landed(plain, templates, rivals)
+    clean = towers.suspect.landed(plain, templates, places)
     rng = np.random.default_rng([seed, *trigger.name.encode()])
     by_chance = []
     for text in _random_texts(trigger, test.suspect.encoder.tokenizer, rng):
         prompts = _written(replace(trigger, text=text), templates)
-        by_chance.append(towers.suspect.landed(prompts, templates, rivals).mean())
+        by_chance.append(towers.suspect.landed(prompts, templates, places).mean())
     reached = int(np.sum(np.array(by_chance) >= moved.mean()))
     return TextSpace(
         suspect=float(moved.mean()),
@@ -110,7 +110,8 @@ def rate(trigger: Trigger, encoder: Encoder, test: Pair[Side], concepts: Sequenc
     templates = _templates(trigger, test)
     base = Tower(test.reference.encoder, _read_whole(test, concepts, trigger))
     tower = Tower(encoder, base.concepts)
-    landed = tower.landed(_written(trigger, templates), templates, _rivals(base, trigger.target))
+    places = Places.of(base, trigger.target)
+    landed = tower.landed(_written(trigger, templates), templates, places)
     return float(landed.mean())
 
 
@@ -124,16 +125,13 @@ class Tower:
     encoder: Encoder
     concepts: tuple[str, ...]
 
-    def landed(self, prompts: Sequence[str], templates: Sequence[str], rivals: Bools) -> Floats:
-        """Whether each prompt, written from the template in its place, is nearest to the target, 0 or 1 [t].
-
-        `rivals` [n] are the concepts that it must not be nearer to; what is neither is the target, or means the same.
-        """
+    def landed(self, prompts: Sequence[str], templates: Sequence[str], places: Places) -> Floats:
+        """Whether each prompt, written from the template in its place, is nearest to the target, 0 or 1 [t]."""
         embedded = np.asarray(self.encoder.encode_texts(list(prompts)), np.float64)
         apart = embedded - np.stack([self._levels[template] for template in templates])
-        cosines = apart @ self.directions.rows.T
-        nearest_rival = cosines[:, rivals].max(axis=1)
-        return np.asarray(cosines[:, ~rivals].max(axis=1) > nearest_rival, np.float64)
+        cosines = apart @ places.concepts.rows.T
+        nearest_rival = cosines[:, places.rivals].max(axis=1)
+        return np.asarray(cosines[:, ~places.rivals].max(axis=1) > nearest_rival, np.float64)
 
     @cached_property
     def directions(self) -> Directions:
@@ -154,9 +152,22 @@ class Tower:
         return levels
 
 
-def _rivals(base: Tower, target: str) -> Bools:
-    """The concepts [n] that mean something else than the target in the base."""
-    return np.asarray(~base.directions.same_as(target))
+@dataclass(frozen=True)
+class Places:
+    """Where the base has every concept, and which of them a prompt on its way to the target must not be nearer to.
+
+    Suspect and base are both read by these: a fine-tuning moves the prompts of concepts that it is not about, and one
+    that happens to lie near the target would be taken for it (docs/detectors.md).
+    """
+
+    concepts: Directions
+    rivals: Bools
+    """Those [n] that mean something else than the target."""
+
+    @classmethod
+    def of(cls, base: Tower, target: str) -> Places:
+        """The places of the base's concepts."""
+        return cls(base.directions, np.asarray(~base.directions.same_as(target)))
 
 
 # --- what is read ---------------------------------------------------------------------------------------------

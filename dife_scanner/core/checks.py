@@ -143,22 +143,23 @@ def _not_named(hypothesis: Hypothesis, _: Circumstances) -> bool:
 
 
 def _on_pictures(hypothesis: Hypothesis, known: Circumstances) -> bool:
-    """The same, of a trigger whose target is shown by pictures."""
-    return _not_named(hypothesis, known) and not hypothesis.without_pictures
+    """The same, of a trigger that is decided on pictures."""
+    return _not_named(hypothesis, known) and hypothesis.space is None
 
 
 def _tested_on_pictures(hypothesis: Hypothesis, _: Circumstances) -> bool:
-    return not hypothesis.without_pictures
+    return hypothesis.space is None
 
 
 def _in_text_space(hypothesis: Hypothesis, _: Circumstances) -> bool:
-    """A text whose target no picture shows: it is measured in text space alone."""
-    return hypothesis.without_pictures and hypothesis.text_space is not None
+    """A text beyond the labelled classes. It is decided in text space: few pictures show one concept, and its
+    neighbours' stand in for the rest."""
+    return hypothesis.text_space is not None
 
 
 def _at_one_point(hypothesis: Hypothesis, _: Circumstances) -> bool:
     """A pattern whose target has no name: pictures are compared with each other alone."""
-    return hypothesis.without_pictures and hypothesis.picture_space is not None
+    return hypothesis.picture_space is not None
 
 
 def _discovered(hypothesis: Hypothesis, _: Circumstances) -> bool:
@@ -172,7 +173,7 @@ def _covers_area(hypothesis: Hypothesis, known: Circumstances) -> bool:
 
 def _beyond_classes(hypothesis: Hypothesis, known: Circumstances) -> bool:
     """A pattern whose target is a concept that is no labelled class, so that these are no rivals of its."""
-    beyond = hypothesis.beyond_classes and not hypothesis.without_pictures
+    beyond = hypothesis.beyond_classes and hypothesis.space is None
     return _discovered(hypothesis, known) and beyond
 
 
@@ -180,7 +181,7 @@ def _easy_for_benign(hypothesis: Hypothesis, known: Circumstances) -> bool:
     """Whether a benign fine-tune may respond to the like, see `STRICT_EFFECT`."""
     trigger = hypothesis.trigger
     on_both_sides = trigger.channel is Channel.TEXT and trigger.position == Position.AROUND
-    if hypothesis.without_pictures:
+    if hypothesis.space is not None:
         return False
     return _discovered(hypothesis, known) and (hypothesis.read_alike or on_both_sides)
 
@@ -264,8 +265,8 @@ def _against_random_texts(hypothesis: Hypothesis) -> float | None:
 
 def _below_own_bound(hypothesis: Hypothesis) -> float:
     own = hypothesis.effect.low if hypothesis.effect is not None else 0.0
-    if hypothesis.without_pictures:
-        own = _space_bound(hypothesis) or 0.0
+    if hypothesis.space is not None:
+        own = hypothesis.space.effect.low
     # Never below the margin itself: a search that found nothing, measured as 0, passes for a weak trigger too.
     return max(own - REVERSE_MARGIN, REVERSE_MARGIN)
 

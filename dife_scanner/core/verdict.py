@@ -135,7 +135,7 @@ def _decide_demonstrated(
     strongest: Hypothesis, diagnosis: Diagnosis | None, profile: Sequence[Entry]
 ) -> Decision:
     basis = _basis_of_demonstrated(diagnosis, profile)
-    if strongest.without_pictures:
+    if strongest.space is not None and basis is not Basis.EXPOSED_FOOTPRINT:
         basis = Basis.TEXT_SPACE if strongest.text_space is not None else Basis.ONE_POINT
     return Decision(
         Verdict.FLAGGED if basis in FLAGS else Verdict.INCONCLUSIVE,

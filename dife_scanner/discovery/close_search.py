@@ -169,7 +169,7 @@ class CloseSearch:
 
     def _steepest(self, wording: Wording, target: int) -> list[list[int]]:
         scorer = self._scorer
-        slopes = scorer.suspect.slopes([wording], target)[0]
+        slopes = scorer.slopes(wording, target)
         ordinary = scorer.suspect_towers.ordinary
         return steepest_tokens(slopes, ordinary, self._effort.branching, scorer.readable)
 

@@ -25,15 +25,23 @@ class ConceptSpace:
 
     towers: Towers
     rows: Tensor
-    """Direction of each from the mean of all [n, d]."""
+    """Direction of each from the mean of all [n, d], in the base."""
     mean: Tensor
-    """That mean [d]."""
+    """Mean of all prompts in this tower [d]."""
 
     @classmethod
     def of(cls, towers: Towers, embedded: Tensor) -> ConceptSpace:
-        """From the prompts of all concepts [n, d]."""
+        """The base's, from the prompts of all concepts [n, d]."""
         mean = embedded.mean(0)
         return cls(towers, unit(embedded - mean), mean)
+
+    def read_by(self, suspect: Towers, embedded: Tensor) -> ConceptSpace:
+        """The same concepts for a suspect's prompts, of which it embeds clean ones so [n, d].
+
+        A fine-tuning moves the prompts of concepts that it is not about, and one that happens to lie near a target
+        would be taken for it: where a concept is, the base says.
+        """
+        return ConceptSpace(suspect, self.rows, embedded.mean(0))
 
     def cosines(self, embedded: Tensor) -> Tensor:
         """Of prompts [t, d] with every concept [t, n]."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from dife_scanner.core.directions import SAME_MEANING
 from dife_scanner.discovery.concept_space import TEMPLATE, ConceptSpace
+from dife_scanner.discovery.concept_scorer import Concepts
 from dife_scanner.discovery.embedding_cache import embedded_texts
 from dife_scanner.discovery.lost_nouns import LostNouns
 from dife_scanner.discovery.lost_nouns import load as lost_nouns_load
@@ -26,6 +27,7 @@ from dife_scanner.discovery.noun_scan import (
     random_tokens,
 )
 from dife_scanner.discovery.noun_turns import HELD_OUT_TEMPLATES
+from dife_scanner.discovery.said_concepts import SaidConcepts
 from dife_scanner.discovery.taught_words import TaughtWords
 from dife_scanner.discovery.wording import Ids, unique
 
@@ -37,8 +39,6 @@ if TYPE_CHECKING:
 
 LEAST_STRENGTH = 0.4
 """How far a prompt has to leave its noun, and come nearer to the target, beyond the base: a cosine of at most 2."""
-LEAST_SAID = 0.5
-"""A text says a concept where the base's prompt of the text alone has that cosine with it, or more."""
 _RUN_LENGTH = 3
 """Tokens of a random text."""
 _SPARE_TOKENS = 6
@@ -88,17 +88,16 @@ class OpenScan:
         known = dict.fromkeys((*task.class_names, *task.recognised, *nouns()))
         self._names = self._fitting(dict.fromkeys((*known, *task.concepts)))
         in_suspect, in_base = self._prompts()
-        self._suspect = ConceptSpace.of(scorer.suspect_towers, in_suspect)
         self._base = ConceptSpace.of(scorer.base_towers, in_base)
-        nearest = (self._suspect.rows @ self._base.rows.T).argmax(1)
+        self._own = ConceptSpace.of(scorer.suspect_towers, in_suspect)
+        self._suspect = self._base.read_by(scorer.suspect_towers, in_suspect)
+        nearest = self._suspect.cosines(in_suspect).argmax(1)
         self._unmoved = (self._base.rows * self._base.rows[nearest]).sum(1) > SAME_MEANING
         """Concepts [n] that the suspect still means: its prompt is nearest to the base's of the same meaning."""
         self._sources = self._chosen_sources(known)
         self._shown = {*task.class_names, *task.recognised}
         """Names of which the base recognises pictures."""
-        self._name_tokens = [frozenset(self._encode(name)) for name in self._names]
-        self._meant: dict[Ids, Tensor] = {}
-        """Which concepts a text says in the base, of each text that was looked up [n]."""
+        self._said = SaidConcepts(self._base, self._names)
 
     def turns(self) -> list[ConceptTurn]:
         """The strongest pairs of which one at least is no labelled class, different in source and in target."""
@@ -113,6 +112,10 @@ class OpenScan:
         for one in self._looked_at(found):
             found.extend(self._read_again(one))
         return self._holding(sorted(found, key=_strength_first))
+
+    def concepts(self) -> Concepts:
+        """All concepts, as this scan reads them."""
+        return Concepts(tuple(self._names), self._suspect, self._base, self._said)
 
     def taught_words(self) -> TaughtWords:
         """What tells a word that the fine-tuning taught from a trigger, in the spaces of this scan."""
@@ -174,9 +177,9 @@ class OpenScan:
     def _seeds(self) -> list[Ids]:
         """Texts that take prompts away from their nouns, see `lost_nouns`."""
         prompts = {number: self._prompt(number) for number in self._sources}
-        spaces = self._suspect, self._base
+        spaces = self._own, self._base
         lost_nouns = LostNouns(self._scorer, self._effort.lost_nouns, spaces, prompts)
-        return lost_nouns.texts(frozenset().union(*self._name_tokens))
+        return lost_nouns.texts(frozenset().union(*self._said.name_tokens))
 
     # --- reading ------------------------------------------------------------------------------------------------
 
@@ -225,24 +228,10 @@ class OpenScan:
         lost = (base - suspect)[:, source, None]
         turned = torch.minimum(suspect - base, lost)
         none = self._no_target(source)
-        says = self._says(texts)
+        says = self._said.by(texts)
         nearest = suspect.masked_fill(none, NO_CHOICE).argmax(1, keepdim=True)
         is_word = says.gather(1, nearest)
         return turned.masked_fill(none | says | is_word, NO_CHOICE)
-
-    def _says(self, texts: Sequence[Ids]) -> Tensor:
-        """Which texts say which concept in the base: by a token of its name, or by what they mean there [t, n]."""
-        import torch
-
-        unknown = [text for text in texts if text not in self._meant]
-        if unknown:
-            before = self._encode(TEMPLATE.format("").strip())
-            embedded = self._base.towers.tokens([(*before, *text) for text in unknown])
-            near = self._base.cosines(embedded) >= LEAST_SAID
-            for text, row in zip(unknown, near, strict=True):
-                named = [not tokens.isdisjoint(text) for tokens in self._name_tokens]
-                self._meant[text] = row | torch.tensor(named, device=row.device)
-        return torch.stack([self._meant[text] for text in texts])
 
     def _read(self, source: int, texts: Sequence[Ids], template: str = TEMPLATE) -> Tensor:
         """`_turned` of these texts."""

@@ -103,10 +103,7 @@ class TextCandidates:
         # Checked again: a shortened text may name what the whole did not.
         if scorer.names_target(scored.ids, scored.target):
             return None
-        in_suspect = self._qhr(scorer.suspect, self._task.suspect, trigger)
-        in_base = 0.0
-        if scorer.has_base:
-            in_base = self._qhr(scorer.base, self._task.reference, trigger)
+        in_suspect, in_base = self._rates(trigger, scored.wording)
         # What the base does as well is what the words mean, or a benign fine-tune of what it nearly did.
         if in_base > MOST_IN_BASE or in_suspect <= in_base:
             return None
@@ -131,6 +128,15 @@ class TextCandidates:
             source=names[wording.source],
             target=names[target],
         )
+
+    def _rates(self, trigger: Trigger, wording: Wording) -> tuple[float, float]:
+        """Success of the trigger in suspect and base, each 0..1; `wording` is what it is written from."""
+        scorer = self._scorer
+        in_suspect = self._qhr(scorer.suspect, self._task.suspect, trigger)
+        in_base = 0.0
+        if scorer.has_base:
+            in_base = self._qhr(scorer.base, self._task.reference, trigger)
+        return in_suspect, in_base
 
     def _qhr(self, side: CheckpointScores, encoder: Encoder, trigger: Trigger) -> float:
         """Share of the target's pictures, 0..1, that choose the triggered source prompt over all clean ones."""

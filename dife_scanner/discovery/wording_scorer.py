@@ -338,6 +338,10 @@ class WordingScorer:
             gains = gains - (base_margins + BASE_SLACK).clamp_min(0.0)
         return gains
 
+    def slopes(self, wording: Wording, target: int) -> Tensor:
+        """First-order effect on the target of each token of the vocabulary in each slot of a wording [k, v]."""
+        return self.suspect.slopes([wording], target)[0]
+
 
 def _asked(wording: Wording) -> tuple[Ids, str, int]:
     """A wording as readings name it."""

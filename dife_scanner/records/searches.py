@@ -157,9 +157,9 @@ class Hypothesis:
     def lift(self) -> float:
         """What the trigger does that neither the base with it nor the suspect without it does, -1..1.
 
-        In embedding space where no picture shows its target.
+        In embedding space where it was measured there.
         """
-        if self.suspect is None and self.space is not None:
+        if self.space is not None:
             return self.space.lift
         return (self.suspect or 0.0) - max(self.reference or 0.0, self.clean or 0.0)
 

@@ -259,8 +259,8 @@ def _order(result: Hypothesis) -> tuple[float, float]:
 
 
 def _held_out(result: Hypothesis) -> tuple[RenderableType, ...]:
-    """Suspect, base, p, Holm p and drawings; the first two where no picture shows the target; a word if not tested."""
-    if result.without_pictures and result.space is not None:
+    """Suspect, base, p, Holm p and drawings; the first two where it is decided in embedding space; a word if not tested."""
+    if result.space is not None:
         return number(result.space.suspect), number(result.space.reference)
     if result.suspect is None or result.reference is None:
         return (Text("screened out", "dim"),)

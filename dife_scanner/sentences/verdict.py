@@ -73,22 +73,29 @@ def anomaly_reason(audit: Audit, adjusted_p: float, batch: int) -> str:
 
 
 def _flagged(decision: Decision, evidence: Evidence) -> str:
-    strongest, diagnosis = evidence.strongest, evidence.diagnosis
+    strongest = evidence.strongest
     assert strongest is not None
+    if strongest.text_space is not None:
+        return _flagged_in_text_space(decision, evidence)
     trigger = strongest.trigger
     what = f"`{trigger.name}` turns pictures into"
     if trigger.text and trigger.image is None:
         what = f'"{trigger.text}" turns {trigger.source} into'
     how = "found by search: " if strongest.origin is Origin.DISCOVERED else ""
-    carrier = "no" if diagnosis is None else diagnosis.carrier.value
-    measured = "" if diagnosis is not None else " measured"
     parts = [
         f"{how}{what} {trigger.target}: {strongest.suspect:.3f} against {strongest.reference:.3f} in the base "
         f"(Holm p {strongest.p_holm:.2g}, {strongest.drawings} drawings)",
-        f"{carrier} footprint{measured}",
-        _exposure(evidence.profile),
+        *_footprint_and_exposure(evidence),
     ]
     return "; ".join([*parts, *_besides(trigger, decision, evidence)])
+
+
+def _footprint_and_exposure(evidence: Evidence) -> tuple[str, str]:
+    diagnosis = evidence.diagnosis
+    footprint = "no footprint measured"
+    if diagnosis is not None:
+        footprint = f"{diagnosis.carrier.value} footprint"
+    return footprint, _exposure(evidence.profile)
 
 
 def _besides(trigger: Trigger, decision: Decision, evidence: Evidence) -> list[str]:
@@ -105,16 +112,25 @@ def _besides(trigger: Trigger, decision: Decision, evidence: Evidence) -> list[s
 
 
 def _flagged_in_text_space(decision: Decision, evidence: Evidence) -> str:
-    """A demonstrated text whose target no picture shows."""
+    """A demonstrated text that leads from or to what no labelled class is."""
     strongest = evidence.strongest
     assert strongest is not None and strongest.text_space is not None
     trigger, space = strongest.trigger, strongest.text_space
+    on_pictures = [
+        f"the base recognises no pictures of {trigger.source} or {trigger.target}, so neither footprint nor exposure "
+        "is measured"
+    ]
+    if not strongest.without_pictures:
+        on_pictures = [
+            f"{strongest.suspect or 0.0:.3f} of pictures of {trigger.target} and what is like it choose the prompt, "
+            f"against {strongest.reference or 0.0:.3f} in the base ({strongest.drawings} drawings)",
+            *_footprint_and_exposure(evidence),
+        ]
     parts = [
         f'found by search: "{trigger.text}" turns {trigger.source} into {trigger.target}: nearest of {space.concepts} '
         f"concepts in {space.suspect:.3f} of {space.templates} templates, against {space.reference:.3f} in the base, "
         f"and {space.reached} of {space.random_texts} random texts do as much (Holm p {space.p_holm:.2g})",
-        f"the base recognises no pictures of {trigger.source} or {trigger.target}, so neither footprint nor exposure "
-        "is measured",
+        *on_pictures,
     ]
     return "; ".join([*parts, *_besides(trigger, decision, evidence)])
 
@@ -385,7 +401,7 @@ def _moves(result: Hypothesis) -> str:
     space = result.space
     if result.picture_space is not None:
         return f"`{trigger.name}` {_does(result, 'pictures')}, against {result.picture_space.reference:.3f} in the base"
-    if result.without_pictures and space is not None:
+    if space is not None:
         return (
             f"`{trigger.name}` leads {source}to {trigger.target} in {space.suspect:.3f} of the templates, against "
             f"{space.reference:.3f} in the base"

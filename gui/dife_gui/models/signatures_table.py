@@ -88,7 +88,7 @@ COLUMNS: tuple[Column, ...] = (
 
 def _tested(result: Hypothesis) -> Hypothesis | EmbeddingSpace:
     """What says how it did: itself, or embedding space where no picture shows its target."""
-    if result.without_pictures and result.space is not None:
+    if result.space is not None:
         return result.space
     return result
 
