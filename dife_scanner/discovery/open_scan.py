@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dife_scanner.core.directions import SAME_MEANING
-from dife_scanner.discovery.concept_space import TEMPLATE, ConceptSpace
 from dife_scanner.discovery.concept_scorer import Concepts
+from dife_scanner.discovery.concept_space import TEMPLATE, ConceptSpace
 from dife_scanner.discovery.embedding_cache import embedded_texts
 from dife_scanner.discovery.lost_nouns import LostNouns
 from dife_scanner.discovery.lost_nouns import load as lost_nouns_load

@@ -168,9 +168,7 @@ class TextSearchRun:
             return SearchResult((), 0)
         effort = OPEN_SCAN_EFFORTS[self._task.budget]
         scan = OpenScan(self._scorer, effort)
-        search = OpenTexts(
-            self._task, scan.concepts(), self._effort, effort, self._report_progress
-        )
+        search = OpenTexts(self._task, scan.concepts(), self._effort, effort, self._report_progress)
         found = search.candidates(scan.turns(), scan.taught_words())
         words = {TAUGHT_WORDS: float(search.words)} if search.words else {}
         return SearchResult(found, search.passes, words)
