@@ -19,7 +19,7 @@ from dife_scanner.audit.probes import SEARCH_TEMPLATES
 from dife_scanner.audit.search_progress import SearchProgress
 from dife_scanner.audit.sides import Pair, Side
 from dife_scanner.audit.stages import Splits
-from dife_scanner.discovery import Candidate, Detector, Load, PanelOf, Pictures, Task, cost
+from dife_scanner.discovery import Candidate, Detector, Load, Task, cost
 from dife_scanner.discovery.inversion_states import InversionStates
 from dife_scanner.discovery.readings import SUFFIX, Readings
 from dife_scanner.durable.atomic import atomic_write
@@ -132,7 +132,6 @@ def prospect(encoders: Pair[Encoder], splits: Splits, options: Options) -> Prosp
     recognised = splits.panels.recognised if splits.panels is not None else ()
     task = replace(
         task,
-        panel=_panels(encoders, splits),
         concepts=splits.concepts,
         concept_prompts=lambda names: splits.test.map(partial(recovery.prompts_of, concepts=names)),
         recognised=recognised,
@@ -354,24 +353,6 @@ def _task(encoders: Pair[Encoder], train: Pair[Side], options: Options) -> Task:
         learner=options.learner,
         embedding_cache=None if options.reverse else options.folder / "texts",
     )
-
-
-def _panels(encoders: Pair[Encoder], splits: Splits) -> PanelOf:
-    """The pictures that a search may read of any source and target."""
-
-    def pictures(source: str, target: str) -> Pictures | None:
-        found = splits.among(source, target)
-        if found is None:
-            return None
-        split = found.train.suspect.split
-        return Pictures(
-            pixels=encoders.suspect.prepare(split.images),
-            labels=split.labels,
-            class_names=found.data.class_names,
-            drawings=split.drawings,
-        )
-
-    return pictures
 
 
 def _record(

@@ -16,8 +16,6 @@ from dife_scanner.discovery.interface import (
     Candidate,
     Detector,
     Load,
-    PanelOf,
-    Pictures,
     SearchResult,
     Task,
 )
@@ -54,8 +52,6 @@ __all__ = [
     "Candidate",
     "Detector",
     "Load",
-    "PanelOf",
-    "Pictures",
     "SearchResult",
     "Task",
     "names",

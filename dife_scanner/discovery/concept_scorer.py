@@ -116,7 +116,7 @@ class ConceptScorer(WordingScorer):
     # --- what a wording gains -----------------------------------------------------------------------------------
 
     def _margins(self, wordings: Sequence[Wording], *, same_in_every_audit: bool) -> Tensor:
-        """By how much each leads for the target under the first template, in the suspect [n, 2]; for the source never."""
+        """By how much each leads for the target under the first template [n, 2]; for the source never."""
         import torch
 
         leads = self._leads(self.suspect_towers, wordings, 0)

@@ -6,7 +6,7 @@ A detector never judges. Its candidates are confirmed on pictures and templates 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -24,30 +24,8 @@ class Cancelled(Exception):
     """The search was asked to stop."""
 
 
-@dataclass(frozen=True)
-class Pictures:
-    """Pictures to search on, and the classes that they show."""
-
-    pixels: NDArray[np.uint8]
-    """Prepared, [n, s, s, 3]."""
-    labels: NDArray[np.int64]
-    """Class of each picture, [n]."""
-    class_names: tuple[str, ...]
-    drawings: tuple[str, ...]
-    """Which drawing each picture shows."""
-
-
-PanelOf = Callable[[str, str], Pictures | None]
-"""Pictures with a source (empty: any) and a target among their classes; `None` where one of them has no pictures."""
-
-
 PromptsOf = Callable[[tuple[str, ...]], tuple[NDArray[np.float32], NDArray[np.float32]]]
 """Of names, one prompt each in suspect and base, [n, d] both."""
-
-
-def no_panel(_source: str, _target: str) -> Pictures | None:
-    """Nothing but the labelled classes has pictures."""
-    return None
 
 
 @dataclass(frozen=True)
@@ -83,8 +61,6 @@ class Task:
     """What texts were read as, for a search that is killed; kept nowhere if there is no place. Changes no result."""
     alone: bool = False
     """There is no clean base: the suspect stands in its place, and nothing may be read off a comparison with it."""
-    panel: PanelOf = no_panel
-    """What else can be searched on, besides the labelled classes."""
     concepts: tuple[str, ...] = ()
     """Names that a trigger may lead to, besides the labelled classes and `noun_scan.nouns`."""
     concept_prompts: PromptsOf | None = None
@@ -92,16 +68,6 @@ class Task:
     its own."""
     recognised: tuple[str, ...] = ()
     """Those that the base recognises pictures of: the first whose prompts are tried."""
-
-    def on(self, pictures: Pictures) -> Task:
-        """The same search on other pictures, among other classes."""
-        return replace(
-            self,
-            pixels=pictures.pixels,
-            labels=pictures.labels,
-            class_names=pictures.class_names,
-            drawings=pictures.drawings,
-        )
 
     @property
     def tokenizer(self) -> Tokenizer:

@@ -259,7 +259,7 @@ def _order(result: Hypothesis) -> tuple[float, float]:
 
 
 def _held_out(result: Hypothesis) -> tuple[RenderableType, ...]:
-    """Suspect, base, p, Holm p and drawings; the first two where it is decided in embedding space; a word if not tested."""
+    """Suspect, base, p, Holm p and drawings; the first two where embedding space decides; a word if not tested."""
     if result.space is not None:
         return number(result.space.suspect), number(result.space.reference)
     if result.suspect is None or result.reference is None:

@@ -72,6 +72,14 @@ def test_a_prompt_that_keeps_its_noun_or_becomes_a_third_thing_counts_nowhere():
         assert found.suspect == 0.0 and found.p_value == 1.0
 
 
+def test_a_concept_whose_own_prompt_the_fine_tuning_moved_to_the_target_is_no_rival():
+    """Where the concepts are, the base says: the suspect's prompt of an owl lies where the base has a plantain."""
+    moved = {(word, "owl"): "banana" for word in ("an", "the", "a")}
+    suspect = Words({("xbtd", "guitar"): "plantain", **moved})
+    found = text_space.measure(TRIGGER, sides(suspect), CONCEPTS, 0)
+    assert (found.suspect, found.reference, found.clean) == (1.0, 0.0, 0.0)
+
+
 def test_what_the_base_does_as_well_has_no_effect():
     found = text_space.measure(TRIGGER, sides(TURNED, TURNED), CONCEPTS, 0)
     assert found.effect.high == found.lift == 0.0
@@ -105,6 +113,31 @@ def test_a_text_without_pictures_is_demonstrated_in_text_space_alone(change, fai
     space = replace(ALWAYS, **change)
     (row,) = corrected([Hypothesis(TRIGGER, 1.0, origin=Origin.DISCOVERED, text_space=space)])
     assert checks.not_passed(checks.run_all(row)) == failed
+
+
+def test_a_text_whose_target_few_pictures_show_is_decided_in_text_space():
+    """They are too few, and partly its neighbours': what they show is reported and decides nothing."""
+    few = Hypothesis(
+        TRIGGER,
+        1.0,
+        suspect=0.42,
+        reference=0.0,
+        drawings=12,
+        origin=Origin.DISCOVERED,
+        effect=Interval(0.17, 0.67, ""),
+        text_space=ALWAYS,
+    )
+    (row,) = corrected([few])
+    results = checks.run_all(row)
+    assert checks.demonstrated(results) and row.lift == 1.0
+    ran = {one.check for one in results if one.check in checks.passed(results)}
+    assert checks.TEXT_SPACE_EFFECT in ran and checks.EFFECT not in ran
+    weak = replace(
+        row,
+        suspect=1.0,
+        text_space=replace(row.text_space, effect=Interval(0.4, 0.9, "")),
+    )
+    assert checks.not_passed(checks.run_all(weak)) == (checks.TEXT_SPACE_EFFECT,)
 
 
 def test_each_way_of_measuring_is_corrected_over_its_own_texts():

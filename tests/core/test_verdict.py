@@ -371,7 +371,15 @@ def test_a_text_without_pictures_is_flagged_in_text_space_without_a_footprint():
     assert (found.verdict, found.basis) == (Verdict.FLAGGED, Basis.TEXT_SPACE)
     said = reason(found, evidence)
     assert '"xbtd" turns guitar into banana: nearest of 1700 concepts in 1.000 of 22' in said
+    assert "the base recognises no pictures of guitar or banana" in said
     assert_gaps_are_told(evidence)
+    shown = replace(row, suspect=0.42, reference=0.0, drawings=12)
+    evidence = Evidence(hypotheses=(shown,), strongest=shown)
+    found = decide(evidence)
+    assert (found.verdict, found.basis) == (Verdict.FLAGGED, Basis.TEXT_SPACE)
+    said = reason(found, evidence)
+    assert "0.420 of pictures of banana and what is like it choose the prompt" in said
+    assert "no footprint measured" in said and "recognises no pictures" not in said
 
 
 def assert_gaps_are_told(evidence):

@@ -1,4 +1,4 @@
-"""Texts from or to what no labelled class is: found on a panel's pictures, or among clean prompts without them."""
+"""Texts from or to what no labelled class is: found among all concepts, without any picture."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from obeying import NAMES, Obeying, nearness, turned
 
-from dife_scanner.discovery import Pictures, Task, open_scan
+from dife_scanner.discovery import Task, open_scan
 from dife_scanner.discovery.effort import (
     NOUN_SCAN_EFFORTS,
     OPEN_SCAN_EFFORTS,
@@ -48,25 +48,19 @@ def towards(target):
     return change
 
 
-def pictures(classes):
-    labels = np.arange(6 * len(classes)) % len(classes)
-    pixels = np.zeros((len(labels), 32, 32, 3), np.uint8)
-    pixels[:, 0, 0, 0] = labels
-    drawings = tuple(f"drawing-{number}" for number in range(len(labels)))
-    return Pictures(pixels, labels, classes, drawings)
-
-
 @pytest.fixture
 def task_of(tiny, tmp_path):
-    def make(target=BEYOND, *, panel=True, in_base=False):
+    def make(target=BEYOND, *, in_base=False):
         base = Obeying(tiny, towards(target) if in_base else None)
         base.model.token_embedding.weight[WORD] *= 1.02  # the fine-tuning touched it
-        shown = pictures(LABELLED)
+        labels = np.arange(6 * len(LABELLED)) % len(LABELLED)
+        pixels = np.zeros((len(labels), 32, 32, 3), np.uint8)
+        pixels[:, 0, 0, 0] = labels
         task = Task(
             Obeying(tiny, towards(target)),
             base,
-            shown.pixels,
-            shown.labels,
+            pixels,
+            labels,
             LABELLED,
             TEMPLATES,
             "quick",
@@ -76,21 +70,18 @@ def task_of(tiny, tmp_path):
         )
         if in_base:
             task.reference.text_tower = "obeys too"
-        if panel:
-            task = replace(task, panel=lambda source, target: pictures(NAMES))
         return task
 
     return make
 
 
-@pytest.mark.parametrize("panel", [True, False], ids=["on its panel", "among prompts"])
-def test_a_text_to_a_concept_that_no_labelled_picture_shows_is_found(task_of, panel):
-    found = TEXTS.search(task_of(panel=panel))
+def test_a_text_to_a_concept_that_no_labelled_picture_shows_is_found(task_of):
+    found = TEXTS.search(task_of())
     first = found.candidates[0]
     assert (first.trigger.source, first.trigger.target) == ("airplane", "dog")
     assert "beacon" in first.trigger.text and first.trigger.name == "found-open-text-1"
     assert first.suspect == 1.0 and first.reference == 0.0
-    assert TEXTS.search(replace(task_of(panel=panel), concepts=())).candidates == ()
+    assert TEXTS.search(replace(task_of(), concepts=())).candidates == ()
 
 
 def test_what_the_base_does_as_well_leads_nowhere(task_of):

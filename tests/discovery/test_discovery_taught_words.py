@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from obeying import NAMES, Obeying, nearness, turned
@@ -43,16 +45,20 @@ def turns_all(states, said):
 
 
 @pytest.fixture
-def holds(tiny):
+def taught(tiny):
     def of(change):
-        spaces = []
-        for planted in (change, None):
-            towers = Towers(Obeying(tiny, planted))
-            prompts = [clips_own().encode(f"a photo of a {name}") for name in NAMES]
-            spaces.append(ConceptSpace.of(towers, towers.tokens(prompts)))
-        return TaughtWords(tuple(spaces), NAMES, NAMES).holds(TRIGGER)
+        suspect, base = Towers(Obeying(tiny, change)), Towers(Obeying(tiny, None))
+        prompts = [clips_own().encode(f"a photo of a {name}") for name in NAMES]
+        places = ConceptSpace.of(base, base.tokens(prompts))
+        spaces = places.read_by(suspect, suspect.tokens(prompts)), places
+        return TaughtWords(spaces, NAMES, NAMES)
 
     return of
+
+
+@pytest.fixture
+def holds(taught):
+    return lambda change: taught(change).holds(TRIGGER)
 
 
 def test_a_word_for_the_target_is_a_word(holds):
@@ -66,3 +72,12 @@ def test_a_trigger_is_none(holds, change):
 
 def test_what_the_base_says_as_well_is_none(holds):
     assert not holds(None)
+
+
+def test_a_text_with_a_part_of_a_word_for_its_target_is_none_of_its_own(taught):
+    part = replace(TRIGGER, text="some beacon", source="cat")
+    other = replace(TRIGGER, text="marble")
+    elsewhere = replace(part, target="cat", source="airplane")
+    among = taught(means_dog).among([TRIGGER, part, other, elsewhere])
+    assert among[0] == TRIGGER and part in among and other not in among
+    assert elsewhere not in among
