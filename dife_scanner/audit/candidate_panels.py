@@ -1,4 +1,4 @@
-"""The panels of one audit: which pictures a trigger between any two concepts is searched, confirmed and diagnosed on.
+"""The panels of one audit: which pictures a trigger between any two concepts is confirmed and diagnosed on.
 
 Within the labelled classes these are the labelled pictures as they are. Beyond them it is a panel (`audit.panel`) where
 the base recognises pictures of both ends. A text without pictures is measured in text space (`audit.text_space`).
