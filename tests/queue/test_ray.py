@@ -208,8 +208,8 @@ def test_nodes_that_lack_the_reference_or_have_another_version_say_so_and_get_no
         sending = Driver(store, work, cluster)
         _turns(sending, lambda: bool(sending._unfit) and bool(sending._flights))
         assert len(sending._flights) == 1  # the others are left out
-        _turns(sending, lambda: "does not have the reference mine" in polls.beats(store)[0].note)
-        assert "on 1 of 2 nodes" in polls.beats(store)[0].note
+        _turns(sending, lambda: "on 1 of 2 nodes" in polls.beats(store)[0].note)
+        assert "does not have the reference mine" in polls.beats(store)[0].note
         sending.run(threading.Event(), until=lambda: True)
     assert not _held(store)  # it stopped, and gave its job back
     with open_store(nodes.homes[1]) as one_of_them:
