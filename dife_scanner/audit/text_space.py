@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 
 from dife_scanner.audit.sides import Pair, Side
-from dife_scanner.core.directions import Directions
+from dife_scanner.core.directions import Directions, levelling
 from dife_scanner.core.metrics import Bools, Floats
 from dife_scanner.core.statistics import holm, paired_interval
 from dife_scanner.errors import MeasurementError
@@ -55,8 +55,6 @@ CLEAN_TEMPLATES = ("an image of a {}", "the {}")
 """Prompts that a concept's own place is the mean of."""
 RANDOM_TEXTS = 200
 """Texts of as many tokens that a text is held against, in the suspect."""
-_LEVELLED_BY = 64
-"""Concepts whose prompts under a template say what all prompts under it share."""
 _MOST_DRAWN = 20
 """Draws for each random text that is wanted: not every draw is a text of so many tokens."""
 
@@ -144,7 +142,7 @@ class Tower:
     @cached_property
     def _levels(self) -> dict[str, Floats]:
         """What all prompts under a template share [d]."""
-        some = self.concepts[:: max(1, len(self.concepts) // _LEVELLED_BY)]
+        some = levelling(self.concepts)
         levels = {}
         for template in TEMPLATES:
             texts = [template.format(name) for name in some]

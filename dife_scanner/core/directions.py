@@ -12,6 +12,13 @@ from dife_scanner.errors import MeasurementError
 
 SAME_MEANING = 0.85
 """Cosine of two names' directions from the mean prompt above which they mean the same."""
+_LEVELLED_BY = 64
+"""Names whose prompts under a template say what all prompts under it share."""
+
+
+def levelling(names: Sequence[str]) -> Sequence[str]:
+    """Some of many names, evenly over all: the mean of their prompts is what all prompts under one template share."""
+    return names[:: max(1, len(names) // _LEVELLED_BY)]
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dife_scanner.discovery.embedding_cache import EmbeddingCache, embedded_texts
-from dife_scanner.discovery.wording import Prompts, Wording
+from dife_scanner.discovery.wording import Ids, Prompts, Wording
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -146,35 +146,46 @@ class CheckpointScores:
 
         All wordings have k ids. Counts as two passes each.
         """
-        import torch
 
-        gradient = self._gradient(wordings, target)
-        length = len(wordings[0].ids)
-        in_slots = torch.zeros(
-            len(wordings),
-            length,
-            gradient.shape[2],
-            device=gradient.device,
-        )
-        for row, wording in enumerate(wordings):
-            for start in self.prompts.starts(wording, 0):
-                first = self.towers.tokenizer.first + start
-                in_slots[row] += gradient[row, first : first + length]
-        return in_slots @ self.towers.token_rows.T
+        def score(embedded: Tensor) -> Tensor:
+            return (embedded @ self.class_centres[target]).sum()
 
-    def _gradient(self, wordings: Sequence[Wording], target: int) -> Tensor:
-        """Of the target's score, by every token of every written prompt [n, l, w]."""
-        import torch
+        return slopes(self.towers, self.prompts, wordings, score)
 
-        prompts = [self.prompts.written(wording, 0) for wording in wordings]
-        ids, ends = self.towers.packed(prompts)
-        vectors = self.towers.token_rows[ids].requires_grad_()
-        with torch.enable_grad():
-            embedded = self.towers.texts(vectors, ends)
-            score = (embedded @ self.class_centres[target]).sum()
-            (gradient,) = torch.autograd.grad(score, vectors)
-        self.towers.passes += len(wordings)  # the backward pass
-        return gradient
+
+def slopes(
+    towers: Towers,
+    prompts: Prompts,
+    wordings: Sequence[Wording],
+    score: Callable[[Tensor], Tensor],
+) -> Tensor:
+    """First-order effect on a score of each token of the vocabulary in each slot of each wording [n, k, v].
+
+    `score` makes one number of the prompts written under the first template [n, d]. All wordings have k ids. Counts as
+    two passes each.
+    """
+    import torch
+
+    gradient = _gradient(towers, [prompts.written(wording, 0) for wording in wordings], score)
+    length = len(wordings[0].ids)
+    in_slots = torch.zeros(len(wordings), length, gradient.shape[2], device=gradient.device)
+    for row, wording in enumerate(wordings):
+        for start in prompts.starts(wording, 0):
+            first = towers.tokenizer.first + start
+            in_slots[row] += gradient[row, first : first + length]
+    return in_slots @ towers.token_rows.T
+
+
+def _gradient(towers: Towers, written: Sequence[Ids], score: Callable[[Tensor], Tensor]) -> Tensor:
+    """Of the score, by every token of every written prompt [n, l, w]."""
+    import torch
+
+    ids, ends = towers.packed(written)
+    vectors = towers.token_rows[ids].requires_grad_()
+    with torch.enable_grad():
+        (gradient,) = torch.autograd.grad(score(towers.texts(vectors, ends)), vectors)
+    towers.passes += len(written)  # the backward pass
+    return gradient
 
 
 def _column_numbers(table: Tensor) -> Tensor:

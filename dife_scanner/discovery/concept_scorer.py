@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dife_scanner.core.directions import SAME_MEANING
-from dife_scanner.discovery.checkpoint_scores import NEVER
+from dife_scanner.core.directions import SAME_MEANING, levelling
+from dife_scanner.discovery.checkpoint_scores import NEVER, slopes
 from dife_scanner.discovery.concept_space import ConceptSpace
 from dife_scanner.discovery.noun_scan import unit
 from dife_scanner.discovery.said_concepts import SaidConcepts
@@ -36,8 +36,6 @@ SOURCE, TARGET = 0, 1
 """Numbers of the two classes."""
 _BASE_SLACK = 0.1
 """How far from its nearest rival a prompt has to leave the target in the base to lose nothing, a cosine."""
-_LEVELLED_BY = 64
-"""Concepts whose prompts under a template say what all prompts under it share."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +71,7 @@ class ConceptScorer(WordingScorer):
 
     def _levels(self, towers: Towers) -> list[Tensor]:
         """The mean prompt under each search template, each [d]."""
-        step = max(1, len(self._concepts.names) // _LEVELLED_BY)
-        some = self._concepts.names[::step]
+        some = levelling(self._concepts.names)
         levels = []
         for template in self.task.templates:
             prompts = [self.task.tokenizer.encode(template.format(name)) for name in some]
@@ -141,20 +138,11 @@ class ConceptScorer(WordingScorer):
 
     def slopes(self, wording: Wording, target: int) -> Tensor:
         """First-order effect on the lead of each token of the vocabulary in each slot [k, v]."""
-        import torch
 
-        towers = self.suspect_towers
-        ids, ends = towers.packed([self.prompts.written(wording, 0)])
-        vectors = towers.token_rows[ids].detach().requires_grad_()
-        with torch.enable_grad():
-            lead = self._lead(towers, towers.texts(vectors, ends), 0).sum()
-            (gradient,) = torch.autograd.grad(lead, vectors)
-        towers.passes += 1  # the backward pass
-        in_slots = torch.zeros(len(wording.ids), gradient.shape[2], device=gradient.device)
-        for start in self.prompts.starts(wording, 0):
-            first = towers.tokenizer.first + start
-            in_slots += gradient[0, first : first + len(wording.ids)]
-        return in_slots @ towers.token_rows.T
+        def lead(embedded: Tensor) -> Tensor:
+            return self._lead(self.suspect_towers, embedded, 0).sum()
+
+        return slopes(self.suspect_towers, self.prompts, [wording], lead)[0]
 
 
 class ConceptCandidates(TextCandidates):
