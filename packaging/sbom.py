@@ -21,14 +21,14 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
-FOR_DEVELOPERS = "dev"
+FOR_DEVELOPERS = frozenset({"dev", "docs"})
 
 
 def declared(project: Mapping[str, Any]) -> list[str]:
     """What a project asks for to run: its own requirements and those of its extras, without the developers'."""
     wanted = list(project["dependencies"])
     for extra, requirements in project.get("optional-dependencies", {}).items():
-        if extra != FOR_DEVELOPERS:
+        if extra not in FOR_DEVELOPERS:
             wanted += requirements
     return wanted
 

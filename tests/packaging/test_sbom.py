@@ -55,6 +55,7 @@ def test_what_is_installed_here_is_followed_to_its_end_and_without_tools(sbom, p
     names = sbom.needed(sbom.declared(project))
     assert {"torch", "numpy", "pyside6-essentials", "markupsafe"} <= names
     assert not {"pytest", "ruff", "mypy", "hypothesis", "transformers", "dife-scanner"} & names
+    assert "sphinx" not in names
 
 
 def test_an_extra_is_followed_only_where_it_is_asked_for(sbom):
