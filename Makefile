@@ -49,6 +49,10 @@ soak: $(VENV)/.installed  ## fifty kills at random moments
 soak-kills: $(VENV)/.installed  ## a thousand kills at random moments; resumes
 	$(BIN)/python benchmarks/soak.py --kills 1000 --folder .lab/soak-kills
 
+.PHONY: soak-week
+soak-week: $(VENV)/.installed  ## seven days on a clock that is moved on: nothing lost, nothing grows; about five minutes
+	$(ONE_THREAD) $(BIN)/python benchmarks/soak_week.py
+
 .PHONY: cluster
 cluster: $(VENV)/.installed  ## a Ray cluster of three nodes on this machine, with kills; and real specimens through it: docs/cluster.md
 	$(ONE_THREAD) $(BIN)/python -m pytest -m 'slow or not slow' tests/queue/test_ray.py tests/queue/test_ray_zoo.py

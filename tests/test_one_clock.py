@@ -12,12 +12,13 @@ import pytest
 from dife_scanner.durable import clock
 
 ROOT = Path(__file__).parent.parent
-ASKS = re.compile(r"\b(?:datetime\.(?:now|utcnow|today)|date\.today|time\.time|time\.time_ns)\(")
+ASKS = re.compile(r"\b(?:datetime\.(?:now|utcnow|today)|date\.today)\(|\btime\.time\b")
 IN_SQL = re.compile(
     r"['\"]now['\"]|\bCURRENT_(?:TIMESTAMP|DATE|TIME)\b|\bunixepoch\(\)", re.IGNORECASE
 )
 OF_THE_MACHINE = {
     "dife_scanner/durable/clock.py": "it is the clock",
+    "dife_scanner/hub/budget.py": "its windows are those of the hub, which has a clock of its own",
     "dife_scanner/durable/jumps.py": "it compares two clocks of the machine",
     "dife_scanner/queue/cleanup.py": "it compares with times of files, which the machine sets",
     "dife_scanner/queue/schedule.py": "its scheduler goes by the machine's clock",
