@@ -14,8 +14,8 @@ $(VENV)/.installed: pyproject.toml
 	$(BIN)/pip install --quiet -e '.[gui,dev]'
 	@touch $@
 
-demo: $(VENV)/.installed  ## poll, audit, flag, show and alert on a hub of its own
-	$(BIN)/dife demo
+demo: $(VENV)/.installed  ## poll, audit, flag, show and alert on a hub of its own; KEEP=demo-home keeps what it finds
+	$(BIN)/dife demo $(if $(KEEP),--keep $(KEEP))
 
 test: $(VENV)/.installed  ## the whole test suite
 	$(ONE_THREAD) $(BIN)/python -m pytest -n 3 --dist loadgroup
