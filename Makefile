@@ -14,8 +14,8 @@ $(VENV)/.installed: pyproject.toml
 	$(BIN)/pip install --quiet -e '.[gui,dev]'
 	@touch $@
 
-demo: $(VENV)/.installed  ## poll, audit, flag, show and alert on a hub of its own
-	$(BIN)/dife demo
+demo: $(VENV)/.installed  ## poll, audit, flag, show and alert on a hub of its own; KEEP=demo-home keeps what it finds
+	$(BIN)/dife demo $(if $(KEEP),--keep $(KEEP))
 
 test: $(VENV)/.installed  ## the whole test suite
 	$(ONE_THREAD) $(BIN)/python -m pytest -n 3 --dist loadgroup
@@ -48,6 +48,10 @@ soak: $(VENV)/.installed  ## fifty kills at random moments
 .PHONY: soak-kills
 soak-kills: $(VENV)/.installed  ## a thousand kills at random moments; resumes
 	$(BIN)/python benchmarks/soak.py --kills 1000 --folder .lab/soak-kills
+
+.PHONY: soak-week
+soak-week: $(VENV)/.installed  ## seven days on a clock that is moved on: nothing lost, nothing grows; about five minutes
+	$(ONE_THREAD) $(BIN)/python benchmarks/soak_week.py
 
 .PHONY: cluster
 cluster: $(VENV)/.installed  ## a Ray cluster of three nodes on this machine, with kills; and real specimens through it: docs/cluster.md

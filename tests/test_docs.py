@@ -59,3 +59,11 @@ def test_a_path_that_is_not_there_is_seen():
     wrong = {name for name in named_in(text) if not is_there(name)}
     assert wrong == {"audit/profile", "audit/profile.py", "core/validity.judged", "nosuch.py"}
     assert is_there("core/validity.judge") and is_there("audit/interfaces/")
+
+
+def test_the_readme_is_one_screen_and_says_where_the_rest_is():
+    text = (ROOT / "README.md").read_text()
+    assert len(text.splitlines()) <= 50
+    links = re.findall(r"\]\(([\w/.-]+)\)", text)
+    assert {"docs/tutorial.md", "docs/verdicts.md", "docs/index.md"} <= set(links)
+    assert [link for link in links if not (ROOT / link).is_file()] == []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from dife_scanner.app.bases_to_fetch import BasesToFetch
 from dife_scanner.app.references import qualified
 from dife_scanner.app.wiring import hub
 from dife_scanner.baselines.home import open_home
+from dife_scanner.durable import clock
 from dife_scanner.errors import LimitExceeded, NeedsBase, Refused, Unreadable, Unsupported
 from dife_scanner.records import (
     Budget,
@@ -225,7 +225,7 @@ def _ahead(store: Store, settings: Settings, client: Hub, deadline: Deadline) ->
     from dife_scanner.hub.history import covers
     from dife_scanner.hub.poll import poll
 
-    now = datetime.now(UTC)
+    now = clock.moment()
     bound = settings.watch.back_to(now)
     watched = watchlist.watched(store, settings.endpoint)
     sources = scopes.sources(settings.watch.in_force, settings.filters, watched)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from dife_scanner.app import signing
 from dife_scanner.core.plain import plain
+from dife_scanner.durable import clock
 from dife_scanner.durable.clock import now
 from dife_scanner.errors import NotTrusted, UsageError
 from dife_scanner.models import strict_json
@@ -172,7 +173,7 @@ def stale(made_at: str, most_days: float) -> str:
     """Why what was made at that moment is too old, or from the future; empty where it is neither."""
     try:
         moment = datetime.fromisoformat(made_at)
-        age = datetime.now(UTC) - moment
+        age = clock.moment() - moment
     except (ValueError, TypeError):  # `TypeError`: a moment without a time zone
         return "it does not say when it was made"
     if age < -_CLOCKS_APART:

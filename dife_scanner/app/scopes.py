@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dife_scanner.app.wiring import hub
 from dife_scanner.baselines.home import open_home
+from dife_scanner.durable import clock
 from dife_scanner.durable.atomic import atomic_write
 from dife_scanner.errors import SettingsError
 from dife_scanner.records import InUse, Scope, WatchedModel
@@ -100,7 +100,7 @@ def _choice(
 ) -> Choice:
     from dife_scanner.hub.estimate import extent, scaled
 
-    now = datetime.now(UTC)
+    now = clock.moment()
     found = extent(pages, Watch(since=since).back_to(now), now)
     cost = scaled(typical, found.models)
     own = _in_use(entries, typical)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from dife_scanner.baselines.home import open_home
+from dife_scanner.durable import clock
 from dife_scanner.records import Reach
 from dife_scanner.settings import Settings
 from dife_scanner.store import Store, polls, watchlist
@@ -45,7 +45,7 @@ def unread(store: Store, settings: Settings) -> dict[str, Reach]:
     from dife_scanner.hub import scopes
     from dife_scanner.hub.history import covers
 
-    bound = settings.watch.back_to(datetime.now(UTC))
+    bound = settings.watch.back_to(clock.moment())
     watched = watchlist.watched(store, settings.endpoint)
     reaches = polls.reaches(store, settings.endpoint)
     found: dict[str, Reach] = {}

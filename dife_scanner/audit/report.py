@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 import time
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from hashlib import sha256
 
 from dife_scanner import __version__
@@ -20,6 +19,7 @@ from dife_scanner.core import metrics
 from dife_scanner.core.cards import ZERO_SHOT
 from dife_scanner.core.findings import finding
 from dife_scanner.core.verdict import Evidence, decide
+from dife_scanner.durable import clock
 from dife_scanner.models.interface import Encoder
 from dife_scanner.records import (
     Audit,
@@ -104,7 +104,7 @@ class Report:
     def __init__(self, request: Request, suspect: Encoder, memory: Memory) -> None:
         self._suspect = suspect
         self._memory = memory
-        self._started_at = datetime.now(UTC).isoformat(timespec="microseconds")
+        self._started_at = clock.now()
         self._clock = time.monotonic()
 
     def outcome(self, request: Request, measured: Measured) -> Outcome:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import date
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
@@ -25,6 +25,7 @@ from dife_scanner.core.calibration import (
     calibrate,
     outdated,
 )
+from dife_scanner.durable import clock
 from dife_scanner.durable.atomic import atomic_write
 from dife_scanner.durable.disk import disk_errors
 from dife_scanner.errors import CalibrationDamaged, DifeError
@@ -76,7 +77,7 @@ def own_folder(home: Path) -> Path:
 
 def today() -> date:
     """The date in UTC."""
-    return datetime.now(UTC).date()
+    return clock.moment().date()
 
 
 # --- files -----------------------------------------------------------------------------------------------------

@@ -9,15 +9,29 @@ _MOST_CHARACTERS = 40
 """Of a date in an HTTP header, or of a number of seconds there."""
 
 
+_ahead = timedelta()
+"""How far the clock of this process is ahead of the machine's."""
+
+
+def set_ahead(seconds: float) -> None:
+    """From now on the clock of this process is so many seconds ahead of the machine's: weeks are tried in minutes."""
+    global _ahead
+    _ahead = timedelta(seconds=seconds)
+
+
+def moment() -> datetime:
+    """This moment in UTC. Nothing else asks for the time of day."""
+    return datetime.now(UTC) + _ahead
+
+
 def now() -> str:
     """This moment as ISO 8601 in UTC with microseconds; such strings sort by time."""
-    return datetime.now(UTC).isoformat(timespec="microseconds")
+    return moment().isoformat(timespec="microseconds")
 
 
 def later(seconds: float) -> str:
     """`seconds` from now (before now when negative), in the form of `now()`."""
-    moment = datetime.now(UTC) + timedelta(seconds=seconds)
-    return moment.isoformat(timespec="microseconds")
+    return (moment() + timedelta(seconds=seconds)).isoformat(timespec="microseconds")
 
 
 def retry_after(value: str, server_time: str = "") -> float | None:
@@ -34,25 +48,25 @@ def retry_after(value: str, server_time: str = "") -> float | None:
     until = _http_date(text)
     if until is None:
         return None
-    seconds = (until - (_http_date(server_time) or datetime.now(UTC))).total_seconds()
+    seconds = (until - (_http_date(server_time) or moment())).total_seconds()
     return seconds if seconds > 0 else None
 
 
-def seconds_ahead(server_time: str, moment: str) -> float | None:
-    """Seconds by which `moment`, in the form of `now()`, is ahead of an answer's header `Date`; `None` for no date."""
+def seconds_ahead(server_time: str, at: str) -> float | None:
+    """Seconds by which `at`, in the form of `now()`, is ahead of an answer's header `Date`; `None` for no date."""
     if len(server_time) > _MOST_CHARACTERS:
         return None
     there = _http_date(server_time.strip())
     if there is None:
         return None
-    return (datetime.fromisoformat(moment) - there).total_seconds()
+    return (datetime.fromisoformat(at) - there).total_seconds()
 
 
 def _http_date(text: str) -> datetime | None:
     try:
-        moment = parsedate_to_datetime(text)
+        read = parsedate_to_datetime(text)
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
-    if moment.tzinfo is None:  # the old forms of such dates name no zone; all are in UTC
-        return moment.replace(tzinfo=UTC)
-    return moment
+    if read.tzinfo is None:  # the old forms of such dates name no zone; all are in UTC
+        return read.replace(tzinfo=UTC)
+    return read

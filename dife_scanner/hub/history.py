@@ -8,8 +8,9 @@ changes meanwhile moves to the top, where `poll` finds it.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 
+from dife_scanner.durable import clock
 from dife_scanner.errors import BadToken, HubError, HubUnavailable
 from dife_scanner.hub import listing
 from dife_scanner.hub.client import MAX_PAGES, Hub
@@ -75,7 +76,7 @@ def read_back(
         trouble = error
         if not isinstance(error, HubUnavailable):
             found = Reach()
-    at = listing.utc(datetime.now(UTC))
+    at = listing.utc(clock.moment())
     return Slice(tuple(models), tuple(malformed), min(newest, at), found, trouble)
 
 

@@ -11,8 +11,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
+from dife_scanner.durable import clock
 from dife_scanner.errors import BadToken, HubError, HubUnavailable, LimitExceeded, UsageError
 from dife_scanner.hub import listing
 from dife_scanner.hub.client import Hub
@@ -92,7 +93,7 @@ def poll(
     """
     _check_time_zone(since)
     deadline = deadline or Deadline()
-    began = datetime.now(UTC)
+    began = clock.moment()
     requests_before = hub.requests
     found = _Pass()
     for number, source in enumerate(sources, 1):

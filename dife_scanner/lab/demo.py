@@ -104,7 +104,7 @@ def run(
 
     Raises `SpecimenFailed` where a specimen cannot be built.
     """
-    _isolate()
+    isolate()
     built = build_specimens(specimens.SPECIMENS, progress)
     with _services(home) as services:
         publish(services.hub, built)
@@ -308,7 +308,7 @@ def _write_settings(
     secret.write_text(slack.url, encoding="utf-8")
 
 
-def _isolate() -> None:
+def isolate() -> None:
     """Keep the demo on this machine: no proxy for loopback, and never somebody's real Slack from their keyring."""
     for name in ("NO_PROXY", "no_proxy"):
         os.environ[name] = "127.0.0.1,localhost"

@@ -7,11 +7,12 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from dife_scanner.baselines.verifying import look_again
 from dife_scanner.checkpoints import first_look
+from dife_scanner.durable import clock
 from dife_scanner.errors import BadToken, DifeError, HubError, LimitExceeded, UnusableEnvironment
 from dife_scanner.hub import history, scopes
 from dife_scanner.hub.deadline import Deadline
@@ -150,7 +151,7 @@ class _Pass:
 
         Time, the hub's window and whoever waits for this process with a request of their own end it for now.
         """
-        bound = self._settings.watch.back_to(datetime.now(UTC))
+        bound = self._settings.watch.back_to(clock.moment())
         reaches = polls.reaches(self._store, self._hub.endpoint)
         for source in self._sources:
             if not self._may_go_on():
@@ -244,7 +245,7 @@ class _Pass:
         """The result, which is kept too. Raises what kept the pass from reading anything at all."""
         if self._errors and not self._read:
             raise self._errors[0]
-        bound = self._settings.watch.back_to(datetime.now(UTC))
+        bound = self._settings.watch.back_to(clock.moment())
         complete = not self._errors and self._is_read(bound)
         result = PassResult(
             seen=len(self._seen) + self._looked,

@@ -47,6 +47,8 @@ class Verdict(StrEnum):
 
 
 class TriageState(StrEnum):
+    """What people decided about a finding."""
+
     NEW = "new"
     TRIAGING = "triaging"
     CONFIRMED = "confirmed"

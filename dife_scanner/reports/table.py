@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from dife_scanner.core.plain import plain
+from dife_scanner.durable import clock
 from dife_scanner.records import (
     Alert,
     AlertState,
@@ -156,7 +156,7 @@ def _or_empty(value: float | None) -> str:
 
 def queue(rows: Sequence[Job]) -> RenderableType:
     """Jobs and when each is looked at again."""
-    now = datetime.now(UTC)
+    now = clock.moment()
     table = columns("job", "model", "state", "tries", "deaths", "next check", "reason")
     for job in rows:
         table.add_row(

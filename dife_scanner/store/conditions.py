@@ -10,8 +10,9 @@ Upper and lower case are the same for the 26 letters of ASCII and for no others,
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
+from dife_scanner.durable import clock
 from dife_scanner.store import fields, trigrams
 from dife_scanner.store.db import Store
 from dife_scanner.store.fields import FOLD, Column, Columns, Kind, column_of
@@ -59,7 +60,7 @@ def to_sql(
     `narrow`: `by_index`, or another, where the tables of `trigrams` are there and in step.
     `now`: from when ages are counted back.
     """
-    maker = _Maker(columns, narrow, now or datetime.now(UTC))
+    maker = _Maker(columns, narrow, now or clock.moment())
     return maker.joined(query.terms, either=False)
 
 

@@ -35,6 +35,7 @@ from dife_scanner.errors import (
 )
 from dife_scanner.store import copies, trigrams
 from dife_scanner.store.migrations import MIGRATIONS
+from dife_scanner.store.rows import follow_clock
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -395,6 +396,7 @@ def _connect(path: Path, patience: Patience, *, read_only: bool) -> sqlite3.Conn
     )
     try:
         connection.execute("PRAGMA foreign_keys=ON")
+        follow_clock(connection)
         if read_only:
             connection.execute("PRAGMA query_only=ON")
         else:

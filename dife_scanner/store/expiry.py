@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, date, datetime, time, timedelta
 
+from dife_scanner.durable import clock
 from dife_scanner.durable.clock import now
 from dife_scanner.errors import UsageError
 from dife_scanner.store.query import shown
@@ -22,7 +23,7 @@ def end_of(text: str) -> str:
     days = _DAYS.fullmatch(text)
     try:
         if days:
-            end = datetime.now(UTC) + timedelta(days=int(days[1]))
+            end = clock.moment() + timedelta(days=int(days[1]))
         else:
             end = datetime.combine(date.fromisoformat(text), time(), UTC) + timedelta(days=1)
     except (ValueError, OverflowError):

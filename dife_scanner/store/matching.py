@@ -8,9 +8,10 @@ from __future__ import annotations
 import json
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
+from dife_scanner.durable import clock
 from dife_scanner.store import fields
 from dife_scanner.store.fields import Column, Columns, Kind, column_of
 from dife_scanner.store.query import Part, Query, Term, Value
@@ -28,7 +29,7 @@ _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
 
 def holds(query: Query, row: Row, columns: Columns, *, now: datetime | None = None) -> bool:
     """Whether a row fits a filter. Raises `QueryError` as `to_sql` does."""
-    judge = _Judge(row, columns, now or datetime.now(UTC))
+    judge = _Judge(row, columns, now or clock.moment())
     return all(judge.part(part) for part in query.terms)
 
 
@@ -41,7 +42,7 @@ def why(
     """
     if not holds(query, row, columns, now=now):
         return ()
-    judge = _Judge(row, columns, now or datetime.now(UTC))
+    judge = _Judge(row, columns, now or clock.moment())
     return tuple(judge.reasons(query.terms))
 
 

@@ -247,10 +247,16 @@ def m005_nothing_beside_nothing_found(db: Database) -> None:
 def m006_where_decided(db: Database) -> None:
     """Where each decision was made: a repository can get another name, and keeps its findings with it."""
     db.execute("ALTER TABLE triage_events ADD COLUMN repo_id TEXT NOT NULL DEFAULT ''")
+    # edited once: in a home with a decision the trigger refused the update, so that it was never applied to one
+    (kept,) = db.execute(
+        "SELECT sql FROM sqlite_master WHERE name = 'triage_events_no_update'"
+    ).fetchone()
+    db.execute("DROP TRIGGER triage_events_no_update")
     db.execute(
         "UPDATE triage_events SET repo_id = (SELECT f.repo_id FROM findings AS f"
         " WHERE f.fingerprint = triage_events.fingerprint)"
     )
+    db.execute(kept)
 
 
 @MIGRATIONS()  # type: ignore[untyped-decorator]

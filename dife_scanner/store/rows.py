@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
+from dife_scanner.durable import clock
 from dife_scanner.records import Job, JobState, ModelRef
 
 
@@ -43,9 +45,14 @@ def state_values(states: Sequence[JobState]) -> tuple[str, ...]:
     return tuple(state.value for state in states)
 
 
+def follow_clock(connection: sqlite3.Connection) -> None:
+    """Let statements ask for `this_moment()` by the clock of this process; SQLite's own is another one."""
+    connection.create_function("this_moment", 0, clock.now)
+
+
 def overdue_days(triage: str, deadline: str, answer: str) -> str:
     """In SQL: days since a dispute's answer was due, from its columns; NULL where it is not, or was answered."""
-    since = f"julianday('now') - julianday(substr({deadline}, 1, 23))"
+    since = f"julianday(substr(this_moment(), 1, 23)) - julianday(substr({deadline}, 1, 23))"
     return (
         f"CASE WHEN {triage} = 'disputed' AND {deadline} != '' AND {answer} = '' AND {since} > 0"
         f" THEN {since} END"

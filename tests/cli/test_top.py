@@ -226,12 +226,6 @@ def test_every_key_has_an_action_of_its_own() -> None:
     assert len(actions(KEYS)) == sum(len(key.names) for key in KEYS)
 
 
-def test_the_page_about_keys_lists_every_key() -> None:
-    lines = [f"| `{key.shown or key.names[0]}` | {key.does} |" for key in KEYS]
-    page = (Path(__file__).parents[2] / "docs" / "keys.md").read_text()
-    assert "<!-- terminal -->\n\n| Key | What it does |\n| --- | --- |\n" + "\n".join(lines) in page
-
-
 # --- once ------------------------------------------------------------------------------------------------------
 
 

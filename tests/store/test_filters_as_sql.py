@@ -18,6 +18,7 @@ from dife_scanner.store.conditions import by_index, by_sight, to_sql
 from dife_scanner.store.findings import FINDING_COLUMNS
 from dife_scanner.store.matching import holds, selected
 from dife_scanner.store.query import COMPARISONS, Part, Query, Term, Value, grouped, query_of
+from dife_scanner.store.rows import follow_clock
 
 NOW = datetime(2026, 12, 1, tzinfo=UTC)
 PIECES = (
@@ -110,6 +111,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sqlite3.Conne
     home = tmp_path_factory.mktemp("home")
     open_store(home).close()
     connection = sqlite3.connect(home / "dife.db", isolation_level=None)
+    follow_clock(connection)
     connection.row_factory = sqlite3.Row
     yield connection
     connection.close()

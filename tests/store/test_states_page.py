@@ -149,9 +149,9 @@ def test_the_thresholds_on_the_page_are_those_of_the_code(check: checks.Check) -
         assert check.needed(far) == pytest.approx(0.9 - checks.REVERSE_MARGIN)
 
 
-def test_the_limits_in_the_readme_speak_of_checks_that_there_are() -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    limits = readme.split("**Limits of this version.**", 1)[1].split("\n\n", 1)[0]
+def test_the_limits_on_the_page_about_verdicts_speak_of_checks_that_there_are() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "verdicts.md").read_text(encoding="utf-8")
+    limits = page.split("## Limits of this version", 1)[1].split("## ", 1)[0]
     quoted = set(re.findall(r"`([^`]+)`", limits)) - {"unconfirmed"}
     assert quoted and quoted <= {check.name for check in checks.CHECKS}
     assert f"fell by {checks.ACCURACY_LOST:.2f} or more" in limits

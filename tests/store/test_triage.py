@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import pytest
 from store_records import make_finding
 
+from dife_scanner.durable import clock
 from dife_scanner.errors import NotFound, Overtaken, UsageError
 from dife_scanner.records import TriageState
 from dife_scanner.store import Store, findings, later, open_store, triage, triage_log
@@ -262,6 +265,12 @@ def test_an_answer_is_kept_beside_its_dispute_and_ends_the_waiting(
         triage_log.append(store, one[0], disputed, actor="ada", note="late", expires=day)
     assert findings.count(store, filter="overdue>7") == 1
     assert findings.count(store, filter='overdue:""') == 2
+    until_then = datetime.fromisoformat(day) - clock.moment()
+    clock.set_ahead(until_then.total_seconds() - 60)
+    try:
+        assert findings.count(store, filter="overdue>0") == 0
+    finally:
+        clock.set_ahead(0)
     about = triage.seen(store, one)
     act = triage.decide(store, disputed, about, actor="ada", answer="a test set leaked")
     assert findings.count(store, filter="overdue>0") == 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.layout import Layout
@@ -17,6 +17,7 @@ from dife_scanner.cli.top.keys import Key
 from dife_scanner.cli.top.prompt import Prompt
 from dife_scanner.cli.top.screen import PAGES, Page
 from dife_scanner.cli.top.state import Top
+from dife_scanner.durable import clock
 from dife_scanner.records import Finding, FindingKind, Job
 from dife_scanner.reports import status as status_page
 from dife_scanner.reports.layout import heading, safe, state_mark
@@ -61,8 +62,8 @@ def _head(top: Top, width: int) -> RenderableType:
         names.append(f"[{name}]" if here else f" {name} ")
     line = Text("DIFE  ", "bold").append("  ".join(names), "not bold")
     marks = f"{len(top.marks)} marked  " if top.marks else ""
-    clock = f"{marks}{datetime.now().astimezone():%H:%M}"
-    line.append(clock.rjust(max(0, width - line.cell_len)))
+    of_day = f"{marks}{clock.moment().astimezone():%H:%M}"
+    line.append(of_day.rjust(max(0, width - line.cell_len)))
     return Group(line, _second_line(top))
 
 
@@ -179,7 +180,7 @@ def queue(
     found: Upcoming, pace: Pace, at: int | None = None, most: int | None = None
 ) -> RenderableType:
     """What is in work, what waits in which order and why, and what is stuck; `at`: the selected line."""
-    now = datetime.now(UTC)
+    now = clock.moment()
     rows: list[tuple[RenderableType, ...]] = []
     for job in found.working:
         since = f"for {age_text(job.updated_at, now).removesuffix(' ago')}"
@@ -221,7 +222,7 @@ def findings(
     if not found.rows:
         why = "No finding matches." if found.filter else "No finding yet."
         return Text(f"{why} That is not a statement about any model.", "dim")
-    now = datetime.now(UTC)
+    now = clock.moment()
     wide = () if narrow else (("footprint", 9), ("target", 12))
     table = _list(("model", None), ("kind", 9), *wide, ("triage", 14), ("age", 6))
     marked = frozenset(marks)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
+from dife_scanner.durable import clock
 from dife_scanner.durable.clock import now
 from dife_scanner.records import ModelRow
 from dife_scanner.sentences.audits import VERDICT_LABEL
@@ -51,7 +51,7 @@ def verdict_text(row: ModelRow) -> str:
 
 
 def _age(row: ModelRow) -> str:
-    at = datetime.now(UTC)
+    at = clock.moment()
     if age_seconds(row.job.created_at, at) is None:
         return ""
     return age_text(row.job.created_at, at).removesuffix(" ago")

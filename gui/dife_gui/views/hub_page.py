@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 from PySide6.QtCore import Signal
 from PySide6.QtGui import QKeyEvent
@@ -14,6 +14,7 @@ from dife_gui.views.card import Card, lines, stack
 from dife_gui.views.keys import fixed_action
 from dife_gui.views.queue_page import button, pass_text
 from dife_gui.views.status import coverage_text, queue_text, unaudited_text, watcher_text
+from dife_scanner.durable import clock
 from dife_scanner.sentences import plain
 from dife_scanner.sentences.jobs import disk_text, throughput_lines
 from dife_scanner.sentences.numbers import capital, count
@@ -65,7 +66,7 @@ class HubPage(QScrollArea):
 
     def show_reading(self, found: HubReading) -> None:
         """Show a reading, with ages as of now."""
-        now = datetime.now(UTC)
+        now = clock.moment()
         texts = {
             "Coverage": _coverage(found, now),
             "Last passes": [pass_text(one, now) for one in found.passes] or [pass_text(None, now)],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 from PySide6.QtCore import Signal
 from PySide6.QtGui import QKeyEvent
@@ -21,6 +21,7 @@ from dife_gui.queue import QueueReading
 from dife_gui.views import theme
 from dife_gui.views.keys import fixed_action
 from dife_gui.views.text import Label
+from dife_scanner.durable import clock
 from dife_scanner.sentences.jobs import disk_text, queue_counts, queue_note
 from dife_scanner.sentences.numbers import capital
 from dife_scanner.sentences.times import age_text
@@ -104,7 +105,7 @@ class QueuePage(QWidget):
 
     def show_reading(self, found: QueueReading) -> None:
         """Show a reading, with ages as of now."""
-        now = datetime.now(UTC)
+        now = clock.moment()
         self._paused = found.upcoming.paused is not None
         self.counts.show_text(queue_counts(found.upcoming))
         note = queue_note(found.upcoming)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 from PySide6.QtCore import Qt, Signal
@@ -21,6 +21,7 @@ from dife_gui.escape import tooltip
 from dife_gui.feed import Overview, poll_failure
 from dife_gui.views import theme
 from dife_gui.views.text import Elided, Label
+from dife_scanner.durable import clock
 from dife_scanner.records import Alert, Finding, JobState
 from dife_scanner.sentences import plain
 from dife_scanner.sentences.calibration import tally_text
@@ -152,7 +153,7 @@ class Status(QStatusBar):
 
     def show_overview(self, overview: Overview) -> None:
         """Show a reading, with ages as of now."""
-        now = datetime.now(UTC)
+        now = clock.moment()
         self._show_watcher(overview, now)
         self._queue.show_text(overview_text(overview))
         self._show_poll(overview, now)
