@@ -33,8 +33,8 @@ log = logging.getLogger(__name__)
 BEAT_PROGRESS_SECONDS = 1.0
 _BEAT_PATIENCE = Patience(0.2, log.info)
 """A sign of life is left out rather than waited for."""
-GRACE_SECONDS = 10.0
-"""Between asking a child to stop and killing it."""
+GRACE_SECONDS = 8.0
+"""Between asking a child to stop and killing it: a watcher that is asked to stop ends within ten."""
 PASS_GRACE_SECONDS = 30.0
 """A pass watches its own deadline; this long after it, it is killed."""
 LONGEST_RESTART_SECONDS = 60.0

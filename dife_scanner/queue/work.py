@@ -81,9 +81,12 @@ def _usual_plan(settings: Settings) -> Plan:
 
 
 def hub_for(
-    settings: Settings, endpoint: str, pause: Callable[[float], object] = time.sleep
+    settings: Settings,
+    endpoint: str,
+    pause: Callable[[float], object] = time.sleep,
+    check: Callable[[], None] | None = None,
 ) -> Hub:
-    """Make a client for `endpoint`; the token goes only to the endpoint it was set for."""
+    """Make a client for `endpoint`, with `pause` and `check` of `Hub`. The token goes only to its own endpoint."""
     from dife_scanner.hub.budget import Budget
     from dife_scanner.hub.client import Hub
 
@@ -98,6 +101,7 @@ def hub_for(
         request_seconds=settings.limits.request_seconds,
         download_seconds=settings.limits.download_seconds,
         pause=pause,
+        check=check,
         most_files=settings.limits.repository_files,
         budget=Budget(_windows_file(settings, endpoint)),
     )
