@@ -54,8 +54,8 @@ class Wire:
     """All traffic with one endpoint.
 
     `session` gives an httpx client, `tools` is `huggingface_hub.utils`, `pause` sleeps for so many seconds.
-    `check` raises where nothing more is wanted; it is called while an answer is awaited. `what` says in messages what was
-    requested.
+    `check` raises where nothing more is wanted; it is called while an answer is awaited.
+    `what` says in messages what was requested.
     """
 
     def __init__(

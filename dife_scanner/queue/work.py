@@ -107,6 +107,19 @@ def hub_for(
     )
 
 
+def left_of_limits(settings: Settings) -> dict[str, int]:
+    """By limit of the hub that is watched, how many requests are left of its window; of those that it told us of."""
+    from dife_scanner.hub.budget import API, PAGES, RESOLVERS, Budget
+
+    budget = Budget(_windows_file(settings, settings.endpoint))
+    found = {}
+    for bucket in (API, RESOLVERS, PAGES):
+        rate = budget.rate(bucket)
+        if rate is not None:
+            found[bucket] = rate.remaining
+    return found
+
+
 def _windows_file(settings: Settings, endpoint: str) -> Path:
     """Where all processes of a home keep what is left of a hub's limits."""
     return settings.home / "cache" / f"windows-{sha256(endpoint.encode()).hexdigest()[:16]}.json"
@@ -114,7 +127,7 @@ def _windows_file(settings: Settings, endpoint: str) -> Path:
 
 def threads(settings: Settings) -> int:
     """How many threads one audit gets, so that all workers together use the machine once."""
-    return max(1, _cores() // settings.workers)
+    return max(1, _cores() // settings.audits_at_once)
 
 
 def _cores() -> int:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from dife_scanner.durable.clock import now
@@ -174,7 +174,10 @@ def _audit_values(audit: Audit, record_sha256: str) -> dict[str, Any]:
         "score": audit.score,
         "exposure": _largest_exposure(audit),
         "cut": int(_is_cut(audit)),
+        "device": audit.device,
     }
+    if audit.encoded is not None:
+        row |= asdict(audit.encoded)
     return row | _trigger_values(audit) | _calibration_values(audit)
 
 

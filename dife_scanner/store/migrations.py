@@ -801,6 +801,15 @@ def m034_measurements(db: Database) -> None:
     )
 
 
+@MIGRATIONS()  # type: ignore[untyped-decorator]
+def m035_devices(db: Database) -> None:
+    """Which device each worker is bound to; and what audits took of theirs."""
+    db.execute("ALTER TABLE beats ADD COLUMN device TEXT NOT NULL DEFAULT ''")
+    db.execute("ALTER TABLE audits ADD COLUMN device TEXT NOT NULL DEFAULT ''")
+    for column in ("pictures", "texts", "remembered"):
+        db.execute(f"ALTER TABLE audits ADD COLUMN {column} INTEGER NOT NULL DEFAULT 0")
+
+
 def _statements(script: str) -> list[str]:
     """One statement each: `executescript` would commit the migration's own transaction."""
     found, current = [], ""

@@ -48,7 +48,7 @@ class Upcoming:
     waiting_count: int
     stuck_count: int
     progress: Mapping[int, str] = field(default_factory=dict)
-    """By job in work, what its worker said last."""
+    """By job in work, what its worker said last, with the device that it is bound to."""
     paused: Request | None = None
     """By which the queue is paused."""
     asked: tuple[Request, ...] = ()
@@ -73,7 +73,9 @@ def upcoming(store: Store) -> Upcoming:
 
 def _progress(store: Store, working: list[dict[str, Any]]) -> dict[int, str]:
     """What the processes say that hold jobs; `host:process:start` is how a worker is named."""
-    notes = {str(beat.pid): beat.note for beat in polls.beats(store)}
+    notes = {}
+    for beat in polls.beats(store):
+        notes[str(beat.pid)] = f"{beat.note} ({beat.device})" if beat.device else beat.note
     found = {}
     for row in working:
         _, _, rest = (row["worker"] or "").partition(":")
