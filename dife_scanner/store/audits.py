@@ -22,7 +22,7 @@ from dife_scanner.records import (
     Tally,
     Verdict,
 )
-from dife_scanner.store import evidence, query
+from dife_scanner.store import evidence, query, row_counts
 from dife_scanner.store.codec import from_json, to_json
 from dife_scanner.store.conditions import condition
 from dife_scanner.store.db import Store
@@ -333,6 +333,8 @@ def usual_seconds(store: Store, budget: Budget) -> float | None:
 
 def tally(store: Store, *, filter: str = "") -> Tally:
     """Count over the audits that `audits` would list with this filter. Raises `QueryError`."""
+    if not filter:
+        return row_counts.tally(store)
     where, parameters = condition(store, filter, AUDIT_COLUMNS)
     rows = store.read(
         "SELECT count(*) AS audited, coalesce(sum(a.verdict = 'flagged'), 0) AS flagged,"

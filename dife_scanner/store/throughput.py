@@ -95,10 +95,10 @@ def throughput(store: Store) -> Throughput:
 
 def _hours(store: Store, begin: str) -> float:
     """How long ago the first job was discovered, `HOURS` at most."""
-    first = store.read("SELECT min(created_at) AS at FROM jobs")[0]["at"]
-    if first is None or first <= begin:
+    rows = store.read("SELECT created_at FROM jobs ORDER BY id LIMIT 1")
+    if not rows or rows[0]["created_at"] <= begin:
         return HOURS
-    passed = datetime.fromisoformat(now()) - datetime.fromisoformat(first)
+    passed = datetime.fromisoformat(now()) - datetime.fromisoformat(rows[0]["created_at"])
     return max(passed.total_seconds() / 3600, _LEAST_HOURS)
 
 

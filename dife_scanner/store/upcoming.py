@@ -10,7 +10,7 @@ from typing import Any
 
 from dife_scanner.durable.clock import now
 from dife_scanner.records import Job, JobState
-from dife_scanner.store import polls, requests
+from dife_scanner.store import polls, requests, row_counts
 from dife_scanner.store.db import Store
 from dife_scanner.store.job_rows import HELD, TAKEN_IN_ORDER, WAITING
 from dife_scanner.store.requests import Request
@@ -108,8 +108,5 @@ def _jobs(store: Store, states: tuple[JobState, ...], order: str) -> list[dict[s
 
 
 def _count(store: Store, states: tuple[JobState, ...]) -> int:
-    rows = store.read(
-        f"SELECT count(*) AS n FROM jobs WHERE state IN ({placeholders(states)})",
-        state_values(states),
-    )
-    return int(rows[0]["n"])
+    counts = row_counts.of(store, "jobs")
+    return sum(counts.get(state.value, 0) for state in states)
