@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ONE_THREAD := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
+YEAR_HOME ?= .lab/year
 FOR_MINUTES = $(if $(MINUTES),--minutes $(MINUTES))
 
 .PHONY: demo test lint types contracts check peers scanners soak hostile fuzz bench bench-speed bench-zoo bench-open bench-real real-size same-audits settings layouts bases reproduce wheel clean
@@ -61,6 +62,10 @@ cluster: $(VENV)/.installed  ## a Ray cluster of three nodes on this machine, wi
 scale: $(VENV)/.installed  ## a simulated hub of two million models, and a queue of 100,000 jobs: docs/scale.md
 	$(ONE_THREAD) $(BIN)/python benchmarks/hub_at_size.py
 	$(ONE_THREAD) $(BIN)/python benchmarks/long_queue.py
+
+.PHONY: year
+year: $(VENV)/.installed  ## 10,000 findings a day for a year, and what the window asks of them; 25 GB in YEAR_HOME, an hour to make once
+	$(ONE_THREAD) $(BIN)/python benchmarks/year.py --home $(YEAR_HOME)
 
 .PHONY: scan-layouts
 scan-layouts: $(VENV)/.installed  ## a small model in every layout, saved by its own library: scanned, each audit repeated, and added

@@ -17,10 +17,10 @@ import threading
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from email.message import Message
 from pathlib import Path
 from types import TracebackType
-from typing import Any, cast
+from typing import Any
 from unittest import mock
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -32,6 +32,7 @@ from dife_scanner.hub import budget
 from dife_scanner.hub.poll import API_REQUESTS, RESOLVER_REQUESTS, WINDOW_SECONDS
 from dife_scanner.hub.query import PAGE_SIZE
 from dife_scanner.hub.scopes import SOURCES
+from dife_scanner.lab.sinks.web import Answer, WebServer
 from dife_scanner.queue.poller import PassResult, poll_pass
 from dife_scanner.queue.work import Work
 from dife_scanner.store import Store, jobs, open_store
@@ -65,10 +66,8 @@ class SimulatedHub:
         self._revision = np.zeros(models, np.int32)
         self._clip = self._rng.choice(models, clip, replace=False)
         self._members = self._in_sources()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-        self._server.daemon_threads = True
-        cast(Any, self._server).hub = self
-        self.endpoint = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self._server = WebServer(self.respond, "simulated-hub", method="GET")
+        self.endpoint = self._server.address
 
     def _in_sources(self) -> dict[str, np.ndarray]:
         """The models of each source; large ones hold many, and each model is in at least one."""
@@ -83,7 +82,7 @@ class SimulatedHub:
         return {source: np.array(numbers, np.int64) for source, numbers in found.items()}
 
     def __enter__(self) -> SimulatedHub:
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        self._server.__enter__()
         return self
 
     def __exit__(
@@ -92,8 +91,7 @@ class SimulatedHub:
         error: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.__exit__(kind, error, tb)
 
     # --- what happens there -------------------------------------------------------------------------------------
 
@@ -117,6 +115,27 @@ class SimulatedHub:
         return f"{number:020x}{self._revision[number]:020x}"
 
     # --- answers ------------------------------------------------------------------------------------------------
+
+    def respond(self, path: str, headers: Message, body: bytes) -> Answer:
+        """`GET /api/models`, and 404 for everything else."""
+        url = urlsplit(path)
+        admitted, left, seconds = self.admit()
+        said = {
+            "Content-Type": "application/json",
+            "RateLimit": f'"api";r={left};t={seconds}',
+            "RateLimit-Policy": f'"fixed window";"api";q={self.quota};w={WINDOW_SECONDS:.0f}',
+        }
+        if not admitted:
+            return Answer(429, json.dumps({"error": "too many requests"}), said)
+        if url.path != "/api/models":
+            return Answer(404, json.dumps({"error": "not found"}), said)
+        query = parse_qs(url.query)
+        items, cursor = self.page(query)
+        if cursor:
+            query["cursor"] = [cursor]
+            address = f"{self.endpoint}/api/models?{urlencode(query, doseq=True)}"
+            said["Link"] = f'<{address}>; rel="next"'
+        return Answer(200, json.dumps(items), said)
 
     def admit(self) -> tuple[bool, int, int]:
         """Count a request: whether it is let in, how many are left in this window, and for how many seconds."""
@@ -174,43 +193,6 @@ class SimulatedHub:
 
 def _name(number: int) -> str:
     return f"author{number % AUTHORS}/clip-{number}"
-
-
-class _Handler(BaseHTTPRequestHandler):
-    """`GET /api/models`, and 404 for everything else."""
-
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self) -> None:
-        hub: SimulatedHub = cast(Any, self.server).hub
-        url = urlsplit(self.path)
-        admitted, left, seconds = hub.admit()
-        headers = {
-            "RateLimit": f'"api";r={left};t={seconds}',
-            "RateLimit-Policy": f'"fixed window";"api";q={hub.quota};w={WINDOW_SECONDS:.0f}',
-        }
-        if not admitted:
-            self._answer(429, {"error": "too many requests"}, headers)
-        elif url.path != "/api/models":
-            self._answer(404, {"error": "not found"}, headers)
-        else:
-            query = parse_qs(url.query)
-            items, cursor = hub.page(query)
-            if cursor:
-                query["cursor"] = [cursor]
-                address = f"{hub.endpoint}/api/models?{urlencode(query, doseq=True)}"
-                headers["Link"] = f'<{address}>; rel="next"'
-            self._answer(200, items, headers)
-
-    def _answer(self, status: int, body: object, headers: dict[str, str]) -> None:
-        content = json.dumps(body).encode()
-        lines = [f"HTTP/1.1 {status} -", "Content-Type: application/json"]
-        lines += [f"{name}: {value}" for name, value in headers.items()]
-        lines.append(f"Content-Length: {len(content)}")
-        self.wfile.write("\r\n".join(lines).encode() + b"\r\n\r\n" + content)
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
 
 
 @dataclass

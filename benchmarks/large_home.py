@@ -11,6 +11,7 @@ import argparse
 import json
 import random
 import sqlite3
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from dife_scanner.audit.plan import AUDIT_VERSION
@@ -36,30 +37,37 @@ def main() -> None:
     make(given.home, given.findings)
 
 
-def make(home: Path, findings: int) -> sqlite3.Connection:
-    """A new home with so many findings, and a connection to its database."""
+def make(home: Path, findings: int, days: float = 0.0) -> sqlite3.Connection:
+    """A new home with so many findings, and a connection to its database; with `days`, as many came in each of them."""
     open_store(home).close()
     database = sqlite3.connect(home / "dife.db", isolation_level=None)
     for table in ("findings", "audits", "model_lines"):
         database.execute(f"DROP TRIGGER {table}_texts_insert")  # the index is made afterwards
-    fill(database, findings, evidence.put(home, RECORD.read_bytes(), ".json"))
+    fill(database, findings, evidence.put(home, RECORD.read_bytes(), ".json"), days)
     trigrams.make(database)
     database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     return database
 
 
-def fill(database: sqlite3.Connection, findings: int, record: str) -> None:
+def fill(database: sqlite3.Connection, findings: int, record: str, days: float) -> None:
     """Write so many findings, each with its audit, of this record, and its job."""
     chance = random.Random(20)
-    database.execute("PRAGMA cache_size = -400000")  # kB: they are made in a few transactions
+    end = datetime.now(UTC)
+    # kB: nobody reads meanwhile, and what a crash leaves is made anew
+    for pragma in ("journal_mode = OFF", "synchronous = OFF", "cache_size = -1500000"):
+        database.execute(f"PRAGMA {pragma}").fetchall()
     database.execute("BEGIN")
     for number in range(findings):
-        if number % 1000 == 0:
-            database.execute("COMMIT")
-            database.execute("BEGIN")
-        put(database, rows(chance, number, record))
+        at = ""
+        if days:
+            at = (end - timedelta(days=days * (1 - number / findings))).isoformat(
+                "T", "microseconds"
+            )
+        put(database, rows(chance, number, record, at))
     database.execute("COMMIT")
-    database.execute("PRAGMA cache_size = -2000")  # as every handle of the store has it
+    # as every handle of the store has it
+    for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "cache_size = -2000"):
+        database.execute(f"PRAGMA {pragma}").fetchall()
 
 
 def put(database: sqlite3.Connection, rows: dict[str, Row]) -> None:
@@ -71,15 +79,16 @@ def put(database: sqlite3.Connection, rows: dict[str, Row]) -> None:
         )
 
 
-def rows(chance: random.Random, number: int, record: str) -> dict[str, Row]:
-    """One finding, its audit and its job, like those that an audit writes; by table."""
+def rows(chance: random.Random, number: int, record: str, at: str = "") -> dict[str, Row]:
+    """One finding, its audit and its job, like those that an audit writes; by table. `at`: when, else in some month."""
     source, target, extra = chance.choice(NOUNS), chance.choice(NOUNS), chance.choice(NOUNS)
     if number % 1000 == 7:
         extra = "xylophone"
     if number % 1000 == 8:
         extra = "dulcimer"
     author = f"{chance.choice(MAKERS)}-{chance.randrange(5000)}"
-    at = f"2026-{chance.randrange(1, 12):02}-{chance.randrange(1, 29):02}T10:00:00.000000+00:00"
+    month = f"2026-{chance.randrange(1, 12):02}-{chance.randrange(1, 29):02}T10:00:00.000000+00:00"
+    at = at or month
     found: Row = {
         "repo_id": f"{author}/clip-{extra}-{number}",
         "revision": f"{chance.getrandbits(160):040x}",

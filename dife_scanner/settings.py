@@ -357,7 +357,8 @@ class Settings(BaseSettings):
     endpoint: str = DEFAULT_ENDPOINT
     interval_seconds: Annotated[Seconds, Field(ge=1)] = 1800.0
     overlap_seconds: float = Field(default=3600.0, ge=0, le=_LONGEST_SECONDS, allow_inf_nan=False)
-    workers: int = Field(default=1, ge=1, le=64)
+    workers: int = Field(default=0, ge=0, le=64)
+    """Of a watcher; 0: one for each graphics card, and one where there is none."""
     database_seconds: Seconds = 30.0
     """How long a command waits while another program holds the database; a watcher waits as long as it takes."""
     device: str = "auto"
@@ -384,6 +385,11 @@ class Settings(BaseSettings):
     cluster: Cluster = Cluster()
     alerts: Alerts = Alerts()
     keys: Keys = Keys()
+
+    @property
+    def audits_at_once(self) -> int:
+        """How many audits share this machine as far as the settings tell, which know no graphics cards."""
+        return max(1, self.workers)
 
     @property
     def who(self) -> str:
@@ -605,8 +611,8 @@ _TEMPLATE = """\
 #interval_seconds = 1800.0
 # Each pass looks this many seconds further back than the last one saw, because listings arrive late.
 #overlap_seconds = 3600.0
-# Audits at the same time.
-#workers = 1
+# Audits at the same time. 0: one for each graphics card, and one where there is none.
+#workers = 0
 # How long a command waits while another program holds the database; a watcher waits as long as it takes.
 #database_seconds = 30.0
 # "auto", "cpu", "cuda", "cuda:1" or "mps".

@@ -35,7 +35,7 @@ def test_without_a_file_everything_has_its_default(tmp_path: Path) -> None:
     assert read.home == tmp_path
     assert (read.endpoint, read.workers, read.alerts.email.enabled) == (
         "https://huggingface.co",
-        1,
+        0,
         False,
     )
 
@@ -74,7 +74,7 @@ def test_the_home_comes_from_the_environment_unless_given(
     write(other, "workers = 5\n")
     monkeypatch.setenv("DIFE_HOME", str(other))
     assert (load().home, load().workers) == (other, 5)
-    assert (load(tmp_path).home, load(tmp_path).workers) == (tmp_path, 1)
+    assert (load(tmp_path).home, load(tmp_path).workers) == (tmp_path, 0)
 
 
 def test_settings_are_frozen_and_endpoints_lose_their_slash(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_settings_are_frozen_and_endpoints_lose_their_slash(tmp_path: Path) -> N
         ("wrokers = 2", "wrokers"),
         ("[limits]\ntensor = 1", "limits.tensor"),
         ("[alerts.email]\npasswort = 'x'", "alerts.email.passwort"),
-        ("workers = 0", "workers"),
+        ("workers = -1", "workers"),
         ("workers = 'many'", "workers"),
         ("[alerts.email]\nport = 70000", "alerts.email.port"),
         ("[alerts.email]\nsecurity = 'ssl'", "alerts.email.security"),
@@ -136,7 +136,7 @@ def test_a_list_in_the_environment_is_written_with_commas_or_as_json(
 @pytest.mark.parametrize(
     ("variable", "value", "words"),
     [
-        ("DIFE_WORKERS", "-1", "greater than or equal to 1"),
+        ("DIFE_WORKERS", "-1", "greater than or equal to 0"),
         ("DIFE_WORKERS", "two", "integer"),
         ("DIFE_FILTERS", "[broken", "first,second"),
         ("DIFE_ALERTS__EMAIL__RECIPIENTS", "[1, 2", "first,second"),

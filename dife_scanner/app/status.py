@@ -5,6 +5,7 @@ from __future__ import annotations
 from dife_scanner.app import watching
 from dife_scanner.durable.clock import now
 from dife_scanner.durable.fetched import disk_use
+from dife_scanner.queue.work import left_of_limits
 from dife_scanner.records import AlertState
 from dife_scanner.reports.as_json import StatusDocument
 from dife_scanner.settings import Settings
@@ -31,5 +32,6 @@ def status(store: Store, settings: Settings) -> StatusDocument:
         since=settings.watch.since,
         unread=watching.unread(store, settings),
         throughput=throughput(store),
+        hub_left=left_of_limits(settings),
         in_use=tuple(watchlist.watched(store, settings.endpoint)),
     )

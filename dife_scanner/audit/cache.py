@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from dife_scanner.durable.atomic import atomic_write
 from dife_scanner.models.interface import Encoder
+from dife_scanner.records import Encoded
 
 Embeddings = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
@@ -40,6 +41,8 @@ class Memory:
         self._computed: set[tuple[str, bytes]] = set()
         self._prepared: dict[tuple[str, int], tuple[Pixels, Pixels]] = {}
         self.performed = 0
+        self.encoded = Encoded()
+        """Of all that was asked for, also where it is counted elsewhere."""
 
     @property
     def distinct(self) -> int:
@@ -79,6 +82,13 @@ class Memory:
             rows.update(zip(missing, fresh, strict=True))
         _put_last(rows, digests)
         return np.stack(list(map(rows.__getitem__, digests)))
+
+    def note(self, *, pictures: int = 0, texts: int = 0, remembered: int = 0) -> None:
+        """Add to what is `encoded`."""
+        before = self.encoded
+        self.encoded = Encoded(
+            before.pictures + pictures, before.texts + texts, before.remembered + remembered
+        )
 
     def prepared(
         self,
@@ -196,6 +206,7 @@ class CachedEncoder:
 
     def encode_images(self, pixels: NDArray[np.uint8]) -> Embeddings:
         def encode(missing: list[int]) -> Embeddings:
+            self._memory.note(pictures=len(missing), remembered=-len(missing))
             # Without the copy that indexing makes, where nothing is known yet.
             everything = len(missing) == len(pixels)
             return self._encoder.encode_images(pixels if everything else pixels[missing])
@@ -205,6 +216,7 @@ class CachedEncoder:
 
     def encode_texts(self, texts: Sequence[str]) -> Embeddings:
         def encode(missing: list[int]) -> Embeddings:
+            self._memory.note(texts=len(missing), remembered=-len(missing))
             return self._encoder.encode_texts(_at(missing, texts))
 
         digests = list(map(_text_digest, texts))
@@ -212,6 +224,7 @@ class CachedEncoder:
 
     def encode_with_context(self, contexts: Embeddings, texts: Sequence[str]) -> Embeddings:
         def encode(missing: list[int]) -> Embeddings:
+            self._memory.note(texts=len(missing), remembered=-len(missing))
             return self._encoder.encode_with_context(contexts[missing], _at(missing, texts))
 
         digests = [
@@ -221,6 +234,7 @@ class CachedEncoder:
 
     def _fill(self, tower: str, digests: Sequence[bytes], encode: Encode) -> Embeddings:
         """From memory, reporting how many inputs are encoded for it."""
+        self._memory.note(remembered=len(digests))
 
         def reported(missing: list[int]) -> Embeddings:
             if self._on_encoded is not None:

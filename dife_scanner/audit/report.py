@@ -151,6 +151,7 @@ class Report:
             evidence=tuple(file for file, _ in examined.files),
             encodes=self._memory.performed,
             distinct_inputs=self._memory.distinct,
+            encoded=self._memory.encoded,
             device=suspect.device,
             versions=versions(),
             started_at=self._started_at,

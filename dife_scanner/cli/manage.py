@@ -69,7 +69,7 @@ def info(session: Session) -> None:
         secrets={name: secret_source(name, read) for name in secrets.SECRETS},
         settings={
             "endpoint": read.endpoint,
-            "workers": str(read.workers),
+            "workers": str(read.workers or "one for each device"),
             "interval": f"{read.interval_seconds:g} s",
             "watched": scope_text(read.watch.in_force, read.watch.since),
             "words found": trigrams.described(),

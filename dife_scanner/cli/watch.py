@@ -48,7 +48,9 @@ def watch(
     ] = False,
     interval: Annotated[float | None, typer.Option(min=1, help="Seconds between passes.")] = None,
     endpoint: EndpointOption = None,
-    workers: Annotated[int | None, typer.Option(min=1, max=64, help="Audits at a time.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=0, max=64, help="Audits at a time; 0: one for each device.")
+    ] = None,
     executor: Annotated[
         Executor | None,
         typer.Option(help="Where audits run: here, or on the nodes of a Ray cluster."),

@@ -75,8 +75,9 @@ class Hub:
     `request_seconds` limits each wait for the network, three times that each complete small answer, and
     `download_seconds` each file. Transient errors are tried `tries` times in all. A wait that the hub requests is
     honoured up to `patience_seconds`; beyond that `HubUnavailable` carries it. `pause` sleeps, and a watcher passes
-    `Event.wait` so that it can be woken. `cache` is where huggingface_hub may write. A
-    repository may hold `most_files`. A `budget` is shared with whoever else asks the same hub.
+    `Event.wait` so that it can be woken; `check` raises where nothing more is wanted, also while an answer is awaited.
+    `cache` is where huggingface_hub may write. A repository may hold `most_files`. A `budget` is shared with whoever
+    else asks the same hub.
 
     With `repo_type` `dataset` it looks at and fetches data sets; `pages` lists models either way.
     """
@@ -92,6 +93,7 @@ class Hub:
         patience_seconds: float = 60.0,
         tries: int = 3,
         pause: Callable[[float], object] = time.sleep,
+        check: Callable[[], None] | None = None,
         repo_type: Literal["model", "dataset"] = "model",
         most_files: int = listing.MAX_FILES,
         budget: Budget | None = None,
@@ -112,6 +114,7 @@ class Hub:
             patience_seconds=patience_seconds,
             tries=tries,
             pause=pause,
+            check=check,
             budget=budget,
         )
 

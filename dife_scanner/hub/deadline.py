@@ -47,20 +47,26 @@ class Deadline:
 _SHORTEST_TIMEOUT = 0.001
 """Seconds. A timeout of zero would mean a socket that does not block; this one times out at once instead."""
 
+_CHECK_SECONDS = 0.5
+"""Between two calls of a check while a socket waits."""
+
 _in_force: ContextVar[Deadline | None] = ContextVar("deadline", default=None)
+_checked: ContextVar[Callable[[], None] | None] = ContextVar("check", default=None)
 
 
 @contextmanager
-def enforced(deadline: Deadline) -> Iterator[None]:
+def enforced(deadline: Deadline, check: Callable[[], None] | None = None) -> Iterator[None]:
     """End all traffic of guarded clients in this thread at `deadline`, inside a `with` block.
 
-    A socket that is still waiting then raises the timeout error of httpx.
+    A socket that is still waiting then raises the timeout error of httpx. `check` is called at every read, and twice a
+    second while one waits; what it raises ends the traffic as well.
     """
-    token = _in_force.set(deadline)
+    tokens = (_in_force.set(deadline), _checked.set(check))
     try:
         yield
     finally:
-        _in_force.reset(token)
+        _in_force.reset(tokens[0])
+        _checked.reset(tokens[1])
 
 
 def guard(client: Any) -> Any:
@@ -98,7 +104,26 @@ class _StreamWithDeadline:
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         _raise_if_passed()
-        return bytes(self._stream.read(max_bytes, timeout=_shortened(timeout)))
+        check = _checked.get()
+        if check is None:
+            return bytes(self._stream.read(max_bytes, timeout=_shortened(timeout)))
+        return self._read_checked(max_bytes, _shortened(timeout), check)
+
+    def _read_checked(
+        self, max_bytes: int, timeout: float | None, check: Callable[[], None]
+    ) -> bytes:
+        """Read in short waits: a wait in the network is not ended by a signal."""
+        from httpcore2 import ReadTimeout
+
+        wait = Deadline() if timeout is None else Deadline(timeout)
+        while True:
+            check()
+            seconds = max(min(wait.remaining, _CHECK_SECONDS), _SHORTEST_TIMEOUT)
+            try:
+                return bytes(self._stream.read(max_bytes, timeout=seconds))
+            except ReadTimeout:
+                if wait.passed:
+                    raise
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         _raise_if_passed()

@@ -53,8 +53,9 @@ _T = TypeVar("_T")
 class Wire:
     """All traffic with one endpoint.
 
-    `session` gives an httpx client, `tools` is `huggingface_hub.utils`, `pause` sleeps for so many seconds. `what` says
-    in messages what was requested.
+    `session` gives an httpx client, `tools` is `huggingface_hub.utils`, `pause` sleeps for so many seconds.
+    `check` raises where nothing more is wanted; it is called while an answer is awaited.
+    `what` says in messages what was requested.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Wire:
         patience_seconds: float,
         tries: int,
         pause: Callable[[float], object],
+        check: Callable[[], None] | None = None,
         budget: Budget | None = None,
     ) -> None:
         self.endpoint = endpoint
@@ -82,6 +84,7 @@ class Wire:
         self._patience_seconds = patience_seconds
         self._tries = tries
         self._pause = pause
+        self._may_go_on = check
 
     @property
     def rate(self) -> RateLimit | None:
@@ -213,7 +216,7 @@ class Wire:
         """
         httpx = self._tools.httpx
         try:
-            with enforced(deadline):
+            with enforced(deadline, self._may_go_on):
                 response = self._follow(self._address(url, params), what, headers, elsewhere)
                 try:
                     self._check(response, what)

@@ -73,7 +73,7 @@ class FetchAhead:
         name = worker_name(ROLE)
         self._fetching.set()
         try:
-            busy = self._work.settings.workers
+            busy = self._work.settings.audits_at_once
             job = leases.claim_ahead(store, name, self._work.lease_seconds, busy)
             if job is None:
                 return

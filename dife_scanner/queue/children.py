@@ -17,6 +17,7 @@ from dife_scanner import errors
 from dife_scanner.errors import DifeError, DiskFull, StoreBusy, unforeseen
 from dife_scanner.progress import Progress, Step
 from dife_scanner.queue import poller
+from dife_scanner.queue.devices import bound_to
 from dife_scanner.queue.processes import (
     end_server_at_exit,
     end_with_parent,
@@ -33,8 +34,8 @@ log = logging.getLogger(__name__)
 BEAT_PROGRESS_SECONDS = 1.0
 _BEAT_PATIENCE = Patience(0.2, log.info)
 """A sign of life is left out rather than waited for."""
-GRACE_SECONDS = 10.0
-"""Between asking a child to stop and killing it."""
+GRACE_SECONDS = 8.0
+"""Between asking a child to stop and killing it: a watcher that is asked to stop ends within ten."""
 PASS_GRACE_SECONDS = 30.0
 """A pass watches its own deadline; this long after it, it is killed."""
 LONGEST_RESTART_SECONDS = 60.0
@@ -198,7 +199,8 @@ def work_main(work: Work, *, local: bool | None = None) -> None:
     with open_store(work.home, patience=_BEAT_PATIENCE) as store:
 
         def progress_for(job: Job) -> Progress:
-            return Progress(_BeatProgress(store, "worker", str(job.ref)))
+            device = bound_to(work.settings)
+            return Progress(_BeatProgress(store, "worker", str(job.ref), device))
 
         work_loop(work, stop_event(), progress_for=progress_for, local=local)
 
@@ -213,10 +215,11 @@ def local_main(work: Work) -> None:
 class _BeatProgress:
     """Progress as a sign of life, which the watcher, the window and `dife status` read; one a second at most."""
 
-    def __init__(self, store: Store, role: str, about: str) -> None:
+    def __init__(self, store: Store, role: str, about: str, device: str) -> None:
         self._store = store
         self._role = role
         self._about = about
+        self._device = device
         self._phase = ""
         self._at = 0.0
 
@@ -229,7 +232,7 @@ class _BeatProgress:
         share = f" {step.done:,} of {step.total:,}" if step.total else ""
         note = f"{self._about}: {step.phase}{share} {step.note}".rstrip()
         with suppress(DiskFull, StoreBusy):
-            polls.beat(self._store, self._role, os.getpid(), note)
+            polls.beat(self._store, self._role, os.getpid(), note, self._device)
 
 
 def pass_main(work: Work, polling: bool, writer: Any) -> None:

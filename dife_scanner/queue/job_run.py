@@ -170,7 +170,7 @@ class JobRun:
         """The job's own hub; that of the settings for a local checkpoint, which has none."""
         settings = self._work.settings
         endpoint = settings.endpoint if self._job.ref.local else self._job.endpoint
-        return hub_for(settings, endpoint, self._pause)
+        return hub_for(settings, endpoint, self._pause, self._check)
 
     def _pause(self, seconds: float) -> None:
         """Sleep, and still notice that the job must not go on."""

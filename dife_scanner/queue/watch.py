@@ -29,6 +29,7 @@ from dife_scanner.errors import (
     StoreBusy,
     UnusableEnvironment,
 )
+from dife_scanner.queue import devices
 from dife_scanner.queue.alert_sender import alerts_main
 from dife_scanner.queue.children import (
     GAVE_UP,
@@ -172,11 +173,18 @@ def _stopped_by_signals(stop: threading.Event) -> Iterator[None]:
 
 
 def _auditors(work: Work, executor: Executor | None) -> list[SteadyChild]:
-    """The children that take jobs; checkpoints on this disk never leave it."""
+    """The children that take jobs, each bound to a device; checkpoints on this disk never leave it."""
     if executor is None:
-        return [SteadyChild("worker", work_main, work) for _ in range(work.settings.workers)]
+        found = devices.of_workers(work.settings)
+        return [SteadyChild("worker", work_main, _bound(work, one, len(found))) for one in found]
     elsewhere = SteadyChild(executor.role, executor.target, work)
     return [elsewhere, SteadyChild("worker", local_main, work)]
+
+
+def _bound(work: Work, device: str, workers: int) -> Work:
+    """The work of one of so many workers, on its device."""
+    settings = work.settings.model_copy(update={"device": device, "workers": workers})
+    return replace(work, settings=settings)
 
 
 class _Watcher:
@@ -204,6 +212,7 @@ class _Watcher:
         self._pass = PassChild(work)
         self._executor = executor
         self._steady = _auditors(work, executor)
+        self._workers = len(self._steady)
         if work.channels and not once:
             self._steady.append(SteadyChild("alerts", alerts_main, work))
         self._first_event = jobs.last_event(store)
@@ -225,7 +234,7 @@ class _Watcher:
     def run(self) -> Summary:
         """Watch until stopped, or until there is nothing left to do."""
         endpoint = self._work.settings.endpoint
-        auditors = f"{self._work.settings.workers} worker(s)"
+        auditors = f"{self._workers} worker(s)"
         if self._executor:
             auditors = self._executor.name
         self._report(EventKind.STARTED, f"watching {endpoint} with {auditors}")

@@ -81,9 +81,12 @@ def _usual_plan(settings: Settings) -> Plan:
 
 
 def hub_for(
-    settings: Settings, endpoint: str, pause: Callable[[float], object] = time.sleep
+    settings: Settings,
+    endpoint: str,
+    pause: Callable[[float], object] = time.sleep,
+    check: Callable[[], None] | None = None,
 ) -> Hub:
-    """Make a client for `endpoint`; the token goes only to the endpoint it was set for."""
+    """Make a client for `endpoint`, with `pause` and `check` of `Hub`. The token goes only to its own endpoint."""
     from dife_scanner.hub.budget import Budget
     from dife_scanner.hub.client import Hub
 
@@ -98,9 +101,23 @@ def hub_for(
         request_seconds=settings.limits.request_seconds,
         download_seconds=settings.limits.download_seconds,
         pause=pause,
+        check=check,
         most_files=settings.limits.repository_files,
         budget=Budget(_windows_file(settings, endpoint)),
     )
+
+
+def left_of_limits(settings: Settings) -> dict[str, int]:
+    """By limit of the hub that is watched, how many requests are left of its window; of those that it told us of."""
+    from dife_scanner.hub.budget import API, PAGES, RESOLVERS, Budget
+
+    budget = Budget(_windows_file(settings, settings.endpoint))
+    found = {}
+    for bucket in (API, RESOLVERS, PAGES):
+        rate = budget.rate(bucket)
+        if rate is not None:
+            found[bucket] = rate.remaining
+    return found
 
 
 def _windows_file(settings: Settings, endpoint: str) -> Path:
@@ -110,7 +127,7 @@ def _windows_file(settings: Settings, endpoint: str) -> Path:
 
 def threads(settings: Settings) -> int:
     """How many threads one audit gets, so that all workers together use the machine once."""
-    return max(1, _cores() // settings.workers)
+    return max(1, _cores() // settings.audits_at_once)
 
 
 def _cores() -> int:

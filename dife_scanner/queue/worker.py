@@ -30,6 +30,7 @@ from dife_scanner.progress import SILENT, Progress
 from dife_scanner.queue import batch
 from dife_scanner.queue.ahead import FetchAhead
 from dife_scanner.queue.cleanup import remove_ended_downloads, remove_leftovers
+from dife_scanner.queue.devices import bound_to
 from dife_scanner.queue.failures import record_failure
 from dife_scanner.queue.job_run import JobRun, remove_folder
 from dife_scanner.queue.lease import Lease, gone, worker_name
@@ -165,7 +166,7 @@ def work_loop(
         while not stop.is_set():
             try:
                 if time.monotonic() >= next_beat:
-                    polls.beat(store, "worker", os.getpid(), "waiting for jobs")
+                    _beat(store, work, "waiting for jobs")
                     remove_ended_downloads(store)
                     next_beat = time.monotonic() + BEAT_SECONDS
                 leases.requeue_lost(store, gone=gone)
@@ -181,19 +182,23 @@ def work_loop(
                     return
                 stop.wait(IDLE_SECONDS)
             except (DiskFull, StoreBusy) as error:
-                _wait_until_writable(store, worker, error, stop)
+                _wait_until_writable(store, work, worker, error, stop)
             except UnusableEnvironment as error:
                 if until_idle:
                     raise
-                _wait_for_environment(store, error, stop)
+                _wait_for_environment(store, work, error, stop)
 
 
 def _fetch_ahead(work: Work, store: Store, job: Job, worker: str, stop: threading.Event) -> Job:
     return process(store, job, work, worker=worker, stop=stop, ahead=True)
 
 
+def _beat(store: Store, work: Work, note: str) -> None:
+    polls.beat(store, "worker", os.getpid(), note, bound_to(work.settings))
+
+
 def _wait_until_writable(
-    store: Store, worker: str, error: DifeError, stop: threading.Event
+    store: Store, work: Work, worker: str, error: DifeError, stop: threading.Event
 ) -> None:
     """Nothing can be written: keep trying to put the job in hand back, so that it is not taken for lost."""
     log.warning("%s; waiting", error.what)
@@ -202,18 +207,20 @@ def _wait_until_writable(
             for job in jobs.jobs(store, states=HELD):
                 if job.worker == worker:
                     leases.pause(store, job.id, worker, error.what, 10.0)
-            polls.beat(store, "worker", os.getpid(), f"waited: {error.what}")
+            _beat(store, work, f"waited: {error.what}")
             return
         except (DiskFull, LeaseLost, StoreBusy) as again:
             log.info("%s", again.what)
 
 
-def _wait_for_environment(store: Store, error: UnusableEnvironment, stop: threading.Event) -> None:
+def _wait_for_environment(
+    store: Store, work: Work, error: UnusableEnvironment, stop: threading.Event
+) -> None:
     """No connection can be made from here: say so, and try again. A file that a variable names may come back."""
     log.warning("%s", error.what)
     while True:
         with contextlib.suppress(DiskFull):
-            polls.beat(store, "worker", os.getpid(), f"waiting: {error.what}")
+            _beat(store, work, f"waiting: {error.what}")
         if stop.wait(ENVIRONMENT_SECONDS):
             return
         try:

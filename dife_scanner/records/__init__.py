@@ -6,6 +6,7 @@ Words are those of `docs/states.md`; the framework's terms come from arXiv 2606.
 from dife_scanner.records.alerts import Alert, News, Notice, Silence, Thread
 from dife_scanner.records.audits import (
     Audit,
+    Encoded,
     EvidenceFile,
     Gap,
     SettingsOf,
@@ -156,6 +157,7 @@ __all__ = [
     "Diagnosis",
     "DiskUse",
     "EmbeddingSpace",
+    "Encoded",
     "Entry",
     "EntryType",
     "EvidenceFile",

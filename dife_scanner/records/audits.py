@@ -83,6 +83,16 @@ class StoredPlan:
 
 
 @dataclass(frozen=True)
+class Encoded:
+    """How many inputs went through towers, searches that read embeddings included; and how many did not have to."""
+
+    pictures: int = 0
+    texts: int = 0
+    remembered: int = 0
+    """Asked for, and known from earlier in this audit or from an earlier one with the same tower."""
+
+
+@dataclass(frozen=True)
 class Audit:
     """Everything one completed audit measured; stored whole, as JSON, content-addressed."""
 
@@ -160,6 +170,8 @@ class Audit:
     """Under whose settings everything above was measured."""
     under_other: UnderOtherSettings | None = None
     """What the audit under the other settings came to; `None` where nothing deviates."""
+    encoded: Encoded | None = None
+    """What its towers did; `None` in audits from before that was recorded."""
     tokenizer_differences: tuple[str, ...] = ()
     """How its tokenizer differs from the base's, or from CLIP's own where there is no base, each in words. Texts were
     measured as each checkpoint's own cuts them."""

@@ -248,6 +248,8 @@ class StatusDocument:
     """In force."""
     throughput: Throughput | None = None
     """How fast the queue is worked through."""
+    hub_left: dict[str, int] = field(default_factory=dict)
+    """By limit of the hub (`api`, `resolvers`, `pages`), requests that are left of its window, where that is known."""
     format: str = "dife/status-1"
 
 

@@ -22,7 +22,10 @@ def lines(document: StatusDocument) -> list[str]:
     """The same as texts that still have to be made safe to show."""
     found = ["watching" if document.watching else "not watching; start with `dife watch`"]
     for beat in document.processes:
-        found.append(f"  {beat.role} (process {beat.pid}): {beat.note}, {time_text(beat.at)}")
+        place = f", {beat.device}" if beat.device else ""
+        found.append(
+            f"  {beat.role} (process {beat.pid}{place}): {beat.note}, {time_text(beat.at)}"
+        )
     found.append(f"scope: {scope_text(Scope(document.scope), document.since)}")
     found += [text for text in (reading_text(document.unread),) if text]
     last = time_text(document.last_pass_at) if document.last_pass_at else "never"
@@ -31,6 +34,9 @@ def lines(document: StatusDocument) -> list[str]:
     found.append(", ".join(states) or "no model discovered yet")
     if document.throughput is not None:
         found += throughput_lines(document.throughput)
+    if document.hub_left:
+        left = [f"{count:,} of {limit}" for limit, count in document.hub_left.items()]
+        found.append(f"requests left in the hub's window: {', '.join(left)}")
     found += alert_lines(
         document.alerts_pending, document.alerts_dead, document.alerts_error, document.silences
     )

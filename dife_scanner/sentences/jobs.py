@@ -76,6 +76,15 @@ def throughput_lines(found: Throughput) -> list[str]:
         f" {found.reused:,} answered by an earlier audit, workers busy {found.busy:.0%} of one,"
         f" {found.requests:,} requests of passes"
     ]
+    if found.audits:
+        known = (
+            "" if found.remembered is None else f", {found.remembered:.0%} of inputs known before"
+        )
+        use = [f"{device} {share:.0%}" for device, share in found.devices.items()]
+        lines.append(
+            f"audits encode {found.pictures_per_second:.3g} pictures and {found.texts_per_second:.3g} texts a second"
+            f"{known}; in use: {', '.join(use) or 'not recorded'}"
+        )
     if found.failures:
         kinds = [f"{count:,} {kind}" for kind, count in sorted(found.failures.items())]
         lines.append(f"failures: {', '.join(kinds)}")

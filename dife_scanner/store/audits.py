@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from dife_scanner.durable.clock import now
@@ -22,7 +22,7 @@ from dife_scanner.records import (
     Tally,
     Verdict,
 )
-from dife_scanner.store import evidence, query
+from dife_scanner.store import evidence, query, row_counts
 from dife_scanner.store.codec import from_json, to_json
 from dife_scanner.store.conditions import condition
 from dife_scanner.store.db import Store
@@ -174,7 +174,10 @@ def _audit_values(audit: Audit, record_sha256: str) -> dict[str, Any]:
         "score": audit.score,
         "exposure": _largest_exposure(audit),
         "cut": int(_is_cut(audit)),
+        "device": audit.device,
     }
+    if audit.encoded is not None:
+        row |= asdict(audit.encoded)
     return row | _trigger_values(audit) | _calibration_values(audit)
 
 
@@ -330,6 +333,8 @@ def usual_seconds(store: Store, budget: Budget) -> float | None:
 
 def tally(store: Store, *, filter: str = "") -> Tally:
     """Count over the audits that `audits` would list with this filter. Raises `QueryError`."""
+    if not filter:
+        return row_counts.tally(store)
     where, parameters = condition(store, filter, AUDIT_COLUMNS)
     rows = store.read(
         "SELECT count(*) AS audited, coalesce(sum(a.verdict = 'flagged'), 0) AS flagged,"

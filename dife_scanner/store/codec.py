@@ -36,6 +36,7 @@ CAME_LATER: dict[type, frozenset[str]] = {
             "under_other",
             "gaps",
             "tokenizer_differences",
+            "encoded",
         )
     ),
     Hypothesis: frozenset(

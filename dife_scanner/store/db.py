@@ -53,6 +53,10 @@ _CORRUPT = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)
 
 
+class TookTooLong(DifeError):
+    """A reading needed more steps than it was given."""
+
+
 @dataclass(frozen=True)
 class Patience:
     """What a process does while another program holds the database: it says so once, and tries again."""
@@ -203,11 +207,16 @@ class Store:
             self._held_at = time.monotonic()
         return time.monotonic() - self._held_at
 
-    def read(self, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
-        """Give all rows at once: an unfinished cursor would hold the write-ahead log open."""
+    def read(
+        self, sql: str, parameters: Sequence[Any] = (), *, most_steps: int | None = None
+    ) -> list[dict[str, Any]]:
+        """Give all rows at once: an unfinished cursor would hold the write-ahead log open.
+
+        Raises `TookTooLong` after `most_steps` of the database's machine.
+        """
 
         def attempt() -> list[dict[str, Any]]:
-            with _store_errors(self.home):
+            with _store_errors(self.home), self._limited(most_steps):
                 return list(self._db.query(sql, _clean(parameters)))
 
         if self._connection.in_transaction:
@@ -220,6 +229,29 @@ class Store:
             raise RuntimeError("a write outside Store.atomic")
         with _store_errors(self.home):
             return self._db.execute(sql, _clean(parameters))
+
+    @contextlib.contextmanager
+    def _limited(self, most_steps: int | None) -> Iterator[None]:
+        """Break off what takes more steps than these; without a number nothing is broken off."""
+        if most_steps is None:
+            yield
+            return
+        over = False
+
+        def end() -> int:
+            nonlocal over
+            over = True
+            return 1
+
+        self._connection.set_progress_handler(end, most_steps)
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            if over:
+                raise TookTooLong(f"more than {most_steps:,} steps", "") from error
+            raise
+        finally:
+            self._connection.set_progress_handler(None, 0)
 
     def interrupt(self) -> None:
         """Break off what this handle reads now, which then raises `Interrupted`; the one call for another thread."""

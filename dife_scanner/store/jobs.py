@@ -14,7 +14,7 @@ from typing import Any
 from dife_scanner.durable.clock import now
 from dife_scanner.errors import UsageError
 from dife_scanner.records import Finding, HubModel, HubScan, Job, JobState, Manifest, ModelRef
-from dife_scanner.store import findings
+from dife_scanner.store import findings, row_counts
 from dife_scanner.store.codec import from_json
 from dife_scanner.store.db import Store
 from dife_scanner.store.job_rows import (
@@ -227,8 +227,7 @@ def jobs(
 
 def counts(store: Store) -> dict[str, int]:
     """Count the jobs in each state; states without jobs are absent."""
-    rows = store.read("SELECT state, count(*) AS n FROM jobs GROUP BY state")
-    return {row["state"]: row["n"] for row in rows}
+    return row_counts.of(store, "jobs")
 
 
 def events(store: Store, job_id: int) -> list[JobEvent]:

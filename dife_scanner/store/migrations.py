@@ -807,6 +807,58 @@ def m034_measurements(db: Database) -> None:
     )
 
 
+@MIGRATIONS()  # type: ignore[untyped-decorator]
+def m035_devices(db: Database) -> None:
+    """Which device each worker is bound to; and what audits took of theirs."""
+    db.execute("ALTER TABLE beats ADD COLUMN device TEXT NOT NULL DEFAULT ''")
+    db.execute("ALTER TABLE audits ADD COLUMN device TEXT NOT NULL DEFAULT ''")
+    for column in ("pictures", "texts", "remembered"):
+        db.execute(f"ALTER TABLE audits ADD COLUMN {column} INTEGER NOT NULL DEFAULT 0")
+
+
+_COUNTED = (("jobs", "state"), ("audits", "verdict"), ("findings", "triage"))
+"""Tables, and the column by whose values their rows are counted."""
+
+
+def _count(table: str, column: str, row: str, by: int) -> str:
+    """Count one row more, or less, in `row_counts`; of an audit also the bound of false alarms."""
+    bound = f"coalesce({row}.alarm_bound, 0.0)" if table == "audits" else "0.0"
+    rated = f"({row}.alarm_bound IS NOT NULL)" if table == "audits" else "0"
+    return (
+        "INSERT INTO row_counts (of_table, value, rows, rated, alarm_bounds)"
+        f" VALUES ('{table}', {row}.{column}, {by}, {by} * {rated}, {by} * {bound})"
+        " ON CONFLICT (of_table, value) DO UPDATE SET rows = rows + excluded.rows,"
+        " rated = rated + excluded.rated, alarm_bounds = alarm_bounds + excluded.alarm_bounds;"
+    )
+
+
+@MIGRATIONS()  # type: ignore[untyped-decorator]
+def m035_row_counts(db: Database) -> None:
+    """How many jobs, audits and findings there are of each kind, kept by triggers: counting millions takes seconds."""
+    db.execute(
+        "CREATE TABLE row_counts (of_table TEXT NOT NULL, value TEXT NOT NULL, rows INTEGER NOT NULL,"
+        " rated INTEGER NOT NULL, alarm_bounds REAL NOT NULL, PRIMARY KEY (of_table, value)) STRICT"
+    )
+    for table, column in _COUNTED:
+        bounds = "count(alarm_bound), coalesce(sum(alarm_bound), 0.0)"
+        db.execute(
+            f"INSERT INTO row_counts SELECT '{table}', {column}, count(*),"
+            f" {bounds if table == 'audits' else '0, 0.0'} FROM {table} GROUP BY {column}"
+        )
+        more = _count(table, column, "NEW", 1)
+        less = _count(table, column, "OLD", -1)
+        told = f"{column}, alarm_bound" if table == "audits" else column
+        db.execute(
+            f"CREATE TRIGGER {table}_counted_insert AFTER INSERT ON {table} BEGIN {more} END"
+        )
+        db.execute(
+            f"CREATE TRIGGER {table}_counted_delete AFTER DELETE ON {table} BEGIN {less} END"
+        )
+        db.execute(
+            f"CREATE TRIGGER {table}_counted_update AFTER UPDATE OF {told} ON {table} BEGIN {less} {more} END"
+        )
+
+
 def _statements(script: str) -> list[str]:
     """One statement each: `executescript` would commit the migration's own transaction."""
     found, current = [], ""

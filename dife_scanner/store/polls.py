@@ -26,6 +26,8 @@ class Beat:
     pid: int
     note: str
     at: str
+    device: str = ""
+    """The one that a worker is bound to; empty where it takes what there is."""
 
 
 @dataclass(frozen=True)
@@ -130,16 +132,17 @@ def forget(store: Store, before: str) -> int:
     return cursor.rowcount
 
 
-def beat(store: Store, role: str, pid: int, note: str) -> None:
+def beat(store: Store, role: str, pid: int, note: str, device: str = "") -> None:
     """Keep a sign of life of a watcher, worker, poller or alert sender; a week-old one is forgotten.
 
     Whoever lives also sees to it that no texts wait for their index for long.
     """
     with store.atomic("polls.beat"):
         store.write(
-            "INSERT INTO beats (role, pid, note, at) VALUES (?, ?, ?, ?)"
-            " ON CONFLICT (role, pid) DO UPDATE SET note = excluded.note, at = excluded.at",
-            (role, pid, note, now()),
+            "INSERT INTO beats (role, pid, note, at, device) VALUES (?, ?, ?, ?, ?)"
+            " ON CONFLICT (role, pid) DO UPDATE"
+            " SET note = excluded.note, at = excluded.at, device = excluded.device",
+            (role, pid, note, now(), device),
         )
         store.write("DELETE FROM beats WHERE at < ?", (later(-_FORGET_BEATS_SECONDS),))
     store.index_texts()
@@ -147,8 +150,13 @@ def beat(store: Store, role: str, pid: int, note: str) -> None:
 
 def beats(store: Store) -> list[Beat]:
     """List signs of life, latest first."""
-    rows = store.read("SELECT role, pid, note, at FROM beats ORDER BY at DESC")
+    rows = store.read("SELECT role, pid, note, at, device FROM beats ORDER BY at DESC")
     return [Beat(**row) for row in rows]
+
+
+def running(store: Store, role: str) -> int:
+    """How many processes of this role run."""
+    return sum(one.role == role and is_alive(one) for one in beats(store))
 
 
 def is_alive(beat: Beat | None) -> bool:

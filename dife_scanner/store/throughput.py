@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -31,6 +32,13 @@ class Throughput:
     """That ended with an audit, a reused one included."""
     busy: float
     """Seconds of audits by seconds of the clock: with two workers at most 2."""
+    devices: dict[str, float]
+    """The same of each device."""
+    pictures_per_second: float
+    """That went through towers, by seconds of audits."""
+    texts_per_second: float
+    remembered: float | None
+    """Share of the inputs that did not have to go through one, 0..1; `None` where none was asked for."""
     requests: int
     """Sent by passes."""
     failures: dict[str, int]
@@ -47,7 +55,9 @@ def throughput(store: Store) -> Throughput:
     begin = later(-3600 * HOURS)
     hours = _hours(store, begin)
     audited = store.read(
-        "SELECT count(*) AS n, coalesce(sum(seconds), 0.0) AS seconds FROM audits WHERE stored_at >= ?",
+        "SELECT count(*) AS n, coalesce(sum(seconds), 0.0) AS seconds, coalesce(sum(pictures), 0) AS pictures,"
+        " coalesce(sum(texts), 0) AS texts, coalesce(sum(remembered), 0) AS remembered"
+        " FROM audits WHERE stored_at >= ?",
         (begin,),
     )[0]
     ended = store.read(
@@ -62,12 +72,19 @@ def throughput(store: Store) -> Throughput:
         "SELECT coalesce(sum(requests), 0) AS n FROM passes WHERE at >= ?", (begin,)
     )
     rate = ended["n"] / hours
+    seconds = audited["seconds"] or math.inf
+    encoded = audited["pictures"] + audited["texts"]
+    asked_for = encoded + audited["remembered"]
     return Throughput(
         hours=hours,
         audits=audited["n"],
         reused=ended["reused"],
         jobs_per_hour=rate,
         busy=audited["seconds"] / (3600 * hours),
+        devices=_devices(store, begin, hours),
+        pictures_per_second=audited["pictures"] / seconds,
+        texts_per_second=audited["texts"] / seconds,
+        remembered=audited["remembered"] / asked_for if asked_for else None,
         requests=requests[0]["n"],
         failures=_failures(store, begin),
         waiting=waiting["n"],
@@ -78,11 +95,20 @@ def throughput(store: Store) -> Throughput:
 
 def _hours(store: Store, begin: str) -> float:
     """How long ago the first job was discovered, `HOURS` at most."""
-    first = store.read("SELECT min(created_at) AS at FROM jobs")[0]["at"]
-    if first is None or first <= begin:
+    rows = store.read("SELECT created_at FROM jobs ORDER BY id LIMIT 1")
+    if not rows or rows[0]["created_at"] <= begin:
         return HOURS
-    passed = datetime.fromisoformat(now()) - datetime.fromisoformat(first)
+    passed = datetime.fromisoformat(now()) - datetime.fromisoformat(rows[0]["created_at"])
     return max(passed.total_seconds() / 3600, _LEAST_HOURS)
+
+
+def _devices(store: Store, begin: str, hours: float) -> dict[str, float]:
+    rows = store.read(
+        "SELECT device, sum(seconds) AS seconds FROM audits WHERE stored_at >= ? AND device != ''"
+        " GROUP BY device ORDER BY device",
+        (begin,),
+    )
+    return {row["device"]: row["seconds"] / (3600 * hours) for row in rows}
 
 
 def _failures(store: Store, begin: str) -> dict[str, int]:

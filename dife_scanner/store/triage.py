@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from dife_scanner.durable.clock import now
 from dife_scanner.errors import NotFound, Overtaken, UsageError
 from dife_scanner.records import TriageState
-from dife_scanner.store import findings, models, outbox, triage_log
+from dife_scanner.store import findings, models, outbox, row_counts, triage_log
 from dife_scanner.store.conditions import condition
 from dife_scanner.store.db import Store
 from dife_scanner.store.expiry import end_of
@@ -127,8 +127,7 @@ def by_state(store: Store, about: Iterable[str]) -> dict[TriageState, int]:
 
 def all_by_state(store: Store) -> dict[TriageState, int]:
     """Count all findings by how they stand."""
-    rows = store.read("SELECT triage, count(*) AS n FROM findings GROUP BY triage")
-    return {TriageState(row["triage"]): row["n"] for row in rows}
+    return {TriageState(name): n for name, n in row_counts.of(store, "findings").items()}
 
 
 # --- deciding ---------------------------------------------------------------------------------------------------

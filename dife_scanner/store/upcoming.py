@@ -10,7 +10,7 @@ from typing import Any
 
 from dife_scanner.durable.clock import now
 from dife_scanner.records import Job, JobState
-from dife_scanner.store import polls, requests
+from dife_scanner.store import polls, requests, row_counts
 from dife_scanner.store.db import Store
 from dife_scanner.store.job_rows import HELD, TAKEN_IN_ORDER, WAITING
 from dife_scanner.store.requests import Request
@@ -48,7 +48,7 @@ class Upcoming:
     waiting_count: int
     stuck_count: int
     progress: Mapping[int, str] = field(default_factory=dict)
-    """By job in work, what its worker said last."""
+    """By job in work, what its worker said last, with the device that it is bound to."""
     paused: Request | None = None
     """By which the queue is paused."""
     asked: tuple[Request, ...] = ()
@@ -73,7 +73,9 @@ def upcoming(store: Store) -> Upcoming:
 
 def _progress(store: Store, working: list[dict[str, Any]]) -> dict[int, str]:
     """What the processes say that hold jobs; `host:process:start` is how a worker is named."""
-    notes = {str(beat.pid): beat.note for beat in polls.beats(store)}
+    notes = {}
+    for beat in polls.beats(store):
+        notes[str(beat.pid)] = f"{beat.note} ({beat.device})" if beat.device else beat.note
     found = {}
     for row in working:
         _, _, rest = (row["worker"] or "").partition(":")
@@ -106,8 +108,5 @@ def _jobs(store: Store, states: tuple[JobState, ...], order: str) -> list[dict[s
 
 
 def _count(store: Store, states: tuple[JobState, ...]) -> int:
-    rows = store.read(
-        f"SELECT count(*) AS n FROM jobs WHERE state IN ({placeholders(states)})",
-        state_values(states),
-    )
-    return int(rows[0]["n"])
+    counts = row_counts.of(store, "jobs")
+    return sum(counts.get(state.value, 0) for state in states)

@@ -35,6 +35,6 @@ def read_queue(store: Store, home: Path) -> QueueReading:
         upcoming=upcoming.upcoming(store),
         last_pass=passes[0] if passes else None,
         disk=disk_use(home, given.disk.quota_bytes, given.disk.free_bytes),
-        workers=given.workers,
+        workers=polls.running(store, "worker") or given.audits_at_once,
         seconds=audits.usual_seconds(store, given.budget),
     )

@@ -56,7 +56,7 @@ def test_a_file_that_is_gone_is_no_file_that_is_wrong(store: Store, config: Path
 
 
 WRONG = """\
-workers = 0
+workers = -1
 colour = "red"
 
 [alerts]

@@ -11,6 +11,7 @@ from checkpoints import write_config
 from dife_scanner.audit import cache, memory, pipeline
 from dife_scanner.audit.cache import CachedEncoder, Memory
 from dife_scanner.errors import LimitExceeded
+from dife_scanner.records import Encoded
 from dife_scanner.settings import Limits
 
 VIT_H = {
@@ -71,6 +72,21 @@ def test_what_was_not_asked_for_the_longest_goes_first(colour_encoder, tmp_path,
     again = colour_encoder()
     CachedEncoder(again, Memory(tmp_path)).encode_texts(TEXTS)
     assert again.texts_encoded == TEXTS[1:2]
+
+
+def test_what_went_through_towers_is_counted_and_what_did_not_have_to(colour_encoder, tmp_path):
+    encoder, memory = colour_encoder(), Memory(tmp_path)
+    kept = CachedEncoder(encoder, memory)
+    kept.encode_texts(TEXTS)
+    kept.encode_texts(TEXTS[:1])
+    memory.save([encoder.text_tower])
+    assert memory.encoded == Encoded(texts=len(TEXTS), remembered=1)
+    later = Memory(tmp_path)
+    search = CachedEncoder(encoder, later, counted=False)
+    search.encode_texts(TEXTS)
+    search.encode_images(np.zeros((2, 64, 64, 3), np.uint8))
+    assert later.encoded == Encoded(pictures=1, remembered=1 + len(TEXTS))
+    assert later.performed == 0
 
 
 def test_a_model_that_memory_cannot_hold_does_not_start(request_for, tmp_path):

@@ -100,7 +100,7 @@ def test_a_page_in_the_place_of_the_hub_is_a_problem(hub: LoopbackHub, tmp_path:
 
 def test_settings_that_cannot_be_read_are_named_and_the_rest_is_not_checked(tmp_path: Path) -> None:
     home = tmp_path / "home"
-    settings_in(home, "workers = 0\n")
+    settings_in(home, "workers = -1\n")
     lines = by_name(said(home, "doctor", code=1))
     assert lines["settings/config.toml"]["state"] == "problem"
     assert lines["store/store"]["state"] == "not-checked"

@@ -75,7 +75,7 @@ def test_where_nobody_can_be_asked_one_line_says_what_is_watched(
 def test_a_choice_keeps_the_rest_of_the_settings_file(home: Path, tmp_path: Path) -> None:
     home.mkdir()
     path = settings_.config_path(home)
-    path.write_text(settings_.template().replace("#workers = 1", "workers = 3  # mine"))
+    path.write_text(settings_.template().replace("#workers = 0", "workers = 3  # mine"))
     scopes.remember(home, {"scope": "in-use", "list": [str(tmp_path / "a b.txt")]})
     assert "workers = 3  # mine" in path.read_text()
     read = settings_.load(home, watch={"since": "7"})

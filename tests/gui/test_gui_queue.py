@@ -142,7 +142,7 @@ def test_the_hub_page_tells_coverage_passes_backlog_budget_and_disk(
     assert "Watched: everything that looks like a CLIP, back 30 days" in texts["Coverage"]
     assert "Watcher running" in texts["Coverage"] and "Last complete poll" in texts["Coverage"]
     assert "2 queued" in texts["Backlog"] and "1 quarantined" in texts["Backlog"]
-    assert "Budget default, 1 worker" in texts["Budget"]
+    assert "Budget default, a worker for each device;" in texts["Budget"]
     assert "fetched weights take" in texts["Disk"]
     qtbot.mouseClick(hub.poll, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(

@@ -88,7 +88,7 @@ def test_the_program_shows_a_home_and_says_what_is_wrong_with_one(tmp_path):
     assert done.returncode == 0, done.stderr
     assert shot.read_bytes().startswith(b"\x89PNG")
     settings = tmp_path / "home" / "config.toml"
-    settings.write_text("workers = 0\n")
+    settings.write_text("workers = -1\n")
     done = run("--home", tmp_path / "home", "--screenshot", shot)
     assert done.returncode == 64 and "workers" in done.stderr
     done = run("dife://elsewhere/1", "--home", tmp_path / "home")

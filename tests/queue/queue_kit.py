@@ -275,7 +275,12 @@ def _outcome(request: Request, verdict: Verdict, score: float | None) -> Outcome
         hashlib.sha256(content).hexdigest(), "image/png", EvidenceRole.TRIGGER, "a picture"
     )
     made = audit_record(
-        request.ref, verdict, identity=key, budget=request.plan.budget, evidence=(file,)
+        request.ref,
+        verdict,
+        identity=key,
+        budget=request.plan.budget,
+        evidence=(file,),
+        device=request.device,
     )
     digest = hashlib.sha256(f"{key}{time.time()}{os.getpid()}".encode()).hexdigest()[:16]
     record = replace(made, id=digest, **({} if score is None else searched(score)))

@@ -6,6 +6,7 @@ It prints a line of JSON for each event.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -28,7 +29,7 @@ def main() -> int:
         audit=doubles[0] if doubles else "queue_kit:audit",
         workers=2,
         interval_seconds=1.0,
-        lease_seconds=5.0,
+        lease_seconds=float(os.environ.get("DIFE_TEST_LEASE_SECONDS", "5")),
     )
     work = replace(work, channels=tuple(channel.name for channel in configured(work.settings)))
 

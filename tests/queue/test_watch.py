@@ -19,15 +19,16 @@ from typing import Any
 
 import psutil
 import pytest
-from queue_kit import checkpoint, work_for
+from queue_kit import checkpoint, checkpoint_folder, work_for
 from waiting import BUSY_SECONDS
 
 from dife_scanner.durable import jumps
 from dife_scanner.durable.clock import later
 from dife_scanner.lab.loopback import LoopbackHub, faults
 from dife_scanner.queue import targets
+from dife_scanner.queue.children import GRACE_SECONDS
 from dife_scanner.queue.schedule import POLL, Regular, Schedule
-from dife_scanner.queue.watch import HELD_SECONDS, Event, EventKind, watch
+from dife_scanner.queue.watch import Event, EventKind, watch
 from dife_scanner.queue.work import hub_for
 from dife_scanner.store import Store, findings, jobs, models, polls, requests
 from dife_scanner.store.requests import RequestKind
@@ -78,17 +79,22 @@ def test_a_database_that_another_program_holds_is_waited_for(
     store: Store, hub: LoopbackHub
 ) -> None:
     hub.add_repo("org/clip-bad", checkpoint(), last_modified=later(-60))
-    watcher = start(store.home, hub.endpoint, "--once", DIFE_TEST_AUDIT_SECONDS="1")
+    doubles = {"DIFE_TEST_AUDIT_SECONDS": "1", "DIFE_TEST_LEASE_SECONDS": "600"}
+    watcher = start(store.home, hub.endpoint, "--once", **doubles)
     until(lambda: jobs.counts(store).get("auditing"))
     other = sqlite3.connect(store.home / "dife.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    time.sleep(3 + HELD_SECONDS)
-    assert watcher.poll() is None
+    assert watcher.stdout is not None
+    before = ""
+    while "dife.db is held by another program; waiting" not in before:
+        line = watcher.stdout.readline()
+        assert line, "it ended while the database was held"
+        before += line
     other.close()
-    out, err = watcher.communicate(timeout=120)
+    after, err = watcher.communicate(timeout=120)
     assert "Traceback" not in err
     assert watcher.returncode == 0
-    events = [json.loads(line) for line in out.splitlines()]
+    events = [json.loads(line) for line in (before + after).splitlines()]
     held, free = [event["text"] for event in events if event["kind"] == "trouble"]
     assert "dife.db is held by another program; waiting" in held
     assert "free again" in free
@@ -187,6 +193,38 @@ def test_watching_restarts_workers_refuses_a_second_watcher_and_stops_on_request
         watcher.communicate()
 
 
+def test_a_watcher_that_is_to_stop_ends_in_the_middle_of_a_pass_an_audit_and_a_download(
+    store: Store, hub: LoopbackHub, tmp_path: Path
+) -> None:
+    """No worker has to be killed for it, which would count as a loss: each gives its job back."""
+    hub.add_repo("org/clip", checkpoint(), last_modified=later(-60))
+    work = work_for(store.home, hub.endpoint)
+    for target in (str(checkpoint_folder(tmp_path / "clip-sleeps")), "org/clip"):
+        targets.enqueue(
+            store, target, work.settings.limits, lambda: hub_for(work.settings, hub.endpoint)
+        )
+    hub.inject(faults.hang(faults.LISTING, times=None))
+    hub.inject(faults.hang("GET /repos/lfs/", skip=1, times=None))  # lets the header pass
+    watcher = start(store.home, hub.endpoint, DIFE_LIMITS__REQUEST_SECONDS="3600")
+    try:
+        until(lambda: jobs.counts(store) == {"auditing": 1, "downloading": 1})
+        until(lambda: hub.seen(faults.LISTING) and hub.seen("GET /repos/lfs/")[1:])
+        children = psutil.Process(watcher.pid).children(recursive=True)
+        watcher.send_signal(signal.SIGTERM)
+        out, err = watcher.communicate(timeout=60)
+    finally:
+        watcher.kill()
+        watcher.communicate()
+    assert (watcher.returncode, err) == (0, "")
+    assert json.loads(out.splitlines()[-1])["kind"] == "stopped"
+    until(lambda: not [child for child in children if child.is_running()], BUSY_SECONDS)
+    for job in jobs.jobs(store):
+        assert (job.state.value, job.reason) == ("queued", "its worker was stopped")
+        assert (job.attempts, job.deaths, job.lost_leases) == (0, 0, 0)
+    assert polls.watermarks(store, hub.endpoint) == {} and store.integrity() == []
+    assert GRACE_SECONDS < 10, "what hangs all the same is killed then"
+
+
 def _audit_children(worker_pid: int) -> list[int]:
     """The audit child is a child of the worker's fork server."""
     below = psutil.Process(worker_pid).children(recursive=True)
@@ -225,6 +263,20 @@ def test_the_schedule_fires_at_once_and_tells_of_trouble() -> None:
     with Schedule([Regular("a poll", 0.2, enqueue)], troubles.append):
         until(lambda: len(fired) > 2 and troubles, 10)
     assert troubles == ["a poll could not be enqueued: no"]
+
+
+def test_a_run_that_was_missed_is_told_of_and_later_ones_are_made() -> None:
+    """No run of ours is dropped for being late; should a version drop one all the same, the watcher says so."""
+    fired: list[float] = []
+    troubles: list[str] = []
+    with Schedule([Regular(POLL, 3600, lambda: fired.append(0))], troubles.append) as schedule:
+        until(lambda: fired, BUSY_SECONDS)
+        late = datetime.now(UTC) - timedelta(hours=5, minutes=30)
+        schedule._scheduler.modify_job(POLL, misfire_grace_time=1, next_run_time=late)
+        until(lambda: troubles, BUSY_SECONDS)
+        assert troubles[0] == f"{POLL} was missed" and len(fired) == 1
+        schedule.at_once()
+        until(lambda: len(fired) == 2, BUSY_SECONDS)
 
 
 def test_a_schedule_fires_once_for_all_that_a_machine_slept_through() -> None:

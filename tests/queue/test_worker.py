@@ -499,6 +499,33 @@ def test_a_wait_that_a_hub_asks_for_does_not_hold_up_a_worker_that_is_to_stop(
     assert time.monotonic() - began < BUSY_SECONDS
 
 
+@pytest.mark.parametrize(
+    ("request_", "before"),
+    [("GET /api/models/org/clip", 0), ("GET /repos/lfs/", 0), ("GET /repos/lfs/", 1)],
+    ids=["looking", "header", "downloading"],
+)
+def test_a_hub_that_hangs_does_not_hold_up_a_worker_that_is_to_stop(
+    request_: str, before: int, store: Store, hub: LoopbackHub
+) -> None:
+    hub.add_repo("org/clip", checkpoint())
+    work = work_for(store.home, hub.endpoint, limits={"request_seconds": 3600.0})
+    job = asked(store, work, "org/clip")
+    hub.requests.clear()
+    hub.inject(faults.hang(request_, skip=before, times=None))
+    stop = threading.Event()
+
+    def stop_once_it_hangs() -> None:
+        while len(hub.seen(request_)) <= before:
+            time.sleep(0.02)
+        stop.set()
+
+    threading.Thread(target=stop_once_it_hangs, daemon=True).start()
+    done = worker.process(store, job, work, stop=stop)
+    assert done.state is JobState.QUEUED and "stopped" in done.reason
+    assert (done.attempts, done.deaths, done.lost_leases) == (0, 0, 0)
+    assert not work_folders(store, job)
+
+
 def test_a_lease_is_renewed_while_the_audit_runs(
     store: Store, hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from store_records import make_audit
 
-from dife_scanner.records import JobState, ModelRef
+from dife_scanner.records import Encoded, JobState, ModelRef
 from dife_scanner.sentences.jobs import throughput_lines
 from dife_scanner.store import Store, jobs, leases
 from dife_scanner.store.throughput import throughput
@@ -26,7 +26,10 @@ def test_an_empty_home_has_no_pace(store: Store) -> None:
 
 def test_what_was_done_what_failed_and_when_it_is_over(store: Store) -> None:
     made, same, broken, shaky, left = (queued(store, name) for name in "abcde")
-    audit = replace(make_audit(), ref=ModelRef("org/a", "a" * 40), seconds=30.0)
+    did = Encoded(pictures=600, texts=60, remembered=340)
+    audit = replace(
+        make_audit(), ref=ModelRef("org/a", "a" * 40), seconds=30.0, device="cuda:1", encoded=did
+    )
     for job in (made, same):
         leases.claim_job(store, job, "w", 60)
         leases.finish(store, job, "w", JobState.DONE, "", audit=audit)
@@ -39,8 +42,14 @@ def test_what_was_done_what_failed_and_when_it_is_over(store: Store) -> None:
     assert found.failures == {"failed": 1, "HubUnavailable": 1}
     assert found.jobs_per_hour == pytest.approx(2 / found.hours)
     assert found.busy == pytest.approx(30 / (3600 * found.hours))
+    assert found.devices == {"cuda:1": found.busy}
+    assert (found.pictures_per_second, found.texts_per_second) == (20.0, 2.0)
+    assert found.remembered == 0.34
     assert found.hours_left == pytest.approx(found.hours), "as many wait as have ended"
     assert found.oldest_waiting == jobs.job(store, shaky).created_at
     lines = throughput_lines(found)
-    assert "1 answered by an earlier audit" in lines[0] and "1 failed" in lines[1]
-    assert lines[2].startswith("waiting: 2, the oldest since") and left
+    assert "1 answered by an earlier audit" in lines[0] and "1 failed" in lines[2]
+    assert (
+        "20 pictures and 2 texts a second, 34% of inputs known before; in use: cuda:1" in lines[1]
+    )
+    assert lines[3].startswith("waiting: 2, the oldest since") and left

@@ -18,6 +18,7 @@ from dife_scanner.store import (
     findings,
     lookup,
     open_store,
+    polls,
     requests,
     triage,
     triage_log,
@@ -112,7 +113,8 @@ class Desk:
 
     def pace(self) -> Pace:
         seconds = audits.usual_seconds(self.store, self.settings.budget)
-        return Pace(self.settings.workers, seconds)
+        workers = polls.running(self.store, "worker") or self.settings.audits_at_once
+        return Pace(workers, seconds)
 
     def findings(self, filter: str) -> Listed:
         """At most `MOST_ROWS`. Raises `QueryError`."""

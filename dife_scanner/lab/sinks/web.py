@@ -1,4 +1,4 @@
-"""What both Slacks on loopback are: a web server in a thread, which answers each request as its sink says."""
+"""What both Slacks on loopback are, and the simulated hub: a web server in a thread, whose answers its owner gives."""
 
 from __future__ import annotations
 
@@ -30,12 +30,18 @@ class Respond(Protocol):
 
 
 class WebServer:
-    """Serves on loopback as long as it is used with `with`."""
+    """Serves requests of one `method` on loopback as long as it is used with `with`; others are answered 501."""
 
     def __init__(
-        self, respond: Respond, name: str, port: int = 0, tls: ssl.SSLContext | None = None
+        self,
+        respond: Respond,
+        name: str,
+        port: int = 0,
+        tls: ssl.SSLContext | None = None,
+        *,
+        method: str = "POST",
     ) -> None:
-        self._server = ThreadingHTTPServer((LOOPBACK, port), _handler(respond))
+        self._server = ThreadingHTTPServer((LOOPBACK, port), _handler(respond, method))
         if tls is not None:
             self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self._server.daemon_threads = True
@@ -60,13 +66,13 @@ class WebServer:
         self._server.server_close()
 
 
-def _handler(respond: Respond) -> type[BaseHTTPRequestHandler]:
+def _handler(respond: Respond, method: str) -> type[BaseHTTPRequestHandler]:
     """Return the class that hands requests over."""
 
     class Handler(BaseHTTPRequestHandler):
         timeout = 10
 
-        def do_POST(self) -> None:
+        def answer(self) -> None:
             size = int(self.headers.get("Content-Length") or 0)
             body = self.rfile.read(min(size, MAX_BODY))
             answer = respond(self.path, self.headers, body)
@@ -80,4 +86,5 @@ def _handler(respond: Respond) -> type[BaseHTTPRequestHandler]:
         def log_message(self, format: str, *args: object) -> None:
             """Say nothing: the request line holds the webhook's secret."""
 
+    setattr(Handler, f"do_{method}", Handler.answer)
     return Handler

@@ -115,7 +115,7 @@ def _backlog(found: HubReading) -> list[str]:
 def _budget(found: HubReading) -> list[str]:
     """What an audit may cost, and what it costs of late."""
     given = found.settings
-    workers = count(given.workers, "worker")
+    workers = count(given.workers, "worker") if given.workers else "a worker for each device"
     most = span_text(given.limits.audit_seconds)
     texts = [f"Budget {given.budget.value}, {workers}; an audit is ended after {most}."]
     if found.seconds is None:

@@ -1,0 +1,125 @@
+"""Counts that triggers keep, and what the window asks: neither takes longer where there are more rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from store_records import make_audit
+
+from dife_scanner.records import JobState, ModelRef
+from dife_scanner.store import (
+    Store,
+    audits,
+    jobs,
+    leases,
+    models,
+    open_store,
+    row_counts,
+    triage,
+    upcoming,
+)
+from dife_scanner.store.throughput import throughput
+
+ASKED: dict[str, Callable[[Store], object]] = {
+    "models": models.count_models,
+    "jobs": jobs.counts,
+    "audits": audits.tally,
+    "findings": triage.all_by_state,
+    "first lines": lambda store: models.order(store, limit=10),
+    "first lines of a filter": lambda store: models.order(store, filter="repo:~clip", limit=10),
+    "a page": lambda store: models.rows_of(store, [11, 12, 13]),
+    "queue": upcoming.upcoming,
+    "pace": throughput,
+}
+
+
+def fill(store: Store, count: int) -> None:
+    """So many jobs that ended long ago, and one that waits."""
+    with store.atomic("jobs.discover"):
+        for number in range(count):
+            ref = ModelRef(f"org/clip-{number}", f"{number:040x}")
+            jobs.discover(store, ref, endpoint="hub", state=JobState.DELETED, reason="")
+        store.write("UPDATE jobs SET updated_at = '2020-01-01', created_at = '2020-01-01'")
+        ref = ModelRef("org/waits", "f" * 40)
+        jobs.discover(store, ref, endpoint="hub", state=JobState.QUEUED, reason="")
+    store.index_texts()
+
+
+def steps(store: Store, ask: Callable[[Store], object]) -> int:
+    """Of the database's machine, in tens; no busy core changes them."""
+    counted = [0]
+
+    def count() -> int:
+        counted[0] += 1
+        return 0
+
+    store._connection.set_progress_handler(count, 10)
+    try:
+        ask(store)
+    finally:
+        store._connection.set_progress_handler(None, 0)
+    return counted[0]
+
+
+@pytest.fixture(scope="module")
+def sizes(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Homes with 200 and with 1,000 jobs."""
+    folder = tmp_path_factory.mktemp("homes")
+    for count in (200, 1000):
+        with open_store(folder / str(count)) as store:
+            fill(store, count)
+    return folder / "200", folder / "1000"
+
+
+@pytest.mark.parametrize("asked", ASKED)
+def test_what_the_window_asks_takes_as_long_with_five_times_the_rows(
+    asked: str, sizes: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(models, "LOOKED_AT", (20, 40))
+    taken = []
+    for home in sizes:
+        with open_store(home) as store:
+            taken.append(steps(store, ASKED[asked]))
+    assert taken[1] <= 1.2 * taken[0] + 5
+
+
+def test_counts_are_those_of_the_rows_whatever_happens_to_them(store: Store) -> None:
+    for number in range(4):
+        ref = ModelRef(f"org/clip-{number}", f"{number:040x}")
+        job = jobs.discover(store, ref, endpoint="hub", state=JobState.QUEUED, reason="").id
+        audit = replace(make_audit(), id=f"{number:016x}", identity=f"{number:064x}", ref=ref)
+        if number:
+            leases.claim_job(store, job, "w", 60)
+            leases.finish(store, job, "w", JobState.DONE, "", audit=audit)
+    with store.atomic("polls.beat"):
+        store.write(
+            "UPDATE audits SET verdict = 'nothing-found', alarm_bound = 0.25 WHERE id > ?",
+            ("0" * 15 + "1",),
+        )
+        store.write("UPDATE audits SET alarm_bound = NULL WHERE id = ?", ("0" * 15 + "2",))
+        store.write("DELETE FROM job_events")
+        store.write("DELETE FROM jobs WHERE state = 'queued'")
+    counted = store.read("SELECT state, count(*) AS n FROM jobs GROUP BY state")
+    assert jobs.counts(store) == {row["state"]: row["n"] for row in counted} == {"done": 3}
+    assert models.count_models(store) == models.count_models(store, filter="repo:~org") == 3
+    assert audits.tally(store) == audits.tally(store, filter="repo:~org")
+    assert (audits.tally(store).flagged, audits.tally(store).expected) == (1, 0.25)
+    assert row_counts.of(store, "findings") == {}
+
+
+def test_first_lines_that_take_long_are_those_that_a_first_look_found(
+    sizes: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rare = "repo:~clip-99"  # 11 lines, most of them behind those that are looked at first
+    with open_store(sizes[1]) as store:
+        whole = models.order(store, filter=rare)
+        assert models.order(store, filter=rare, limit=50) == whole and len(whole.keys) == 11
+        monkeypatch.setattr(models, "LOOKED_AT", (20, 40))
+        monkeypatch.setattr(models, "MOST_STEPS", 100)
+        first = models.order(store, filter=rare, limit=50)
+        assert not first.whole and len(first.keys) < len(whole.keys)
+        assert list(first.keys) == list(whole.keys)[: len(first.keys)]
+        assert models.order(store, filter=rare) == whole, "a reading of all is never cut"
