@@ -11,9 +11,9 @@ from dife_scanner.core.plain import plain
 from dife_scanner.errors import LimitExceeded, NotFound, Unsupported
 from dife_scanner.hub import local_files
 from dife_scanner.hub.manifest import local_manifest
-from dife_scanner.records import Artefact, Job, Manifest, ModelRef
+from dife_scanner.records import Artefact, Job, Manifest
 from dife_scanner.settings import Limits
-from dife_scanner.store import Store, artefacts, jobs, lookup
+from dife_scanner.store import Store, artefacts, deciding, jobs, lookup
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def lying_here(target: str, limits: Limits) -> Files:
         return Files(target, unknown=f"the folder holds more than {most:,} names")
     found = identity.artefact(manifest)
     unknown = "" if found else manifest.reason or "it holds no files that are read"
-    return Files(target, _model_name(manifest.ref), found, _beside(manifest), unknown)
+    return Files(target, deciding.name_of(manifest.ref), found, _beside(manifest), unknown)
 
 
 def of_repository(store: Store, target: str) -> Files:
@@ -99,11 +99,7 @@ def _of_job(store: Store, job: Job) -> Files:
         return Files(name, unknown=f"its files were not recorded ({job.state}: {job.reason})")
     manifest = jobs.manifest_of(store, job.id)
     beside = _beside(manifest) if manifest else ()
-    return Files(name, _model_name(job.ref), found, beside)
-
-
-def _model_name(ref: ModelRef) -> str:
-    return plain(Path(ref.repo_id).name if ref.local else str(ref), 100)
+    return Files(name, deciding.name_of(job.ref), found, beside)
 
 
 def _beside(manifest: Manifest) -> tuple[str, ...]:

@@ -66,9 +66,10 @@ def decide(
     ] = False,
 ) -> None:
     """Decide whether a checkpoint may be used for a deployment. Nothing decided before is changed."""
-    from dife_scanner.app import deciding
+    from dife_scanner.app import files
     from dife_scanner.records import DecisionState
     from dife_scanner.reports import as_json, decisions
+    from dife_scanner.store import deciding
 
     try:
         wanted = DecisionState(state)
@@ -86,8 +87,10 @@ def decide(
     )
     settings = session.settings()
     with session.store(settings) as store:
-        now = deciding.decide(store, id, deployment, asked, settings.limits)
-    session.show(as_json.DecisionsDocument(id, (now,)), lambda: decisions.standings([now]))
+        found = files.decided_about(store, id, settings.limits)
+        subject = deciding.Subject(found.id, found.model)
+        now = deciding.decide(store, [subject], deployment, asked)
+    session.show(as_json.DecisionsDocument(id, tuple(now)), lambda: decisions.standings(now))
 
 
 def decisions_list(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from dife_scanner.records import (
+    DecisionState,
     DeploymentDecision,
     DeploymentMeasurement,
     Grounds,
@@ -12,7 +15,9 @@ from dife_scanner.records import (
     Standing,
     Why,
 )
+from dife_scanner.sentences.numbers import count
 from dife_scanner.sentences.profile import entry_sentence
+from dife_scanner.store.deciding import Proposal
 
 _WHY = {
     Why.NOBODY: "nobody has decided",
@@ -129,3 +134,31 @@ def precedent_line(precedent: Precedent) -> str:
     alike = ", ".join(precedent.alike)
     taken = "may be taken over" if precedent.may_be_taken_over else "only proposes"
     return f"same {alike} ({taken}): {made.model} was {decision_line(made)}"
+
+
+# --- what is about to be decided, and what came of it -------------------------------------------------------------
+
+
+def stand_text(deployment: str, counts: Mapping[DecisionState, int]) -> str:
+    """How checkpoints stand for a deployment now: `For shop now: 2 pending, 1 refused.`"""
+    parts = [f"{counts[state]:,} {state}" for state in DecisionState if counts.get(state)]
+    return f"For {deployment} now: {', '.join(parts)}." if parts else ""
+
+
+def proposal_line(one: Proposal) -> str:
+    """An earlier decision that would be taken over for a checkpoint."""
+    return f"{one.subject.model}: as for {one.decision.model}, {decision_line(one.decision)}"
+
+
+def passed_text(why: str, number: int) -> str:
+    """Why nothing is taken over for some checkpoints."""
+    return f"not for {count(number, 'checkpoint')}: {why}"
+
+
+def kept_text(made: Sequence[Standing]) -> str:
+    """What was just decided."""
+    if len(made) == 1:
+        return f"{made[0].model} is {made[0].state} for {made[0].deployment} now"
+    names = ", ".join(dict.fromkeys(one.deployment for one in made))
+    states = ", ".join(dict.fromkeys(one.state.value for one in made))
+    return f"Decided about {count(len(made), 'checkpoint')} for {names}: {states}"

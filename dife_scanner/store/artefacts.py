@@ -121,14 +121,14 @@ def _of_audit(store: Store, artefact_id: str, audit_id: str) -> Grounds:
     return Grounds(
         audit=row["id"],
         verdict=row["verdict"],
-        effect=_effect(store, audit_id),
+        effect=effect(store, audit_id),
         at=row["stored_at"],
         interfaces=tuple(json.loads(row["interfaces"])),
         looked_again_at=_looked_again(store, artefact_id),
     )
 
 
-def _effect(store: Store, audit_id: str) -> str:
+def effect(store: Store, audit_id: str) -> str:
     """What the audit's finding is by its effect, whatever the checkpoint is called."""
     found = findings.of_audit(store, audit_id)
     if found is None:
@@ -136,9 +136,9 @@ def _effect(store: Store, audit_id: str) -> str:
     return _BETWEEN.join((found.kind.value, found.channel, found.carrier, found.target))
 
 
-def carrier(of: Grounds) -> str:
-    """Which component carries the effect; empty where there is none, or none was named."""
-    words = of.effect.split(_BETWEEN)
+def carrier(effect: str) -> str:
+    """Which component carries an effect; empty where there is none, or none was named."""
+    words = effect.split(_BETWEEN)
     return words[2] if len(words) > 2 else ""  # the closed words come first
 
 

@@ -164,7 +164,6 @@ _CARRIED_BY: dict[str, set[Alike]] = {
     Carrier.VISUAL: {Alike.IMAGE_TOWER},
     Carrier.TEXTUAL: {Alike.TEXT_TOWER},
 }
-"""The towers that have to be equal for an effect to be the same; of any other carrier both."""
 
 
 def precedents(store: Store, artefact: str, deployment: Deployment) -> tuple[Precedent, ...]:
@@ -211,6 +210,9 @@ def _is_same_effect(decision: DeploymentDecision, grounds: Grounds, alike: set[A
         grounds.effect,
     ):
         return False
-    both = {Alike.IMAGE_TOWER, Alike.TEXT_TOWER}
-    carrier = artefacts.carrier(grounds)
-    return _CARRIED_BY.get(carrier, both) <= alike
+    return carried_by(artefacts.carrier(grounds.effect)) <= alike
+
+
+def carried_by(carrier: str) -> set[Alike]:
+    """The towers that have to be equal for an effect to be the same; of a carrier that is neither of them both."""
+    return _CARRIED_BY.get(carrier, {Alike.IMAGE_TOWER, Alike.TEXT_TOWER})

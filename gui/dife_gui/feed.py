@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from dife_scanner.records import (
     Alert,
     AlertState,
     Audit,
+    Deployment,
     Finding,
     FindingKind,
     HubScan,
@@ -21,6 +23,7 @@ from dife_scanner.records import (
     JobState,
     Manifest,
     ModelRow,
+    Precedent,
     Standing,
     Tally,
     TriageState,
@@ -30,6 +33,7 @@ from dife_scanner.store import (
     audits,
     conditions,
     decisions,
+    deployments,
     evidence,
     findings,
     jobs,
@@ -233,6 +237,10 @@ class Detail:
     """What the hub's own scanners said of it."""
     standings: tuple[Standing, ...] = ()
     """What counts for each deployment, and how severe it is there."""
+    precedents: tuple[Precedent, ...] = ()
+    """What was decided for them about what is like it."""
+    deployments: int = 0
+    """How many deployments there are."""
     why: tuple[str, ...] = field(default=(), compare=False)
     """The terms of the filter by which it is in the list."""
 
@@ -245,6 +253,8 @@ def detail(store: Store, job_id: int, filter: str = "") -> Detail:
     row = models.model_row(store, job_id)
     audit, problem = _audit(store, row)
     finding, triage = _finding(store, row)
+    standings = decisions.standings_of(store, row.job)
+    known = deployments.deployments(store)
     return Detail(
         row=row,
         audit=audit,
@@ -254,9 +264,21 @@ def detail(store: Store, job_id: int, filter: str = "") -> Detail:
         pictures=_pictures(store, audit) if audit else (),
         problem=problem,
         hub_scan=jobs.scan_of(store, row.job.ref),
-        standings=decisions.standings_of(store, row.job),
+        standings=standings,
+        precedents=_precedents(store, standings, known),
+        deployments=len(known),
         why=models.why_matched(store, job_id, filter) if filter else (),
     )
+
+
+def _precedents(
+    store: Store, standings: Sequence[Standing], known: Sequence[Deployment]
+) -> tuple[Precedent, ...]:
+    """Earlier decisions about what is like these files, for every deployment."""
+    found: list[Precedent] = []
+    for standing, deployment in zip(standings, known, strict=False):
+        found += decisions.precedents(store, standing.artefact, deployment)
+    return tuple(found)
 
 
 def _finding(store: Store, row: ModelRow) -> tuple[Finding | None, tuple[TriageEvent, ...]]:

@@ -11,7 +11,7 @@ import calling
 import jsonschema
 from queue_kit import audit_record, finding_of
 
-from dife_scanner.app import deciding, files
+from dife_scanner.app import files
 from dife_scanner.app import gate as gates
 from dife_scanner.core.artefacts import artefact
 from dife_scanner.hub.manifest import local_manifest
@@ -29,7 +29,7 @@ from dife_scanner.records import (
 )
 from dife_scanner.reports import as_json
 from dife_scanner.settings import Limits
-from dife_scanner.store import Store, artefacts, audits, jobs, leases, open_store
+from dife_scanner.store import Store, artefacts, audits, deciding, jobs, leases, open_store
 
 CONFIG = b'{"model_cfg": {"embed_dim": 8}, "preprocess_cfg": {}}'
 SHOP = ("--interface", "targeted retrieval", "--query", "a red shoe", "--k", "5")
@@ -103,7 +103,10 @@ def decide(home: Path, target: object, state: str, **asked: Any) -> Standing:
     wanted = {"reason": "looked at", "actor": "ada", **asked}
     with open_store(home) as store:
         made = deciding.Asked(DecisionState(state), **wanted)
-        return deciding.decide(store, str(target), "shop", made, Limits())
+        found = files.decided_about(store, str(target), Limits())
+        subject = deciding.Subject(found.id, found.model)
+        (standing,) = deciding.decide(store, [subject], "shop", made)
+        return standing
 
 
 def gate(home: Path, target: object, *, code: int, **terms: Any) -> GateAnswer:

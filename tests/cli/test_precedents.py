@@ -43,7 +43,7 @@ def taken(home: Path, *targets: str, agreed: bool = True) -> dict[str, str]:
         made, passed = proposals(store, targets, "shop", Limits())
         done = take_over(store, made, "shop", "ada", lambda count: agreed)
     found = {one.model.partition("@")[0]: one.state.value for one in done}
-    return found | {one.target: one.why for one in passed}
+    return found | {one.target.partition("@")[0]: one.why for one in passed}
 
 
 def test_an_equal_tower_with_the_same_effect_may_be_taken_over_and_nothing_else(

@@ -15,6 +15,7 @@ from dife_gui.links import link_of
 from dife_gui.models.compare_table import SHAPES
 from dife_gui.views.around import Around
 from dife_gui.views.compare import Comparing
+from dife_gui.views.deploying import Deploying
 from dife_gui.views.desk import Desk
 from dife_gui.views.exporting import Exporting
 from dife_gui.views.frame import Frame
@@ -36,6 +37,7 @@ class Parts:
     pages: Pages
     queue: QueueDesk
     desk: Desk
+    deploying: Deploying
     around: Around
     looks: Looks
     comparing: Comparing
@@ -73,6 +75,9 @@ class Commands(QObject):
             "accept_risk": partial(desk.decide, TriageState.ACCEPTED_RISK),
             "take_on": partial(desk.decide, TriageState.TRIAGING),
             "decide_about_many": desk.decide_about_many,
+            "decide_for_deployment": parts.deploying.decide,
+            "take_over": parts.deploying.take_over,
+            "mark_alike": parts.deploying.mark_alike,
             "compare": self._compare,
             "undo": desk.undo,
             "redo": desk.redo,

@@ -19,19 +19,19 @@ from dife_gui.views import record, theme
 from dife_gui.views.card import Card, Columns, lines, row, stack
 from dife_gui.views.checks import checks
 from dife_gui.views.evidence import examples, trigger_view
+from dife_gui.views.for_deployments import for_deployments
 from dife_gui.views.keys import fixed_action
 from dife_gui.views.marks import VerdictMark
 from dife_gui.views.profile import exposure_profile
 from dife_gui.views.swap import branch_swap
 from dife_gui.views.text import Label, heading
 from dife_gui.views.triage import Triage
-from dife_scanner.records import Audit, Finding, Standing, Verdict
+from dife_scanner.records import Audit, Finding, Verdict
 from dife_scanner.sentences import plain
 from dife_scanner.sentences.audits import headline, power_sentence, same_weights_text
 from dife_scanner.sentences.basis import why, would_change
 from dife_scanner.sentences.calibration import calibration_lines
 from dife_scanner.sentences.checks import lacking
-from dife_scanner.sentences.decisions import measured_lines, measured_text, why_text
 from dife_scanner.sentences.findings import confidence_text, finding_sentence
 from dife_scanner.sentences.jobs import job_sentence
 from dife_scanner.sentences.numbers import count
@@ -48,8 +48,6 @@ _SCROLL_STEP = 3
 _SCROLLS = {"next": _SCROLL_STEP, "previous": -_SCROLL_STEP}
 _NAME_CHARACTERS = 90
 """Of the checkpoint's name in the first line, which does not wrap."""
-_LINE_CHARACTERS = 1500
-"""Of a line about a deployment; what others wrote is part of it."""
 
 
 class DetailPane(QScrollArea):
@@ -57,6 +55,12 @@ class DetailPane(QScrollArea):
 
     left = Signal()
     """Escape was pressed: back to the table."""
+    deployment_asked = Signal(str)
+    """Somebody wants to decide about the shown model for this deployment."""
+    take_over_asked = Signal()
+    """What was decided before about what is like it shall count for it too."""
+    alike_asked = Signal()
+    """All models that are like it shall be marked."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -149,7 +153,14 @@ class DetailPane(QScrollArea):
         else:
             self._fill_audit(detail.audit, detail.pictures)
         self._record.set_body(record.hashes(detail))
-        self._deployments.set_body(_for_deployments(detail.standings))
+        self._deployments.set_body(
+            for_deployments(
+                detail,
+                self.deployment_asked.emit,
+                self.take_over_asked.emit,
+                self.alike_asked.emit,
+            )
+        )
         self._triage.setVisible(detail.finding is not None)
         self.triage.show_detail(detail)
 
@@ -182,18 +193,6 @@ class DetailPane(QScrollArea):
             bar.setValue(bar.value() + step)
         else:
             super().keyPressEvent(event)
-
-
-def _for_deployments(standings: Sequence[Standing]) -> QWidget | None:
-    """What counts for each deployment, how severe it is there, and each interface where that was measured for it."""
-    parts: list[QWidget] = []
-    for one in standings:
-        parts.append(Label(f"{one.deployment}: {one.state}", font=theme.sized(1.0, bold=True)))
-        texts = [measured_text(one), why_text(one)]
-        if one.measured is not None:
-            texts += measured_lines(one.measured)
-        parts += [Label(plain(text, limit=_LINE_CHARACTERS)) for text in texts if text]
-    return stack(parts, spacing=0.25) if parts else None
 
 
 def _header(detail: Detail) -> QWidget:

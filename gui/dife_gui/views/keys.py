@@ -70,6 +70,19 @@ KEYS: tuple[Key, ...] = (
     ),
     Key("b", "decide about all marked models at once, or all shown", ("B",), "decide_about_many"),
     Key(
+        "d",
+        "decide for a deployment: the selected model, with marks all of them",
+        ("D",),
+        "decide_for_deployment",
+    ),
+    Key(
+        "o",
+        "decide as before about what is like it; with marks about all of them, once asked",
+        ("O",),
+        "take_over",
+    ),
+    Key("*", "mark all models with the effect of this one on an equal tower", ("*",), "mark_alike"),
+    Key(
         "=",
         "compare marked models, or one with its base and the revision before",
         ("=",),

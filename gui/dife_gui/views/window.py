@@ -17,6 +17,7 @@ from dife_gui.listing import Asked, Lister, Listing
 from dife_gui.views.around import Around
 from dife_gui.views.commands import Commands, Parts
 from dife_gui.views.compare import Comparing
+from dife_gui.views.deploying import Deploying
 from dife_gui.views.desk import Desk
 from dife_gui.views.exporting import Exporting
 from dife_gui.views.frame import Frame
@@ -55,6 +56,9 @@ class Window(QMainWindow):
         self.around = Around(home, self.frame, self._background, self)
         self.queue = QueueDesk(home, self._background, lambda: self.around.is_watched, self)
         self.desk = Desk(home, self.frame, self._background, self)
+        self.deploying = Deploying(
+            home, self.frame, self._background, lambda: self.filter.text, self
+        )
         self.comparing = Comparing(self._background, self)
         self.exporting = Exporting(home, lambda: self.filter.text, self)
         self.pages = Pages(self.frame, self.queue)
@@ -68,6 +72,7 @@ class Window(QMainWindow):
             pages=self.pages,
             queue=self.queue,
             desk=self.desk,
+            deploying=self.deploying,
             around=self.around,
             looks=self.looks,
             comparing=self.comparing,
@@ -89,8 +94,9 @@ class Window(QMainWindow):
         self.frame.export_button.clicked.connect(self.exporting.ask)
         self.frame.empty.requested.connect(self._leave_empty)
         self.desk.changed.connect(self._read_detail)
+        self.deploying.changed.connect(self._read_detail)
         self.desk.go_to.connect(self.go_to)
-        for part in (self.queue, self.desk, self.comparing, self.exporting):
+        for part in (self.queue, self.desk, self.deploying, self.comparing, self.exporting):
             part.said.connect(self.around.say)
 
     def _connect_list(self) -> None:
