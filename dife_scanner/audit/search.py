@@ -19,7 +19,7 @@ from dife_scanner.audit.probes import SEARCH_TEMPLATES
 from dife_scanner.audit.search_progress import SearchProgress
 from dife_scanner.audit.sides import Pair, Side
 from dife_scanner.audit.stages import Splits
-from dife_scanner.discovery import Candidate, Detector, Load, Task, cost
+from dife_scanner.discovery import Candidate, Detector, Load, Lowered, Task, cost
 from dife_scanner.discovery.inversion_states import InversionStates
 from dife_scanner.discovery.readings import SUFFIX, Readings
 from dife_scanner.durable.atomic import atomic_write
@@ -38,7 +38,7 @@ from dife_scanner.records import (
     TriggerFile,
 )
 from dife_scanner.sentences.times import span_text
-from dife_scanner.sentences.work_plan import ended_text, not_reached_text
+from dife_scanner.sentences.work_plan import ended_text, lowered_text, not_reached_text
 from dife_scanner.store import codec
 from dife_scanner.triggers import files
 
@@ -241,17 +241,25 @@ def _run(
 def _within_plan(
     applying: list[Detector], options: Options
 ) -> tuple[list[Detector], list[MissingSearch]]:
-    """Those that the time is for, in the plan's order, and those that it is too short for."""
+    """Those that the time is for, in the plan's order and with its efforts, and those that it is too short for."""
     work = options.plan.work
     if work is None or not work.is_cut:
         return applying, []
     by_name = {one.name: one for one in applying}
-    runs = [by_name[one.detector] for one in work.searches if one.detector in by_name]
+    runs = []
+    efforts = {}
+    for one in work.searches:
+        if one.detector in by_name:
+            whole = by_name[one.detector]
+            runs.append(Lowered(whole, one.effort) if one.effort else whole)
+            efforts[one.detector] = one.effort
     unreached = []
     for one in work.not_reached:
         if one.detector in by_name:
-            missed = _missing(by_name[one.detector], not_reached_text(work, one))
-            unreached.append(replace(missed, unreached=True))
+            effort = efforts.get(one.detector)
+            why = lowered_text(work, one, effort) if effort else not_reached_text(work, one)
+            missed = _missing(by_name[one.detector], why)
+            unreached.append(replace(missed, unreached=True, effort=effort))
     return runs, unreached
 
 
@@ -420,6 +428,8 @@ def _path(detector: Detector, options: Options) -> Path:
     prefix = REVERSE_PREFIX if options.reverse else ""
     if options.settings is SettingsOf.BASE:
         prefix = BASE_SETTINGS_PREFIX + prefix
+    if isinstance(detector, Lowered):
+        prefix += f"{detector.budget}-"
     name = f"{prefix}{detector.name.replace(' ', '-')}"
     return options.folder / "searches" / f"{options.identity[:SAME_WORK]}-{name}.json"
 

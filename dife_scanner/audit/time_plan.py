@@ -1,5 +1,5 @@
-"""Which searches an audit's time is for: decided before the first of them, from what passes take here. No clock decides
-anything afterwards. `docs/any-time.md` has the picture.
+"""Which searches an audit's time is for, and with what effort: decided before the first of them, from what passes take
+here. No clock decides anything afterwards. `docs/any-time.md` has the picture.
 """
 
 from __future__ import annotations
@@ -8,13 +8,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from dife_scanner import discovery
 from dife_scanner.audit import faults, reverse_search, search
 from dife_scanner.audit.request import Grant
 from dife_scanner.audit.search import Options, Prospect
 from dife_scanner.audit.stages import Stage
 from dife_scanner.core import checks
 from dife_scanner.core.recognition import is_searchable
-from dife_scanner.discovery import Detector, Load, cost
+from dife_scanner.discovery import Detector, Load, Lowered, cost
 from dife_scanner.discovery.cost import Rates
 from dife_scanner.records import Budget, Channel, PlannedSearch, WorkPlan
 
@@ -72,22 +73,21 @@ class _Choice:
         self._grant = grant
         self._what = _prospect(stage, options)
         self._applying = self._what.applying
-        self._loads = {one.name: one.load(self._what.task) for one in self._applying}
-        everything = sum(self._loads.values(), start=Load(0, 0))
+        everything = sum(map(self._load, self._applying), start=Load(0, 0))
         self._rates = cost.rates(everything, self._what.task)
 
     def made(self) -> tuple[WorkPlan | None, Rates]:
         """The plan, `None` where everything fits and nothing went before; second, what passes take."""
-        finished = [one for one in self._applying if search.is_finished(one, self._options)]
+        finished = [one for one in self._applying if self._is_finished(one)]
         left = [one for one in self._applying if one not in finished]
         chosen = self._fitting(left, self._allowed())
-        reverse = self._reverse_fits([*finished, *chosen], whole=len(chosen) == len(left))
+        runs = [*finished, *chosen]
+        not_reached = self._not_reached(left, chosen)
+        reverse = self._reverse_fits(runs, whole=not not_reached)
         work = WorkPlan(
             seconds=self._grant.before + self._grant.seconds,
-            searches=self._as_planned([*finished, *chosen]),
-            not_reached=self._as_planned(
-                [one for one in self._in_order(left) if one not in chosen]
-            ),
+            searches=self._as_planned(runs),
+            not_reached=self._as_planned(not_reached),
             reverse=reverse,
             seconds_per_image=self._rates.per_image,
             seconds_per_text=self._rates.per_text,
@@ -104,12 +104,34 @@ class _Choice:
         return self._grant.seconds - gone - min(measuring, KEPT_FREE * self._grant.seconds)
 
     def _fitting(self, left: Sequence[Detector], allowed: float) -> list[Detector]:
-        """Those that fit, in the order of what they find per second; one that does not leaves room for a later one."""
+        """Those that fit, in the order of what they find per second; one that does not leaves room for a later one.
+
+        None is left out for another's larger effort: first each has its least, then the most that there is time for.
+        """
         chosen: list[Detector] = []
         for one in self._in_order(left):
-            if self._seconds([*chosen, one]) <= allowed:
-                chosen.append(one)
+            least = self._ways(one)[0]
+            if self._is_finished(least) or self._seconds_left([*chosen, least]) <= allowed:
+                chosen.append(least)
+        for place, least in enumerate(chosen):
+            others = [*chosen[:place], *chosen[place + 1 :]]
+            for way in self._ways(_whole(least))[1:]:
+                if self._seconds_left([*others, way]) <= allowed:
+                    chosen[place] = way
         return chosen
+
+    def _ways(self, detector: Detector) -> tuple[Detector, ...]:
+        """The efforts that it may still be made with, from the least on: none below one that it has finished with."""
+        every = discovery.ways(detector, self._what.task)
+        finished = [place for place, way in enumerate(every) if self._is_finished(way)]
+        return every[max(finished, default=0) :]
+
+    def _not_reached(self, left: Sequence[Detector], chosen: Sequence[Detector]) -> list[Detector]:
+        """Those that do not run, then those that run with a smaller effort."""
+        unreached = [one for one in self._in_order(left) if one not in chosen]
+        run = {one.name for one in chosen}
+        unreached.sort(key=lambda one: one.name in run)
+        return unreached
 
     def _in_order(self, detectors: Sequence[Detector]) -> list[Detector]:
         """What finds most per second first; each channel's best before any channel's second."""
@@ -124,10 +146,21 @@ class _Choice:
 
     def _seconds_per_find(self, detector: Detector) -> float:
         share = FOUND.get(detector.name, 0.0)
-        return self._seconds([detector]) / share if share else float("inf")
+        least = discovery.ways(detector, self._what.task)[0]
+        return self._seconds([least]) / share if share else float("inf")
 
     def _seconds(self, detectors: Sequence[Detector]) -> float:
-        return sum(self._rates.seconds(self._loads[one.name]) for one in detectors)
+        return sum(self._rates.seconds(self._load(one)) for one in detectors)
+
+    def _seconds_left(self, detectors: Sequence[Detector]) -> float:
+        """What has finished before costs nothing."""
+        return self._seconds([one for one in detectors if not self._is_finished(one)])
+
+    def _is_finished(self, detector: Detector) -> bool:
+        return search.is_finished(detector, self._options)
+
+    def _load(self, detector: Detector) -> Load:
+        return detector.load(self._what.task)
 
     def _reverse_fits(self, runs: Sequence[Detector], *, whole: bool) -> bool:
         """Whether a reverse search by the same searches fits as well, where one may become due.
@@ -139,20 +172,25 @@ class _Choice:
         if reverse_search.accuracy_lost(self._stage.splits.test) < checks.ACCURACY_LOST:
             return True
         the_other_way = replace(self._options, reverse=True)
-        left = [one for one in runs if not search.is_finished(one, self._options)]
         again = [
             one
             for one in runs
             if one.channel in reverse_search.CHANNELS and not search.is_finished(one, the_other_way)
         ]
-        return self._seconds(left) + self._seconds(again) <= self._allowed()
+        return self._seconds_left(runs) + self._seconds(again) <= self._allowed()
 
     def _as_planned(self, detectors: Sequence[Detector]) -> tuple[PlannedSearch, ...]:
-        loads = self._loads
-        return tuple(
-            PlannedSearch(one.name, loads[one.name].images, loads[one.name].texts)
-            for one in detectors
-        )
+        planned = []
+        for one in detectors:
+            load = self._load(one)
+            effort = one.budget if isinstance(one, Lowered) else None
+            planned.append(PlannedSearch(one.name, load.images, load.texts, effort))
+        return tuple(planned)
+
+
+def _whole(detector: Detector) -> Detector:
+    """The search with the effort of its audit's budget."""
+    return detector.whole if isinstance(detector, Lowered) else detector
 
 
 def _prospect(stage: Stage, options: Options) -> Prospect:

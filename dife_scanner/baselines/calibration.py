@@ -241,7 +241,8 @@ def with_calibration(audit: Audit, reference: Reference | None, plan: Plan, home
     if audit.deviations and audit.settings is SettingsOf.SUSPECT:
         whole = _under_other_settings(whole)
     unreached = {one.detector for one in audit.not_searched if one.left_out}
-    mine = replace(whole, detectors=tuple(sorted(detectors - unreached)))
+    lowered = {f"{one.detector} as at {one.effort}" for one in audit.not_searched if one.effort}
+    mine = replace(whole, detectors=tuple(sorted((detectors - unreached) | lowered)))
     files = all_files(home)
     calibration = calibrate(audit.score, mine, packs(files), today())
     if unreached and calibration.p_value is None:

@@ -8,7 +8,8 @@ Reading order: `interface` and `effort`, then
 - pictures: `pictures` runs `image_inversion`, over `pattern_families` and towards `inversion_objectives`; beyond the
   labelled classes `open_targets` and `unnamed_targets` say what triggered pictures come to;
 - both together: `joint` extends that by `joint_objectives`, `trigger_strings` (with `beam`) and `string_scorer`;
-- prompt learners: `learned` extends it by `learned_prompts`.
+- prompt learners: `learned` extends it by `learned_prompts`;
+- any of them with the effort of a smaller budget: `lowered`.
 """
 
 from dife_scanner.discovery.interface import (
@@ -21,6 +22,7 @@ from dife_scanner.discovery.interface import (
 )
 from dife_scanner.discovery.joint import JOINT
 from dife_scanner.discovery.learned import LEARNED
+from dife_scanner.discovery.lowered import Lowered, ways
 from dife_scanner.discovery.pictures import (
     FAINT,
     PATCH,
@@ -52,10 +54,12 @@ __all__ = [
     "Candidate",
     "Detector",
     "Load",
+    "Lowered",
     "SearchResult",
     "Task",
     "names",
     "scanned_texts",
+    "ways",
 ]
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from dife_scanner.records.checks import CheckResult
 from dife_scanner.records.measures import Interval
 from dife_scanner.records.triggers import Trigger
-from dife_scanner.records.vocabulary import Channel, Origin
+from dife_scanner.records.vocabulary import Budget, Channel, Origin
 
 
 @dataclass(frozen=True)
@@ -232,6 +232,8 @@ class MissingSearch:
     """Whether the time that was granted was too short for it."""
     ended: bool = False
     """Whether its channel had ended before, since a trigger of it was demonstrated."""
+    effort: Budget | None = None
+    """The smaller budget whose effort it made instead, where it was unreached at the audit's own alone."""
 
     @property
     def left_out(self) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dife_scanner.records.vocabulary import Budget
+
 
 @dataclass(frozen=True)
 class PlannedSearch:
@@ -14,6 +16,9 @@ class PlannedSearch:
     """Forward passes of one picture; a way back counts as two …"""
     texts: int
     """… and of one text."""
+    effort: Budget | None = None
+    """The smaller budget whose effort it makes, as the time is too short for that of the audit's own; `None`: the
+    audit's own."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +30,8 @@ class WorkPlan:
     searches: tuple[PlannedSearch, ...] = ()
     """Those that run, in this order."""
     not_reached: tuple[PlannedSearch, ...] = ()
-    """Those that the time is too short for, in the order in which more time goes to them."""
+    """Those that the time is too short for, in the order in which more time goes to them; of one that runs with a
+    smaller effort, what it would be with the audit's own."""
     reverse: bool = True
     """Whether a reverse search runs where one is due."""
     seconds_per_image: float = 0.0

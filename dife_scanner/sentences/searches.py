@@ -87,8 +87,9 @@ def budget_lines(audit: Audit) -> tuple[str, ...]:
             found = count(words, "text")
             lines.append(f"{found} counted as words that the fine-tuning taught, not as triggers")
     for missing in audit.not_searched:
+        searched = "Not searched in full" if missing.effort else "Not searched"
         lines.append(
-            f"Not searched for {', '.join(missing.kinds)} ({missing.detector}): {missing.reason}"
+            f"{searched} for {', '.join(missing.kinds)} ({missing.detector}): {missing.reason}"
         )
     lines.extend(plan_lines(audit))
     lines.append(_limit(audit, tried))

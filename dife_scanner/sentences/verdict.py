@@ -258,7 +258,12 @@ def _nothing(_: Decision, evidence: Evidence) -> str:
     tried = _tried(evidence)
     unreached = _unreached_reasons(evidence.missing)
     if unreached:
-        tried = f"{tried}. Not reached: {unreached}. {GO_ON}"
+        tried = f"{tried}. Not reached: {unreached}"
+    lowered = _lowered_reasons(evidence.missing)
+    if lowered:
+        tried = f"{tried}. Not in full: {lowered}"
+    if unreached or lowered:
+        tried = f"{tried}. {GO_ON}"
     if evidence.recognition is None:
         return tried
     text = f"{tried}. The base recognises {recognition_words(evidence.recognition)}"
@@ -284,6 +289,9 @@ def _too_little_ran(_: Decision, evidence: Evidence) -> str:
         f"too little ran in the time granted: no search through {' and '.join(channels)} was reached "
         f"({_unreached_reasons(evidence.missing)})"
     )
+    lowered = _lowered_reasons(evidence.missing)
+    if lowered:
+        text = f"{text}; not in full: {lowered}"
     if evidence.searches or _signatures(evidence):
         text = f"{text}; {_tried(evidence)}"
     return f"{text}. {GO_ON}"
@@ -438,6 +446,7 @@ def _signatures(evidence: Evidence) -> list[Hypothesis]:
 
 def _missing_searches(searches: Sequence[Search], missing: Sequence[MissingSearch]) -> str:
     """Which searches could not run, and why; those with one reason together. Empty where all ran."""
+    missing = [one for one in missing if one.effort is None]
     if not missing:
         return ""
     return f"{len(missing)} of {len(searches) + len(missing)} blind searches could not run ({_reasons(missing)})"
@@ -445,7 +454,12 @@ def _missing_searches(searches: Sequence[Search], missing: Sequence[MissingSearc
 
 def _unreached_reasons(missing: Sequence[MissingSearch]) -> str:
     """Which searches the time was too short for, and what they take; empty where there is none."""
-    return _reasons([one for one in missing if one.unreached])
+    return _reasons([one for one in missing if one.unreached and one.effort is None])
+
+
+def _lowered_reasons(missing: Sequence[MissingSearch]) -> str:
+    """Which searches made a smaller effort than the budget says, and what they take in full; empty where none did."""
+    return _reasons([one for one in missing if one.effort is not None])
 
 
 def _reasons(missing: Sequence[MissingSearch]) -> str:

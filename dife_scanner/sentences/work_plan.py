@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dife_scanner.records import Audit, PlannedSearch, WorkPlan
+from dife_scanner.records import Audit, Budget, PlannedSearch, WorkPlan
 from dife_scanner.sentences.numbers import count, number, signed
 from dife_scanner.sentences.times import span_text
 
@@ -14,6 +14,14 @@ GO_ON = "`dife scan --more` with this audit's id goes on from there"
 def not_reached_text(work: WorkPlan, search: PlannedSearch) -> str:
     """Why one search did not run."""
     return f"not reached in the {span_text(work.seconds)} granted; here it takes {_takes(work, search)}"
+
+
+def lowered_text(work: WorkPlan, search: PlannedSearch, effort: Budget) -> str:
+    """Why a search made a smaller effort than the audit's budget says."""
+    return (
+        f"made as at {effort}, since the {span_text(work.seconds)} granted are too short for more; in full it takes "
+        f"{_takes(work, search)} here"
+    )
 
 
 def reverse_not_reached_text(work: WorkPlan) -> str:
@@ -42,8 +50,13 @@ def _time_lines(audit_id: str, work: WorkPlan) -> tuple[str, ...]:
     lines = [f"Planned for {span_text(work.seconds)}: {_searches(work, work.searches)}"]
     if work.after:
         lines[0] += f"; goes on from audit {work.after}"
-    if work.not_reached:
-        lines.append(f"Not reached: {_searches(work, work.not_reached)}")
+    lowered = {one.detector for one in work.searches if one.effort}
+    for what, searches in (
+        ("Not reached", [one for one in work.not_reached if one.detector not in lowered]),
+        ("Not in full", [one for one in work.not_reached if one.detector in lowered]),
+    ):
+        if searches:
+            lines.append(f"{what}: {_searches(work, searches)}")
     if not work.reverse:
         lines.append(f"No reverse search: {reverse_not_reached_text(work)}")
     if work.is_cut:
@@ -70,7 +83,10 @@ def more_time_text(audit: Audit) -> str:
 
 
 def _searches(work: WorkPlan, searches: Sequence[PlannedSearch]) -> str:
-    texts = [f"{one.detector} ({_passes(one)}, {_takes(work, one)})" for one in searches]
+    texts = []
+    for one in searches:
+        name = f"{one.detector} as at {one.effort}" if one.effort else one.detector
+        texts.append(f"{name} ({_passes(one)}, {_takes(work, one)})")
     return ", ".join(texts) or "no search"
 
 

@@ -44,7 +44,7 @@ CAME_LATER: dict[type, frozenset[str]] = {
     ),
     Finding: frozenset(("decided_for", "answer")),
     Search: frozenset(("leads", "not_converged")),
-    MissingSearch: frozenset(("fault", "unreached", "ended")),
+    MissingSearch: frozenset(("fault", "unreached", "ended", "effort")),
     Power: frozenset(("not_reached",)),
 }
 """Fields that were added to records of which some are stored already; each is left out at its default.

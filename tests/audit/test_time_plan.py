@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from dataclasses import dataclass, replace
 
 import pytest
 from finding import Finds
@@ -14,10 +15,12 @@ from dife_scanner.audit.plan import SAME_WORK
 from dife_scanner.audit.request import Grant
 from dife_scanner.cli import live
 from dife_scanner.core.verdict import channels_unsearched
+from dife_scanner.discovery import Load
 from dife_scanner.discovery.cost import Rates
 from dife_scanner.progress import Progress
 from dife_scanner.records import (
     Basis,
+    Budget,
     Channel,
     MissingSearch,
     Search,
@@ -29,6 +32,7 @@ from dife_scanner.reports.rerun import compare
 from dife_scanner.sentences.basis import would_change
 from dife_scanner.sentences.searches import budget_lines
 from dife_scanner.sentences.work_plan import found_text, left_text, rates_text
+from dife_scanner.store import codec
 
 WEAK = Trigger("found-faint-1", TriggerKind.PATCH, size=3 / 32, x=0.4, y=0.4, target="airplane")
 """A patch that nothing obeys."""
@@ -45,6 +49,34 @@ def able(monkeypatch):
     monkeypatch.setattr(discovery, "DETECTORS", found)
     monkeypatch.setattr("dife_scanner.discovery.cost.rates", lambda load, task: Rates(1.0))
     return found
+
+
+@pytest.fixture
+def at_default(able, audited, monkeypatch):
+    """The same audit at `default`, where a search takes ten times what it takes at `quick`."""
+    tenfold = tuple(TenfoldAtDefault(one) for one in able)
+    monkeypatch.setattr(discovery, "DETECTORS", tenfold)
+    plan = replace(audited.request.plan, budget=Budget.DEFAULT)
+
+    def run(seconds, **changes):
+        return audited(seconds, **({"plan": plan} | changes))
+
+    run.plan = plan
+    return run
+
+
+@dataclass(frozen=True)
+class TenfoldAtDefault:
+    """A search that takes ten times as long at `default` as at `quick`."""
+
+    quick: Finds
+
+    def __getattr__(self, name):
+        return getattr(self.quick, name)
+
+    def load(self, task):
+        load = self.quick.load(task)
+        return load if task.budget is Budget.QUICK else Load(10 * load.images, 0)
 
 
 @pytest.fixture
@@ -69,6 +101,11 @@ def audited(able, request_for, tmp_path, colour_encoder):
 
 def names(planned):
     return [one.detector for one in planned]
+
+
+def efforts(planned):
+    """Of each search the smaller budget whose effort it makes; empty where it makes its own."""
+    return {one.detector: one.effort or "" for one in planned}
 
 
 def asked(able):
@@ -180,6 +217,58 @@ def test_the_limit_of_every_audit_is_a_plan_too_which_an_estimate_may_exceed_by_
     assert whole.plan.work is None and whole.identity == audited.request.identity
     cut = audited(None, grant=Grant(19.0), cache=None)
     assert names(cut.plan.work.searches) == ["texts"]
+
+
+def test_no_search_is_left_out_for_the_larger_effort_of_another(at_default):
+    """At `quick` all three take 60 seconds together; of 240, a quarter is kept free. What is left of 180 pays for the
+    first in full (100 instead of 10), and for no second.
+    """
+    audit = at_default(240.0)
+    work = audit.plan.work
+    assert efforts(work.searches) == {"texts": "", "faint": "quick", "patch": "quick"}
+    assert names(work.not_reached) == ["faint", "patch"]
+    assert [one.images for one in work.searches] == [100, 20, 30]
+    assert [one.images for one in work.not_reached] == [200, 300]
+
+
+def test_a_smaller_effort_is_made_as_that_budget_would_and_named_wherever_the_plan_is(
+    at_default, able
+):
+    audit = at_default(50.0)
+    assert efforts(audit.plan.work.searches) == {"texts": "quick", "faint": "quick"}
+    assert [one.tasks[0].budget for one in able if one.tasks] == [Budget.QUICK] * 2
+    for said in (audit.reason, " ".join(budget_lines(audit))):
+        assert "made as at quick, since the 50 s granted are too short for more" in said
+        assert "in full it takes about 2 min here" in said
+    assert "Not in full: `texts`: made" in audit.reason and "Not reached: `patch`" in audit.reason
+    assert any(line.startswith("Not in full: texts (100 pictures") for line in budget_lines(audit))
+    lowered = {one.detector: one.effort for one in audit.not_searched}
+    assert lowered == {"texts": "quick", "faint": "quick", "patch": None}
+    stored = json.loads(codec.to_json(audit))
+    assert [one["effort"] for one in stored["plan"]["work"]["searches"]] == ["quick"] * 2
+
+
+def test_the_effort_is_part_of_the_identity_and_made_again_to_the_bit(at_default, monkeypatch):
+    first, other = at_default(50.0, cache=None), at_default(240.0, cache=None)
+    assert first.identity[:SAME_WORK] == other.identity[:SAME_WORK]
+    assert first.identity != other.identity
+    monkeypatch.setattr("dife_scanner.discovery.cost.rates", None)  # no clock is asked
+    plan = replace(at_default.plan, work=other.plan.work)
+    again = at_default(None, plan=plan, replays=True, cache=None)
+    found = compare(other, again)
+    assert found.identical and again.identity == other.identity and again.reason == other.reason
+
+
+def test_more_time_makes_what_was_lowered_in_full_and_nothing_twice(at_default, able, tmp_path):
+    cut = at_default(240.0)
+    assert asked(able) == {"texts": 1, "patch": 1, "faint": 1}
+    as_far = at_default(None, grant=Grant(10.0, by_hand=True, before=240.0, after=cut.id))
+    assert as_far.identity == cut.identity and asked(able) == {"texts": 1, "patch": 1, "faint": 1}
+    whole = at_default(None, grant=Grant(3000.0, by_hand=True, before=250.0, after=cut.id))
+    assert asked(able) == {"texts": 1, "patch": 2, "faint": 2}
+    assert not whole.not_searched and whole.verdict is Verdict.FLAGGED
+    never_cut = at_default(None, cache=tmp_path / "other" / "cache" / "embeddings")
+    assert compare(never_cut, whole).identical and whole.identity == never_cut.identity
 
 
 def test_a_reverse_search_that_does_not_fit_leaves_a_finding_unconfirmed(able, audited):

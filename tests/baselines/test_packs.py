@@ -18,6 +18,7 @@ from dife_scanner.core.calibration import Benign, Pack, PowerTable
 from dife_scanner.errors import CalibrationDamaged
 from dife_scanner.records import (
     Audit,
+    Budget,
     Channel,
     MissingSearch,
     ModelRef,
@@ -155,6 +156,26 @@ def test_an_audit_that_reached_less_has_no_p_value_and_power_for_what_ran_alone(
     assert "no p-value at this depth" in calibration_lines(said)[0]
     assert said.power and (said.power.planted, said.power.not_reached) == (kinds[:1], kinds[1:])
     assert "not reached here: patch through image (2 of 2)" in power_text(said)
+
+
+def test_a_search_of_a_smaller_effort_counts_for_no_pack_and_no_power(
+    tmp_path: Path, scored: Audit
+) -> None:
+    """A score is the largest of all searches, so not even a pack of the others alone is like it."""
+    kinds = Planted("text through text", 3, 4), Planted("patch through image", 2, 2)
+    of_texts = replace(pack().searched, detectors=("texts",))
+    kept(tmp_path, replace(pack(), searched=of_texts))
+    kept(tmp_path, replace(power(), planted=kinds), "power")
+    (ran,) = scored.searches
+    lowered = MissingSearch(
+        "patch", Channel.IMAGE, (), "too short", unreached=True, effort=Budget.QUICK
+    )
+    both = (replace(ran, detector="texts"), replace(ran, detector="patch"))
+    cut = replace(scored, not_searched=(lowered,), searches=both)
+    said = calibration.with_calibration(cut, BASE, PLAN, tmp_path)
+    assert said.calibration and said.calibration.p_value is None
+    assert "no p-value at this depth" in calibration_lines(said)[0]
+    assert said.power and (said.power.planted, said.power.not_reached) == (kinds[:1], kinds[1:])
 
 
 def test_a_damaged_pack_gives_no_rate_and_is_named(tmp_path: Path, scored: Audit) -> None:
