@@ -43,6 +43,12 @@ peers: $(VENV)/.installed  ## two programs nobody here wrote, against the loopba
 scanners: $(VENV)/.installed  ## the two scanners that give second opinions, asked about files of every kind
 	$(BIN)/python tests/peers/run.py --only-scanners
 
+.PHONY: model-signing
+model-signing: $(VENV)/.installed  ## the digest of an attestation, against that of OpenSSF model signing itself
+	$(PYTHON) -m venv .venvs/model-signing
+	.venvs/model-signing/bin/pip install --quiet -r tests/peers/signing/requirements.txt
+	$(BIN)/python tests/peers/signing/compare.py .venvs/model-signing/bin/python
+
 soak: $(VENV)/.installed  ## fifty kills at random moments
 	$(BIN)/python benchmarks/soak.py
 
