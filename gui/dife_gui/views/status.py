@@ -256,12 +256,12 @@ def unaudited_text(overview: Overview) -> str:
 
 
 class Empty(QWidget):
-    """In place of a table without rows: why, and what to do."""
+    """In place of a table without rows: why, and what to do; `more` stands below."""
 
     requested = Signal()
     """The button was pressed."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, more: QWidget | None = None, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._title = Label(font=theme.sized(1.2, bold=True))
         self._why = Label(tone="muted")
@@ -278,6 +278,8 @@ class Empty(QWidget):
             label.setAlignment(Qt.AlignmentFlag.AlignHCenter)
             layout.addWidget(label)
         layout.addWidget(self._button, 0, Qt.AlignmentFlag.AlignHCenter)
+        if more is not None:
+            layout.addWidget(more, 0, Qt.AlignmentFlag.AlignHCenter)
         layout.addStretch(2)
 
     @property
