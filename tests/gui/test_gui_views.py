@@ -577,6 +577,23 @@ def test_the_status_line_says_what_the_audits_come_to_and_what_chance_may_have_m
     assert told(Tally(0, 0, 0, 0, 0.0)) == "12 done"
 
 
+def test_the_status_line_says_what_matters_first_and_is_not_cut_on_a_small_screen(
+    qtbot: QtBot,
+) -> None:
+    tally = Tally(12, 1, 2, 12, 0.36)
+    counts = {"auditing": 2, "queued": 1234, "retry-wait": 12, "failed": 34, "done": 5678}
+    found = Overview(0, counts, None, None, "2026-11-23T09:00:00.000000+00:00", (), tally, ())
+    status = Status(Path("/home"))
+    qtbot.addWidget(status)
+    status.resize(1280, status.sizeHint().height())
+    status.show()
+    status.show_overview(found)
+    queue = next(one for one in status.findChildren(Label) if one.accessibleName() == "Queue")
+    qtbot.waitUntil(lambda: queue.width() >= queue.fontMetrics().horizontalAdvance(queue.text()))
+    assert queue.text().startswith("1 flagged, at most 0.36 by chance, 2 anomalous · 2 auditing")
+    assert "12 audited, 1 flagged, 2 anomalous" in queue.toolTip()
+
+
 def test_the_status_line_says_since_when_nothing_new_is_known() -> None:
     """A watcher that is gone, and one whose last pass failed, are blind since the last complete one."""
     now = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)

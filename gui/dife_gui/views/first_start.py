@@ -8,6 +8,7 @@ from pathlib import Path
 from PySide6.QtCore import QProcess, Qt, Signal
 from PySide6.QtWidgets import QComboBox, QPushButton, QVBoxLayout, QWidget
 
+from dife_gui.views import theme
 from dife_gui.views.card import grid, row, stack
 from dife_gui.views.text import Label
 from dife_gui.watching import dife, scanner
@@ -21,7 +22,10 @@ SCOPES: tuple[tuple[Scope, str], ...] = (
     (Scope.IN_USE, "Only the models on our watch-list"),
 )
 BACK_TO = ("30 days", "365 days", "all")
-NOT_COUNTED = "Not counted yet: “Count” asks the hub, and fetches no weights."
+NOT_COUNTED = "Not counted yet; counting fetches no weights"
+_WIDTH = 40
+_TAKES_LINES = 3.2
+"""In lines of text: whatever is counted has room."""
 _CLOSING_MILLISECONDS = 2000
 
 
@@ -38,7 +42,7 @@ class FirstStart(QWidget):
         self.scope = _choice("What to watch")
         for scope, text in SCOPES:
             self.scope.addItem(text, scope.value)
-        self.since = _choice("Changed since")
+        self.since = _choice("Go back")
         self.since.addItems(BACK_TO)
         self.takes = Label(NOT_COUNTED, tone="muted")
         self.takes.setAccessibleName("What it takes")
@@ -57,15 +61,16 @@ class FirstStart(QWidget):
 
     def _lay_out(self) -> None:
         form, table = grid(across=0.6, down=0.4)
-        for line, (text, choice) in enumerate(
-            (("Watch", self.scope), ("Changed in the last", self.since))
-        ):
+        for line, (text, choice) in enumerate((("Watch", self.scope), ("Go back", self.since))):
             table.addWidget(Label(text, wrap=False), line, 0)
             table.addWidget(choice, line, 1)
         table.addWidget(Label("Takes", wrap=False), 2, 0, Qt.AlignmentFlag.AlignTop)
         table.addWidget(self.takes, 2, 1)
         buttons = row([self.count, self.start, self.look])
         table.setColumnStretch(1, 1)
+        self.takes.setMinimumHeight(round(_TAKES_LINES * theme.em(self)))
+        self.takes.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self.setMinimumWidth(round(_WIDTH * theme.em(self)))
         layout = QVBoxLayout(self)
         layout.addWidget(stack([form, buttons], spacing=0.6))
         self.setAccessibleName("First start")

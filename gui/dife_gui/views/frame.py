@@ -141,7 +141,7 @@ class Frame(QWidget):
                 "No models yet", "A watcher is running; what its first poll finds appears here."
             )
         else:
-            why = f"No watcher has filled {self._home}. Start one here, or run “dife demo” to see a whole run."
+            why = f"No watcher has filled {self._home}. Start one here, or see a whole run first (“dife demo”)."
             self.empty.show_reason("No models yet", why, "" if is_first else "Start watcher")
 
 
