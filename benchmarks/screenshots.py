@@ -118,6 +118,7 @@ def pages(window: Window, revised: int, kept: Callable[[str], None]) -> None:
     for page, command in (
         ("compare", "compare"),
         ("decide", "decide_about_many"),
+        ("deployment", "decide_for_deployment"),
         ("palette", "show_palette"),
     ):
         window.commands.run(command)

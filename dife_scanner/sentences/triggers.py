@@ -153,8 +153,8 @@ def _filter_text(trigger: Trigger) -> str:
 
 def _overlay_text(trigger: Trigger) -> str:
     if trigger.alpha == 1:
-        return "overlay from a file"
-    return f"overlay from a file, share {trigger.alpha:.0%}"
+        return "pattern laid over the picture"
+    return f"pattern laid over the picture, share {trigger.alpha:.0%}"
 
 
 _PLACES: dict[str, str] = {

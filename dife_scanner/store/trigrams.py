@@ -136,7 +136,7 @@ class Sight:
     """What each row shows of a word without the index, several times as fast as `instr(lower(…))`."""
 
     has: str
-    """True only of rows that have the word."""
+    """True only of rows that have the word; NULL or false of others."""
     values: tuple[str, ...]
     """Parameters of `has`."""
     unsure: str
@@ -156,7 +156,7 @@ def alike(places: Sequence[str], word: str) -> Sight | None:
         rows = f"SELECT key FROM {texts.table}_numbers WHERE whole = 0"
         unsure.append(f"coalesce({key} IN ({rows}), 0)")
     values = (f"%{word}%",) * len(places)
-    return Sight(f"coalesce({has}, 0)", values, " OR ".join(unsure))
+    return Sight(has, values, " OR ".join(unsure))
 
 
 @cache

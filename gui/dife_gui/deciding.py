@@ -20,15 +20,16 @@ from dife_scanner.store.db import Store
 
 def actor(home: Path) -> str:
     """Who decides here, as the settings or the system say."""
-    return _settings(home).who
+    return settings_of(home).who
 
 
 def keys_of(home: Path) -> settings.Keys:
     """What somebody chose to press, or what is pressed at first."""
-    return _settings(home).keys
+    return settings_of(home).keys
 
 
-def _settings(home: Path) -> settings.Settings:
+def settings_of(home: Path) -> settings.Settings:
+    """The settings of this home, those at first where its file cannot be used."""
     try:
         return settings.load(home)
     except DifeError:  # a settings file that cannot be used is no reason not to decide

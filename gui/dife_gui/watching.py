@@ -24,10 +24,20 @@ def scanner() -> Path | None:
     return Path(found) if found else None
 
 
-def start_watcher(home: Path, program: Path) -> bool:
+def start_watcher(home: Path, program: Path, options: Sequence[str] = ()) -> bool:
     """Start `dife watch` on this home with the `dife` that `scanner` found; whether it could be started."""
-    process = dife(home, ["watch"], program)
-    log = str(home / "logs" / "watch.log")
+    return _start(home, ["watch", *options], program, "watch.log")
+
+
+def start_demo(home: Path, program: Path) -> bool:
+    """Start `dife demo --gui`, which has a home of its own and opens its own window; whether it could be started."""
+    return _start(home, ["demo", "--gui"], program, "demo.log")
+
+
+def _start(home: Path, arguments: Sequence[str], program: Path, name: str) -> bool:
+    """Start a program that lives on, with what it says appended to this log."""
+    process = dife(home, arguments, program)
+    log = str(home / "logs" / name)
     process.setStandardOutputFile(log, QProcess.OpenModeFlag.Append)
     process.setStandardErrorFile(log, QProcess.OpenModeFlag.Append)
     # by its type it returns a pair; in fact a bool where, as here, no place for a process id is given

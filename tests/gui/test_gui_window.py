@@ -205,8 +205,9 @@ def test_copying_a_hostile_name_copies_no_control_characters(
 def test_an_empty_home_says_why_and_what_to_do(open_window: Open, store: Store) -> None:
     window = open_window()
     title, why, button = window.frame.empty.texts
-    assert (title, button) == ("No models yet", "Start watcher")
+    assert (title, button) == ("No models yet", "")
     assert "dife demo" in why
+    assert window.frame.first_start.isVisible() and window.frame.first_start.start.isEnabled()
     assert not window.detail.isVisible()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from PySide6.QtCore import QObject, Signal
@@ -12,7 +12,7 @@ from dife_gui.feed import Overview, overview, poll_failure
 from dife_gui.timers import single_shot
 from dife_gui.views.frame import Frame
 from dife_gui.views.status import Status, changed_bases_text, dead_letters_text, unaudited_text
-from dife_gui.watching import scanner, start_watcher
+from dife_gui.watching import scanner, start_demo, start_watcher
 from dife_scanner.errors import DifeError
 from dife_scanner.store import outbox
 from dife_scanner.store.polls import is_alive
@@ -40,7 +40,7 @@ class Around(QObject):
         self.overview: Overview | None = None
         """What was read last."""
         self.status = Status(home)
-        self.status.start_requested.connect(self.start_watcher)
+        self.status.start_requested.connect(lambda: self.start_watcher())
         frame.dead_letters.requested.connect(self._revive)
         self._soon = single_shot(self, _AROUND_MILLISECONDS, self.look)
         self.also: Callable[[], None] | None = None
@@ -75,7 +75,7 @@ class Around(QObject):
         """Whether a watcher runs."""
         return self.overview is not None and is_alive(self.overview.watcher)
 
-    def start_watcher(self) -> None:
+    def start_watcher(self, options: Sequence[str] = ()) -> None:
         """Start `dife watch` on the same home; it lives on after this window."""
         program = scanner()
         if program is None:
@@ -83,11 +83,21 @@ class Around(QObject):
                 "No scanner is installed here, and the window cannot audit by itself. Install one with:"
                 f" pipx install dife-scanner. Then run: DIFE_HOME={self._home} dife watch"
             )
-        elif start_watcher(self._home, program):
+        elif start_watcher(self._home, program, options):
             self.say("Watcher started; it writes to logs/watch.log")
         else:
             self._frame.trouble.show_text(
                 f"A watcher could not be started from here. Run: DIFE_HOME={self._home} dife watch"
+            )
+
+    def start_demo(self) -> None:
+        """Start the demo, which has a home and a window of its own."""
+        program = scanner()
+        if program is not None and start_demo(self._home, program):
+            self.say("The demo runs in a window of its own, which opens soon")
+        else:
+            self._frame.trouble.show_text(
+                "The demo could not be started from here. Run: dife demo --gui"
             )
 
     def _show(self, found: Overview) -> None:

@@ -17,6 +17,7 @@ from dife_gui.views.around import Around
 from dife_gui.views.compare import Comparing
 from dife_gui.views.deploying import Deploying
 from dife_gui.views.desk import Desk
+from dife_gui.views.dropping import Dropping
 from dife_gui.views.exporting import Exporting
 from dife_gui.views.frame import Frame
 from dife_gui.views.keys import Help, Key
@@ -38,6 +39,7 @@ class Parts:
     queue: QueueDesk
     desk: Desk
     deploying: Deploying
+    dropping: Dropping
     around: Around
     looks: Looks
     comparing: Comparing
@@ -81,6 +83,7 @@ class Commands(QObject):
             "compare": self._compare,
             "undo": desk.undo,
             "redo": desk.redo,
+            "scan_pasted": parts.dropping.paste,
             "export": parts.exporting.ask,
             "show_queue": parts.pages.show_queue,
             "show_models": parts.pages.show_models,

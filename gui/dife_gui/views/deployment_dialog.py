@@ -35,6 +35,8 @@ _WIDTH = 46
 """Of the dialog, in lines of text."""
 _LISTED = 5
 """Earlier decisions that are named one by one."""
+_REASONS = 4
+"""Lines below: how many more, and why not for the others."""
 
 
 class DeploymentDialog(QDialog):
@@ -51,9 +53,10 @@ class DeploymentDialog(QDialog):
         self.setAccessibleName("Decide for a deployment")
         self.setWindowModality(Qt.WindowModality.WindowModal)
         self._scope = scope
+        self._layout = QVBoxLayout(self)
         self._headline = Label(font=theme.sized(1.05, bold=True))
         self._stand = Label(tone="muted")
-        self._before = Label(tone="muted")
+        self._before = [Label(tone="muted") for _ in range(_LISTED + _REASONS)]
         self._problem = Label(tone="alarm")
         self._problem.hide()
         self.deployment = _choice("Deployment")
@@ -89,14 +92,14 @@ class DeploymentDialog(QDialog):
         form.addRow("Owner", self.owner)
         form.addRow("Counts until", self.expires)
         form.addRow("", self.despite)
-        layout = QVBoxLayout(self)
+        layout = self._layout
         layout.setSpacing(theme.gap(0.6))
         for part in (self._headline, self._stand):
             layout.addWidget(part)
         layout.addLayout(form)
-        for below in (self._before, self._problem, self.buttons):
+        for below in (*self._before, self._problem, self.buttons):
             layout.addWidget(below)
-        self.resize(round(_WIDTH * theme.em(self)), self.sizeHint().height())
+        self.setMinimumWidth(round(_WIDTH * theme.em(self)))
 
     def _connect(self) -> None:
         self.buttons.accepted.connect(self._wish)
@@ -120,6 +123,7 @@ class DeploymentDialog(QDialog):
         """Say why nothing was stored."""
         self._problem.show_text(text)
         self._problem.setVisible(bool(text))
+        self._fit()
 
     @property
     def takes_over(self) -> bool:
@@ -129,7 +133,7 @@ class DeploymentDialog(QDialog):
     @property
     def shown_before(self) -> str:
         """What it says of earlier decisions."""
-        return self._before.text()
+        return " ".join(one.text() for one in self._before if not one.isHidden())
 
     def _turn(self, deployment: str) -> None:
         """Nothing can be decided before it is shown how the models stand for this one."""
@@ -148,8 +152,9 @@ class DeploymentDialog(QDialog):
         if len(scope.proposals) > _LISTED:
             told.append(f"and {len(scope.proposals) - _LISTED:,} more")
         told += [passed_text(why, number) for why, number in scope.passed.items()]
-        self._before.show_text("; ".join(plain(one) for one in told))
-        self._before.setVisible(taken)
+        for place, label in enumerate(self._before):
+            label.setVisible(taken and place < len(told))
+            label.show_text(told[place] if place < len(told) else "")
         number = len(scope.proposals) if taken else len(scope.subjects)
         ok = self.buttons.button(QDialogButtonBox.StandardButton.Ok)
         what = count(number, "decision") if taken else count(number, "checkpoint")
@@ -157,6 +162,15 @@ class DeploymentDialog(QDialog):
         ok.setAccessibleName(ok.text())
         is_read = self.deployment.currentText() == scope.deployment
         ok.setEnabled(bool(number) and is_read)
+        self._fit()
+
+    def _fit(self) -> None:
+        """As high as all of it takes, whatever is said of earlier decisions."""
+        width = max(self.width(), self.minimumWidth())
+        self._layout.activate()
+        height = self._layout.totalHeightForWidth(width)
+        self.setMinimumHeight(height)
+        self.resize(width, height)
 
     def _wish(self) -> None:
         scope = self._scope

@@ -14,6 +14,7 @@ from dife_gui.views import theme
 from dife_gui.views.bulk import DecideButton
 from dife_gui.views.detail import DetailPane
 from dife_gui.views.filter_box import FilterBox
+from dife_gui.views.first_start import FirstStart
 from dife_gui.views.saved_views import ViewsButton, columns_button
 from dife_gui.views.status import Banner, Empty
 from dife_gui.views.table import ModelsView
@@ -39,7 +40,9 @@ class Frame(QWidget):
         self.export_button = tool_button("Export", "What the list shows as a file (Ctrl+E)")
         self.hub_button = tool_button("Hub", "Last pass, backlog, budget, disk, coverage (4)")
         self.decide_button = DecideButton()
-        self.empty = Empty()
+        self.first_start = FirstStart(home)
+        self.first_start.hide()
+        self.empty = Empty(self.first_start)
         self.empty.show_reason("Reading…", "")
         self.detail = DetailPane()
         self.back = tool_button("‹ All models", "Back to the table (Esc)", "Back to all models")
@@ -121,6 +124,9 @@ class Frame(QWidget):
         """In place of a list without lines: why it has none. Only a whole reading says that there is none."""
         self._stack.setCurrentWidget(self.models if found.found else self.empty)
         self.detail.setVisible(bool(found.found))
+        is_watched = around is not None and is_alive(around.watcher)
+        is_first = around is not None and not around.last_poll and not is_watched
+        self.first_start.setVisible(is_first and not found.total)
         if found.found:
             return
         self.back.hide()
@@ -130,13 +136,13 @@ class Frame(QWidget):
             if found.total > 1:
                 hidden = f"The filter hides all {found.total:,}."
             self.empty.show_reason("No model matches", hidden, "Clear the filter")
-        elif around is not None and is_alive(around.watcher):
+        elif is_watched:
             self.empty.show_reason(
                 "No models yet", "A watcher is running; what its first poll finds appears here."
             )
         else:
-            why = f"No watcher has filled {self._home}. Start one here, or run “dife demo” to see a whole run."
-            self.empty.show_reason("No models yet", why, "Start watcher")
+            why = f"No watcher has filled {self._home}. Start one here, or see a whole run first (“dife demo”)."
+            self.empty.show_reason("No models yet", why, "" if is_first else "Start watcher")
 
 
 def tool_button(text: str, tip: str, name: str = "") -> QToolButton:

@@ -91,6 +91,12 @@ KEYS: tuple[Key, ...] = (
     Key("z", "take back the last decision of this window", ("Z", "Ctrl+Z"), "undo"),
     Key("Z", "decide again what was taken back last", ("Shift+Z", "Ctrl+Shift+Z"), "redo"),
     Key("Ctrl+E", "export what the list shows as a file for others", ("Ctrl+E",), "export"),
+    Key(
+        "Ctrl+V",
+        "scan the folder, file or hub address on the clipboard; dropping it does the same",
+        ("Ctrl+V",),
+        "scan_pasted",
+    ),
     Key("2", "the queue: what runs, what waits and why, what is stuck", ("2",), "show_queue"),
     Key("3", "the list of models", ("3",), "show_models"),
     Key("4", "the hub: last passes, coverage, backlog, budget, disk", ("4",), "show_hub"),

@@ -26,7 +26,7 @@ from dife_scanner.records import Alert, Finding, JobState
 from dife_scanner.sentences import plain
 from dife_scanner.sentences.calibration import tally_text
 from dife_scanner.sentences.findings import finding_sentence, finding_title
-from dife_scanner.sentences.numbers import count
+from dife_scanner.sentences.numbers import count, number
 from dife_scanner.sentences.times import age_text, time_text
 from dife_scanner.store.polls import is_alive
 
@@ -77,6 +77,20 @@ def overview_text(overview: Overview) -> str:
     if not overview.tally.audited:
         return queue
     return f"{queue} · {tally_text(overview.tally)}"
+
+
+def short_text(overview: Overview) -> str:
+    """The same in as few words, what matters most first: `1 flagged, at most 0.36 by chance · 12 queued · 40 done`."""
+    found = overview.tally
+    queue = queue_text(overview.counts)
+    if not found.audited:
+        return queue
+    parts = [f"{found.flagged:,} flagged"]
+    if found.rated:
+        parts.append(f"at most {number(found.expected, 2)} by chance")
+    if found.anomalous:
+        parts.append(f"{found.anomalous:,} anomalous")
+    return f"{', '.join(parts)} · {queue}"
 
 
 def coverage_text(overview: Overview, now: datetime) -> str:
@@ -155,7 +169,7 @@ class Status(QStatusBar):
         """Show a reading, with ages as of now."""
         now = clock.moment()
         self._show_watcher(overview, now)
-        self._queue.show_text(overview_text(overview))
+        self._queue.show_text(short_text(overview), overview_text(overview))
         self._show_poll(overview, now)
 
     def _show_watcher(self, overview: Overview, now: datetime) -> None:
@@ -257,12 +271,12 @@ def unaudited_text(overview: Overview) -> str:
 
 
 class Empty(QWidget):
-    """In place of a table without rows: why, and what to do."""
+    """In place of a table without rows: why, and what to do; `more` stands below."""
 
     requested = Signal()
     """The button was pressed."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, more: QWidget | None = None, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._title = Label(font=theme.sized(1.2, bold=True))
         self._why = Label(tone="muted")
@@ -279,6 +293,8 @@ class Empty(QWidget):
             label.setAlignment(Qt.AlignmentFlag.AlignHCenter)
             layout.addWidget(label)
         layout.addWidget(self._button, 0, Qt.AlignmentFlag.AlignHCenter)
+        if more is not None:
+            layout.addWidget(more, 0, Qt.AlignmentFlag.AlignHCenter)
         layout.addStretch(2)
 
     @property

@@ -99,9 +99,10 @@ class Elided(Label):
     def minimumSizeHint(self) -> QSize:
         return QSize(0, super().minimumSizeHint().height())
 
-    def show_text(self, text: str) -> None:
+    def show_text(self, text: str, tip: str = "") -> None:
+        """Show `text`; `tip` is what the pointer shows in its place, where that says more."""
         super().show_text(text)
-        self.setToolTip(tooltip(text) if text else "")
+        self.setToolTip(tooltip(tip or text) if text else "")
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)

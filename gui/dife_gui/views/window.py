@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QCloseEvent
+from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import QMainWindow
 
 from dife_gui.background import Background
@@ -19,6 +19,7 @@ from dife_gui.views.commands import Commands, Parts
 from dife_gui.views.compare import Comparing
 from dife_gui.views.deploying import Deploying
 from dife_gui.views.desk import Desk
+from dife_gui.views.dropping import Dropping
 from dife_gui.views.exporting import Exporting
 from dife_gui.views.frame import Frame
 from dife_gui.views.keys import bound
@@ -61,6 +62,8 @@ class Window(QMainWindow):
         )
         self.comparing = Comparing(self._background, self)
         self.exporting = Exporting(home, lambda: self.filter.text, self)
+        self.dropping = Dropping(home, self._background, lambda: self.around.is_watched, self)
+        self.setAcceptDrops(True)
         self.pages = Pages(self.frame, self.queue)
         self.setCentralWidget(self.pages)
         self.setStatusBar(self.around.status)
@@ -73,6 +76,7 @@ class Window(QMainWindow):
             queue=self.queue,
             desk=self.desk,
             deploying=self.deploying,
+            dropping=self.dropping,
             around=self.around,
             looks=self.looks,
             comparing=self.comparing,
@@ -93,10 +97,19 @@ class Window(QMainWindow):
         self.around.failed.connect(self._show_failure)
         self.frame.export_button.clicked.connect(self.exporting.ask)
         self.frame.empty.requested.connect(self._leave_empty)
+        self.frame.first_start.watch.connect(self.around.start_watcher)
+        self.frame.first_start.demo.connect(self.around.start_demo)
         self.desk.changed.connect(self._read_detail)
         self.deploying.changed.connect(self._read_detail)
         self.desk.go_to.connect(self.go_to)
-        for part in (self.queue, self.desk, self.deploying, self.comparing, self.exporting):
+        for part in (
+            self.queue,
+            self.desk,
+            self.deploying,
+            self.dropping,
+            self.comparing,
+            self.exporting,
+        ):
             part.said.connect(self.around.say)
 
     def _connect_list(self) -> None:
@@ -122,10 +135,19 @@ class Window(QMainWindow):
         self.looks.close()
         self.desk.close()
         self.exporting.close()
+        self.frame.first_start.close_process()
         self.feed.close()
         self.lister.close()
         self._background.close()
         super().closeEvent(event)
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        if self.dropping.is_meant(event.mimeData()):
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        event.acceptProposedAction()
+        self.dropping.scan(event.mimeData())
 
     # --- the list ---
 

@@ -1,0 +1,149 @@
+"""A finding's page as a whole, and deciding about it there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import gui_factories as factories
+import pytest
+from dife_gui.feed import Detail
+from dife_gui.views import theme
+from dife_gui.views.detail import DetailPane
+from dife_gui.views.profile import HeatCell
+from dife_gui.views.triage import Triage
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QLabel, QPushButton, QWidget
+from pytestqt.qtbot import QtBot
+
+from dife_scanner.records import (
+    TriageState,
+    Verdict,
+)
+
+
+def texts(widget: QWidget) -> str:
+    """Everything that labels under `widget` say."""
+    return "\n".join(label.text() for label in widget.findChildren(QLabel))
+
+
+# --- the whole pane -------------------------------------------------------------------------------------------
+
+
+def a_detail(
+    verdict: Verdict = Verdict.FLAGGED, name: str = "org/model-1", **given: object
+) -> Detail:
+    audit = factories.make_audit(name, verdict=verdict)
+    row = factories.make_row(
+        1, verdict=verdict, job=factories.make_job(1, repo_id=name, audit_id=audit.id)
+    )
+    finding = factories.make_finding(audit, name=name) if verdict is Verdict.FLAGGED else None
+    return Detail(
+        row, audit=audit, finding=finding, manifest=factories.make_manifest(name), **given
+    )  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def pane(qtbot: QtBot) -> DetailPane:
+    made = DetailPane()
+    qtbot.addWidget(made)
+    made.resize(1200, 700)
+    made.show()
+    return made
+
+
+def test_nothing_found_never_reads_as_clean(pane: DetailPane) -> None:
+    pane.show_detail(a_detail(Verdict.NOTHING_FOUND))
+    shown = texts(pane)
+    assert (
+        "Nothing found with 24 signatures at budget default. This does not say the checkpoint is clean."
+        in shown
+    )
+    assert "A trigger outside these signatures would not have been seen." in shown
+    assert not pane.triage.isVisible()
+
+
+def test_every_identifier_is_shown_in_full(pane: DetailPane) -> None:
+    detail = a_detail()
+    pane.show_detail(detail)
+    shown = texts(pane).replace(" ", "")
+    assert detail.audit and detail.finding and detail.manifest
+    for value in (
+        detail.audit.id,
+        detail.audit.identity,
+        detail.audit.text_tower,
+        detail.finding.fingerprint,
+    ):
+        assert value in shown
+    assert all((file.sha256 or file.git_oid or "?") in shown for file in detail.manifest.files)
+
+
+def test_showing_the_same_again_keeps_the_widgets(pane: DetailPane) -> None:
+    detail = a_detail()
+    pane.show_detail(detail)
+    before = pane.findChildren(HeatCell)
+    pane.show_detail(replace(detail))
+    assert pane.findChildren(HeatCell) == before
+
+
+def test_hostile_strings_reach_no_label_as_markup(pane: DetailPane) -> None:
+    pane.show_detail(a_detail(name=factories.HOSTILE))
+    for label in pane.findChildren(QLabel):
+        assert label.textFormat() is Qt.TextFormat.PlainText, label.text()
+        assert not set(label.text()) & set("\x1b\u202e\n")
+    for widget in pane.findChildren(QWidget):
+        assert "<img" not in widget.toolTip()
+        assert "\x1b" not in widget.accessibleName()
+
+
+def test_a_narrow_pane_stacks_its_columns(pane: DetailPane, qtbot: QtBot) -> None:
+    pane.show_detail(a_detail())
+    pane.resize(1400, 700)
+    assert pane.widget().width() <= pane.viewport().width()
+    cells = pane.findChildren(HeatCell)
+    pane.resize(round(38 * theme.em(pane)), 700)
+    qtbot.wait(10)
+    assert pane.widget().width() <= pane.viewport().width()
+    assert cells == pane.findChildren(HeatCell)
+
+
+# --- triage ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def triage(qtbot: QtBot) -> Triage:
+    made = Triage()
+    qtbot.addWidget(made)
+    made.show_detail(a_detail())
+    made.show()
+    return made
+
+
+def test_a_false_positive_needs_its_reason(triage: Triage, qtbot: QtBot) -> None:
+    with qtbot.assertNotEmitted(triage.decided):
+        triage.decide(TriageState.FALSE_POSITIVE)
+    assert "needs a note" in texts(triage)
+    triage.note.setText("the target is the base's own habit")
+    with qtbot.waitSignal(triage.decided) as caught:
+        triage.decide(TriageState.FALSE_POSITIVE)
+    (wish,) = caught.args
+    assert (wish.state, wish.note) == (
+        TriageState.FALSE_POSITIVE,
+        "the target is the base's own habit",
+    )
+
+
+def test_each_button_decides_what_it_says(triage: Triage, qtbot: QtBot) -> None:
+    confirm = next(
+        button for button in triage.findChildren(QPushButton) if button.text() == "Confirm"
+    )
+    with qtbot.waitSignal(triage.decided) as caught:
+        qtbot.mouseClick(confirm, Qt.MouseButton.LeftButton)
+    assert caught.args[0].state is TriageState.CONFIRMED
+
+
+def test_an_unfinished_note_waits_for_its_own_finding(triage: Triage) -> None:
+    triage.note.setText("half a thought")
+    triage.show_detail(a_detail(name="org/other"))
+    assert triage.note.text() == ""
+    triage.show_detail(a_detail())
+    assert triage.note.text() == "half a thought"
