@@ -45,6 +45,9 @@ def make(home: Path, findings: int, days: float = 0.0) -> sqlite3.Connection:
         database.execute(f"DROP TRIGGER {table}_texts_insert")  # the index is made afterwards
     fill(database, findings, evidence.put(home, RECORD.read_bytes(), ".json"), days)
     trigrams.make(database)
+    # as every handle of the store has it
+    for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "cache_size = -2000"):
+        database.execute(f"PRAGMA {pragma}").fetchall()
     database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     return database
 
@@ -65,9 +68,6 @@ def fill(database: sqlite3.Connection, findings: int, record: str, days: float) 
             )
         put(database, rows(chance, number, record, at))
     database.execute("COMMIT")
-    # as every handle of the store has it
-    for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "cache_size = -2000"):
-        database.execute(f"PRAGMA {pragma}").fetchall()
 
 
 def put(database: sqlite3.Connection, rows: dict[str, Row]) -> None:

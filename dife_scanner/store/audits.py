@@ -27,7 +27,7 @@ from dife_scanner.store.codec import from_json, to_json
 from dife_scanner.store.conditions import condition
 from dife_scanner.store.db import Store
 from dife_scanner.store.fields import Column, Kind, choices
-from dife_scanner.store.rows import placeholders, sql_limit, to_ref
+from dife_scanner.store.rows import begins_with, placeholders, sql_limit, to_ref
 
 
 @dataclass(frozen=True)
@@ -245,8 +245,8 @@ def _largest_exposure(audit: Audit) -> float | None:
 def audit(store: Store, id_or_prefix: str) -> Audit:
     """Read the whole record. Raises `NotFound`, `UsageError` where a prefix fits several, `StoreCorrupt`."""
     rows = store.read(
-        "SELECT id, record_sha256 FROM audits WHERE substr(id, 1, ?) = ? ORDER BY id != ?, id LIMIT 2",
-        (len(id_or_prefix), id_or_prefix, id_or_prefix),
+        f"SELECT id, record_sha256 FROM audits WHERE {begins_with('id')} ORDER BY id != ?, id LIMIT 2",
+        (id_or_prefix, id_or_prefix, id_or_prefix),
     )
     if not rows or not id_or_prefix:
         raise NotFound(f"there is no audit {query.shown(id_or_prefix)}", "`dife audits` lists them")
@@ -266,8 +266,8 @@ def audit_by_identity(store: Store, identity: str) -> Audit | None:
 def is_audited(store: Store, identity_prefix: str) -> bool:
     """Tell whether an audit is stored whose identity begins with this, and whose searches all ran."""
     rows = store.read(
-        "SELECT 1 FROM audits WHERE substr(identity, 1, ?) = ? AND NOT cut LIMIT 1",
-        (len(identity_prefix), identity_prefix),
+        f"SELECT 1 FROM audits WHERE {begins_with('identity')} AND NOT cut LIMIT 1",
+        (identity_prefix, identity_prefix),
     )
     return bool(rows)
 
@@ -275,8 +275,8 @@ def is_audited(store: Store, identity_prefix: str) -> bool:
 def cut_audits(store: Store, identity_prefix: str) -> list[Audit]:
     """Read the audits whose identity begins with this and of which some searches are left, the newest first."""
     rows = store.read(
-        "SELECT id FROM audits WHERE substr(identity, 1, ?) = ? AND cut ORDER BY stored_at DESC",
-        (len(identity_prefix), identity_prefix),
+        f"SELECT id FROM audits WHERE {begins_with('identity')} AND cut ORDER BY stored_at DESC",
+        (identity_prefix, identity_prefix),
     )
     return [audit(store, row["id"]) for row in rows]
 
@@ -320,12 +320,20 @@ def flagged_or_inherited(store: Store, image_tower: str, text_tower: str) -> lis
     return [audit(store, row["id"]) for row in rows]
 
 
+_OF_LATE = 2000
+"""Audits that may say how long one takes."""
+
+
 def usual_seconds(store: Store, budget: Budget) -> float | None:
-    """How long an audit at this budget took here: the mean of the newest fifty that compared something, or `None`."""
+    """How long an audit at this budget took here: the mean of the newest fifty that compared something, or `None`.
+
+    Of the newest thousands only: what was long ago says little, and to look at all takes long.
+    """
     rows = store.read(
-        "SELECT avg(seconds) AS mean FROM (SELECT seconds FROM audits WHERE budget = ?"
-        " AND verdict NOT IN ('identical', 'inconclusive') ORDER BY stored_at DESC LIMIT 50)",
-        (budget,),
+        "SELECT avg(seconds) AS mean FROM (SELECT seconds FROM"
+        " (SELECT seconds, budget, verdict FROM audits ORDER BY stored_at DESC LIMIT ?)"
+        " WHERE budget = ? AND verdict NOT IN ('identical', 'inconclusive') LIMIT 50)",
+        (_OF_LATE, budget),
     )
     mean: float | None = rows[0]["mean"]
     return mean

@@ -27,7 +27,7 @@ from dife_scanner.store.codec import from_json, to_json
 from dife_scanner.store.conditions import condition, to_sql
 from dife_scanner.store.db import Store
 from dife_scanner.store.fields import Column, Kind, choices
-from dife_scanner.store.rows import overdue_days, placeholders, sql_limit, to_ref
+from dife_scanner.store.rows import begins_with, overdue_days, placeholders, sql_limit, to_ref
 
 
 def _of_audit(column: str) -> str:
@@ -196,8 +196,8 @@ _SELECT = (
 def finding(store: Store, fingerprint: str) -> Finding:
     """Read a finding by its fingerprint or a unique beginning of it. Raises `NotFound` or `UsageError`."""
     rows = store.read(
-        f"{_SELECT} WHERE substr(fingerprint, 1, ?) = ? ORDER BY fingerprint != ?, fingerprint LIMIT 2",
-        (len(fingerprint), fingerprint, fingerprint),
+        f"{_SELECT} WHERE {begins_with('fingerprint')} ORDER BY fingerprint != ?, fingerprint LIMIT 2",
+        (fingerprint, fingerprint, fingerprint),
     )
     if not rows or not fingerprint:
         raise NotFound(

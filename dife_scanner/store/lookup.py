@@ -14,7 +14,7 @@ from dife_scanner.errors import NotFound, UsageError
 from dife_scanner.records import JobState, ModelRef
 from dife_scanner.store import query
 from dife_scanner.store.db import Store
-from dife_scanner.store.rows import to_ref
+from dife_scanner.store.rows import begins_with, to_ref
 
 LISTED = 6
 """Most choices that an error spells out: more than fit a glance help nobody."""
@@ -135,8 +135,8 @@ def _absolute(text: str) -> str:
 def _with_prefix(store: Store, text: str) -> list[Match]:
     if not text:
         return []
-    audits = _audits(store, "substr(id, 1, ?) = ?", len(text), text)
-    return [*audits, *_findings(store, "substr(fingerprint, 1, ?) = ?", len(text), text)]
+    audits = _audits(store, begins_with("id"), text, text)
+    return [*audits, *_findings(store, begins_with("fingerprint"), text, text)]
 
 
 def _audits(store: Store, where: str, *values: str | int) -> list[Match]:

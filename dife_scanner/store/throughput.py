@@ -62,7 +62,7 @@ def throughput(store: Store) -> Throughput:
     )[0]
     ended = store.read(
         "SELECT count(*) AS n, coalesce(sum(a.repo_id != j.repo_id OR a.revision != j.revision), 0) AS reused"
-        " FROM jobs AS j JOIN audits AS a ON a.id = j.audit_id WHERE j.updated_at >= ? AND j.state = ?",
+        " FROM jobs AS j JOIN audits AS a ON a.id = j.audit_id WHERE j.updated_at >= ? AND +j.state = ?",
         (begin, JobState.DONE.value),
     )[0]
     waiting = store.read(

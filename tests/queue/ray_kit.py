@@ -57,21 +57,29 @@ class Nodes:
         head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": OBJECTS_BYTES}
         self._local = LocalCluster(initialize_head=True, head_node_args=head)
         self._settings = settings
+        self._endpoint = endpoint
         self.address: str = self._local.address
         self.homes = [folder / f"node-{number}" / "home" for number in range(3)]
         self.nodes: list[Any] = []
         for home in self.homes:
             home.parent.mkdir()
             probes_folder(home.parent / "probes")
-            self.nodes.append(self._start(home, endpoint))
+            self.nodes.append(self._start(home))
 
-    def _start(self, home: Path, endpoint: str) -> Any:
+    def start_without_memory(self, folder: Path) -> Any:
+        """One more node, where Ray ends whatever runs because more than nothing of the memory is used."""
+        probes_folder(folder / "probes")
+        home = folder / "home"
+        return self._start(home, RAY_memory_usage_threshold="0", RAY_memory_monitor_refresh_ms="50")
+
+    def _start(self, home: Path, **more: str) -> Any:
         environment = {
             "DIFE_HOME": str(home),
-            "DIFE_ENDPOINT": endpoint,
+            "DIFE_ENDPOINT": self._endpoint,
             "DIFE_TEST_AUDIT_SECONDS": AUDIT_SECONDS,
             "NO_PROXY": "127.0.0.1",
             **self._settings,
+            **more,
             "PYTHONPATH": os.pathsep.join(map(str, (ROOT, HERE.parent))),
         }
         return self._local.add_node(
@@ -79,7 +87,10 @@ class Nodes:
         )
 
     def kill(self, number: int) -> None:
-        self._local.remove_node(self.nodes[number], allow_graceful=False)
+        self.remove(self.nodes[number])
+
+    def remove(self, node: Any) -> None:
+        self._local.remove_node(node, allow_graceful=False)
 
     def close(self) -> None:
         self._local.shutdown()

@@ -181,6 +181,7 @@ def test_a_task_that_ran_twice_is_committed_once(
     assert not list((store.home / "work").iterdir())
 
 
+@pytest.mark.slow
 def test_nodes_that_lack_the_reference_or_have_another_version_say_so_and_get_nothing(
     store: Store,
     zoo: LoopbackHub,
@@ -227,6 +228,7 @@ def _wrong(nodes: Nodes, how: str) -> Iterator[None]:
         flag.unlink()
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_is_tried_once_more_and_then_quarantined_and_a_full_disk_waits(
     store: Store, zoo: LoopbackHub, nodes: Nodes
 ) -> None:
@@ -246,6 +248,35 @@ def test_a_process_that_dies_is_tried_once_more_and_then_quarantined_and_a_full_
     (ended, *_) = jobs.jobs(store, states=(JobState.QUARANTINED,))
     assert ended.deaths == 2 and "another machine died" in ended.reason
     assert not _held(store)
+
+
+@pytest.mark.slow
+def test_what_memory_ran_out_for_is_sent_once_more_and_then_quarantined(
+    store: Store, zoo: LoopbackHub, nodes: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray's own retries for want of memory have no end unless they are off."""
+    work = driver_work(store.home, zoo.endpoint, nodes.address)
+    poll_pass(store, work)
+    starved = nodes.start_without_memory(tmp_path / "starved")
+    sent: list[str] = []
+    try:
+        with ray_cluster.Cluster(work.settings.cluster, WORK) as cluster:
+            sending = Driver(store, work, cluster)
+            sending._names = cluster.nodes()
+            sending._fit = {starved.node_id}
+            monkeypatch.setattr(sending, "_tend_nodes", lambda: None)  # its look would be ended too
+            send = cluster.send
+            monkeypatch.setattr(
+                cluster, "send", lambda task, no: sent.append(task) or send(task, no)
+            )
+            _turns(sending, lambda: bool(jobs.jobs(store, states=(JobState.QUARANTINED,))))
+            sending.run(threading.Event(), until=lambda: True)
+    finally:
+        nodes.remove(starved)
+    (ended, *_) = jobs.jobs(store, states=(JobState.QUARANTINED,))
+    assert ended.deaths == 2 and "no memory left" in ended.reason
+    assert sum(f'"job_id":{ended.id},' in task for task in sent) == 2
+    assert ended.lost_leases == 0 and not _held(store)
 
 
 def test_what_ray_says_of_memory_that_ran_out_counts_as_a_death() -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from store_records import make_audit
 
-from dife_scanner.records import JobState, ModelRef
+from dife_scanner.errors import NotFound
+from dife_scanner.records import Budget, JobState, ModelRef
 from dife_scanner.store import (
     Store,
     audits,
@@ -23,6 +25,12 @@ from dife_scanner.store import (
 )
 from dife_scanner.store.throughput import throughput
 
+
+def audit_of(store: Store, beginning: str) -> None:
+    with suppress(NotFound):
+        audits.audit(store, beginning)
+
+
 ASKED: dict[str, Callable[[Store], object]] = {
     "models": models.count_models,
     "jobs": jobs.counts,
@@ -31,17 +39,24 @@ ASKED: dict[str, Callable[[Store], object]] = {
     "first lines": lambda store: models.order(store, limit=10),
     "first lines of a filter": lambda store: models.order(store, filter="repo:~clip", limit=10),
     "a page": lambda store: models.rows_of(store, [11, 12, 13]),
+    "an audit": lambda store: audits.audit_by_identity(store, "f" * 64),
+    "an audit by the beginning of its id": lambda store: audit_of(store, "abc"),
+    "audits of the same work": lambda store: audits.is_audited(store, "f" * 32),
+    "how long one takes": lambda store: audits.usual_seconds(store, Budget.DEFAULT),
     "queue": upcoming.upcoming,
     "pace": throughput,
 }
 
 
 def fill(store: Store, count: int) -> None:
-    """So many jobs that ended long ago, and one that waits."""
+    """So many jobs that ended long ago, with as many audits, and one that waits."""
     with store.atomic("jobs.discover"):
         for number in range(count):
             ref = ModelRef(f"org/clip-{number}", f"{number:040x}")
             jobs.discover(store, ref, endpoint="hub", state=JobState.DELETED, reason="")
+            ids = {"id": f"{number:016x}", "identity": f"{number:064x}"}
+            audits.insert_audit(store, replace(make_audit(), ref=ref, **ids), "0" * 64)
+        store.write("UPDATE audits SET stored_at = '2020-01-01'")
         store.write("UPDATE jobs SET updated_at = '2020-01-01', created_at = '2020-01-01'")
         ref = ModelRef("org/waits", "f" * 40)
         jobs.discover(store, ref, endpoint="hub", state=JobState.QUEUED, reason="")
