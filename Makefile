@@ -116,6 +116,11 @@ real-size: $(VENV)/.installed  ## models of a ViT-B/32's size, audited at quick 
 	$(BIN)/dife lab grow vit --out .lab/grown
 	$(BIN)/python benchmarks/real_size.py .lab/grown .lab/real-size.jsonl
 
+.PHONY: first-minutes
+first-minutes: $(VENV)/.installed  ## ViT-B/32 to H/14 with random weights: memory, rates, what quick takes, their first MINUTES=3; resumes
+	@mkdir -p .lab
+	$(ONE_THREAD) $(BIN)/python benchmarks/first_minutes.py .lab/first-minutes.jsonl $(FOR_MINUTES)
+
 same-audits: $(VENV)/.installed  ## what a change moved: the fixed subset audited into AFTER=dir, compared with BEFORE=dir; resumes
 	$(BIN)/python benchmarks/same_audits.py build
 	$(ONE_THREAD) $(BIN)/python benchmarks/same_audits.py audit $(AFTER)

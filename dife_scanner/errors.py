@@ -176,6 +176,10 @@ class EndedFromOutside(AuditError):
     """Somebody else ended a process that worked on a checkpoint; it is not known to be the checkpoint's doing."""
 
 
+class DeviceLost(DifeError):
+    """The GPU that an audit ran on, or its driver, is gone; it is not known to be the checkpoint's doing."""
+
+
 # --- home and store -------------------------------------------------------------------------------------------
 
 

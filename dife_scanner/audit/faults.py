@@ -1,7 +1,8 @@
 """What a fault in one stage of an audit costs: a gap with a name and a reason, never what other stages found.
 
 Some things are no gaps. A full disk is raised as `DiskFull`, so that the job is tried again; what searches finished is
-kept, and makes that cheap. A process out of memory ends with its limit. Whoever cancels a search ends it.
+kept, and makes that cheap. A process out of memory ends with its limit, one whose device is gone with that. Whoever
+cancels a search ends it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from typing import TypeVar
 
 from dife_scanner.discovery import Cancelled
 from dife_scanner.durable.disk import raise_where_full
-from dife_scanner.errors import DifeError
+from dife_scanner.errors import DeviceLost, DifeError
+from dife_scanner.models import device_faults
 from dife_scanner.records import Gap
 
 log = logging.getLogger(__name__)
@@ -24,14 +26,17 @@ U = TypeVar("U")
 def raise_where_final(error: Exception) -> None:
     """Raise on what no stage can go on after; return for any other fault."""
     raise_where_full(error)
-    if isinstance(error, (MemoryError, Cancelled)):
+    if isinstance(error, (MemoryError, Cancelled, DeviceLost)):
         raise error
+    of_device = device_faults.as_ours(error)
+    if of_device is not None:
+        raise of_device from error
 
 
 def reason(error: Exception, stage: str) -> str:
     """The fault in words, for the record. An unforeseen one is logged with its traceback.
 
-    Raises `DiskFull`, `MemoryError` and `Cancelled`.
+    Raises `DiskFull`, `MemoryError` and `Cancelled`, and what `device_faults` makes of a device's.
     """
     raise_where_final(error)
     if isinstance(error, DifeError):

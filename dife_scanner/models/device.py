@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from dife_scanner.errors import UsageError
+from dife_scanner.errors import SettingsError
 from dife_scanner.models.strict_json import shown
 
 
@@ -17,15 +17,18 @@ def seen_devices() -> tuple[str, ...]:
 
 
 def pick_device(name: str) -> torch.device:
-    """`auto` is the first CUDA device where there is one, else the CPU. Raises `UsageError`."""
+    """`auto` is the first CUDA device where there is one, else the CPU.
+
+    Raises `SettingsError`, so that a queue waits until the device is there, or another one is set.
+    """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise UsageError(
+        raise SettingsError(
             f"the device {shown(name)} cannot be used here",
-            "use cpu, cuda, cuda:N or auto",
+            "set device to cpu, cuda, cuda:N or auto; `dife doctor` says which there are",
         ) from error
     return device

@@ -27,7 +27,13 @@ import psutil
 
 from dife_scanner.confinement import AUDITING, confine
 from dife_scanner.durable.disk import disk_full, says_full
-from dife_scanner.errors import AuditError, DiskFull, LimitExceeded, MeasurementError
+from dife_scanner.errors import (
+    AuditError,
+    DeviceLost,
+    DiskFull,
+    LimitExceeded,
+    MeasurementError,
+)
 from dife_scanner.progress import Progress, Step
 from dife_scanner.queue import outcome
 from dife_scanner.queue.processes import end_server_at_exit, end_with_parent, start_child
@@ -96,7 +102,14 @@ def run(
     try:
         exitcode = apart(_main, arguments, limits, progress, check, preload=preload, start=start)
         return _outcome_of(exitcode, folder)
-    except (LimitExceeded, AuditError, MeasurementError, ChildDied, outcome.ChildBug) as error:
+    except (
+        LimitExceeded,
+        AuditError,
+        MeasurementError,
+        DeviceLost,
+        ChildDied,
+        outcome.ChildBug,
+    ) as error:
         demonstrated = outcome.provisional(folder, str(error))
         if demonstrated is None:
             raise

@@ -13,6 +13,7 @@ from dife_scanner.durable.disk import disk_full
 from dife_scanner.errors import (
     BadToken,
     ContentMismatch,
+    DeviceLost,
     DifeError,
     DiskFull,
     EndedFromOutside,
@@ -83,7 +84,7 @@ def record_failure(
     on_the_disk = job.ref.local and isinstance(error, ContentMismatch)
     if isinstance(error, HubError) and not on_the_disk:
         return _transient(store, job, worker, error, reason, rng)
-    if isinstance(error, (ChildDied, EndedFromOutside)):
+    if isinstance(error, (ChildDied, EndedFromOutside, DeviceLost)):
         return leases.record_death(store, job.id, worker, reason)
     return _failed(store, job, worker, error)
 

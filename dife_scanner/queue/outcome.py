@@ -17,6 +17,7 @@ from dife_scanner import errors
 from dife_scanner.durable.crash import crash_point
 from dife_scanner.durable.disk import disk_errors, disk_full, raise_where_full, says_full
 from dife_scanner.errors import AuditError, DifeError, HomeUnwritable
+from dife_scanner.models import device_faults
 from dife_scanner.records import Audit, EvidenceFile, Finding, Gap, Verdict
 from dife_scanner.sentences.checks import gap_text
 from dife_scanner.store import evidence
@@ -131,9 +132,10 @@ def _write_outcome(folder: Path, outcome: Outcome | Received, name: str) -> None
 
 
 def write_error(folder: Path, error: Exception) -> None:
-    """Leave the error that the audit ended in; that the disk is full, whatever it came as."""
+    """Leave the error that the audit ended in; of the disk or the device as what it is, whatever it came as."""
     if says_full(error):
         error = disk_full(folder)
+    error = device_faults.as_ours(error) or error
     document = {"error": "", "what": f"{type(error).__name__}: {error}", "advice": ""}
     if isinstance(error, DifeError):
         document = {"error": _public_name(error), "what": error.what, "advice": error.advice}

@@ -3,6 +3,7 @@
 import errno
 import json
 import logging
+import re
 from dataclasses import replace
 from hashlib import sha256
 
@@ -23,7 +24,9 @@ from dife_scanner.discovery import Cancelled
 from dife_scanner.discovery.cost import Rates
 from dife_scanner.errors import (
     AuditError,
+    DeviceLost,
     DiskFull,
+    LimitExceeded,
     TriggerFileError,
     UsageError,
 )
@@ -175,6 +178,26 @@ def test_what_ends_the_whole_audit_is_no_gap(audited, monkeypatch, error):
     monkeypatch.setattr("dife_scanner.audit.recovery.recover", _raises(error))
     with pytest.raises(type(error)):
         audited()
+
+
+@pytest.mark.parametrize(
+    ("words", "ends_as"),
+    [
+        ("CUDA out of memory. Tried to allocate 20 MiB", LimitExceeded),
+        ("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't", LimitExceeded),
+        ("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling", LimitExceeded),
+        ("CUDA error: unspecified launch failure", DeviceLost),
+        ("No CUDA GPUs are available", DeviceLost),
+    ],
+)
+def test_a_search_that_the_device_ends_is_gone_on_with_and_is_no_gap(audited, words, ends_as):
+    """Nothing of such an audit is stored as a verdict; what had finished before is not searched again."""
+    first, ends = Finds(name="texts"), Raises(RuntimeError(words), name="patch")
+    with pytest.raises(ends_as, match=re.escape(words[:30])) as error:
+        audited(first, ends)
+    assert error.value.advice
+    audited(first, Finds(CORNER, name="patch"))
+    assert len(first.tasks) == 1
 
 
 def test_an_error_of_ours_is_told_in_its_own_words_and_without_a_traceback(

@@ -50,9 +50,10 @@ def hub(tmp_path_factory, good):
 
 @pytest.fixture
 def scan(tmp_path, hub):
-    def run(target, *more, call=dife):
+    def run(target, *more, call=dife, **environment):
         endpoint = () if "--endpoint" in more else ("--endpoint", hub.endpoint)
-        return call("scan", target, "--home", tmp_path / "home", *endpoint, *more)
+        home = ("--home", tmp_path / "home")
+        return call("scan", target, *home, *endpoint, *more, **environment)
 
     return run
 
@@ -189,6 +190,17 @@ def test_a_spoilt_file_ends_in_its_state(scan, good, tmp_path, spoil, state, cod
     assert (result["job"]["state"], result["verdict"]) == (state, None)
     assert words in result["job"]["reason"]
     assert (result["finding"] is not None) is (state == "refused")
+
+
+def test_a_gpu_that_is_asked_for_and_not_there_is_waited_for(scan, good):
+    done = scan(good, "--json", DIFE_DEVICE="cuda:99")
+    assert done.returncode == 2, done.stderr
+    (result,) = json.loads(done.stdout)["targets"]
+    assert (result["job"]["state"], result["verdict"]) == ("paused", None)
+    assert "the device 'cuda:99' cannot be used here" in result["job"]["reason"]
+    again = scan(good, "--json")
+    (result,) = json.loads(again.stdout)["targets"]
+    assert result["job"]["state"] == "done"
 
 
 def test_a_folder_without_a_config(scan, good, tmp_path):

@@ -19,7 +19,7 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from dife_scanner.errors import AuditError, ContentMismatch, UsageError
+from dife_scanner.errors import AuditError, ContentMismatch, SettingsError
 from dife_scanner.models import Encoder, weights
 from dife_scanner.models.clip import picture_transform
 from dife_scanner.models.layouts.open_clip import parse_config
@@ -351,8 +351,9 @@ def test_loads_weights_of_any_name_beside_their_configuration(
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:99", "cpu:x"])
 def test_a_device_that_is_not_there_is_wrong_usage(tiny_vit: Path, device: str) -> None:
-    with pytest.raises(UsageError, match="cannot be used here"):
+    with pytest.raises(SettingsError, match="cannot be used here") as error:
         load(tiny_vit, device=device)
+    assert error.value.exit_code == 64
 
 
 def test_the_room_is_imported_without_torch() -> None:

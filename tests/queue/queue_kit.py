@@ -194,6 +194,16 @@ def audit(request: Request, progress: Progress, keep: Keep = forget) -> Outcome:
         time.sleep(60)
     if "bug" in name:
         raise ZeroDivisionError("division by zero")
+    if "greedy" in name:
+        import torch
+
+        torch.empty(1, 10**14)  # a batch of one, and no machine has room for it
+    if "gone" in name:
+        raise RuntimeError("CUDA error: unspecified launch failure\nCompile with …")
+    if "without-gpu" in name:
+        from dife_scanner.models.device import pick_device
+
+        pick_device("cuda:99")
     if "nan" in name:
         raise AuditError("the image tower gives embeddings that are not finite", "do not use it")
     if "small" in name:

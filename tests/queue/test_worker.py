@@ -177,6 +177,9 @@ fork_server.serve(*sys.argv[2:])
             "five pictures of twenty [card: caption retrieval] [pool: mine]; give more pictures",
         ),
         ("clip-dies", {}, JobState.QUARANTINED, "SIGKILL"),
+        ("clip-greedy", {}, JobState.LIMIT_EXCEEDED, "out of memory: [enforce fail"),
+        ("clip-gone", {}, JobState.QUARANTINED, "is gone: CUDA error: unspecified launch failure"),
+        ("clip-without-gpu", {}, JobState.PAUSED, "the device 'cuda:99' cannot be used"),
         ("clip-sleeps", {"audit_seconds": 0.25}, JobState.LIMIT_EXCEEDED, "0.5 seconds"),
         ("clip-hogs", {"audit_rss_mib": 250}, JobState.LIMIT_EXCEEDED, "250 MiB"),
     ],
@@ -193,7 +196,7 @@ def test_what_happens_in_the_audit_child(
     hub.add_repo(f"org/{name}", checkpoint())
     job = scanned(store, hub, f"org/{name}", limits=limits)
     assert job.state is state and reason in job.reason
-    assert job.deaths == (2 if name == "clip-dies" else 0)
+    assert job.deaths == (2 if state is JobState.QUARANTINED else 0)
     assert ("Traceback" in caplog.text) is (name == "clip-bug")  # an error of ours is no bug
     assert audits.audits(store) == []
 
