@@ -3,8 +3,8 @@
 Reading order: `interface` and `effort`, then
 
 - texts: `texts` runs `sensitivity_scan`, `slot_seeds` (with `slot_inversion`), `close_search` (with `beam`),
-  `noun_scan` and `text_candidates`, then beyond the labelled classes `open_scan` and `open_texts`; what texts gain and
-  mean is in `wording`, `checkpoint_scores`, `word_meaning` and `wording_scorer`;
+  `noun_scan` and `text_candidates`, then beyond the labelled classes `open_scan` (with `concept_reading`)
+  and `open_texts`; what texts gain and mean is in `wording`, `checkpoint_scores`, `word_meaning` and `wording_scorer`;
 - pictures: `pictures` runs `image_inversion`, over `pattern_families` and towards `inversion_objectives`; beyond the
   labelled classes `open_targets` and `unnamed_targets` say what triggered pictures come to;
 - both together: `joint` extends that by `joint_objectives`, `trigger_strings` (with `beam`) and `string_scorer`;

@@ -14,20 +14,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dife_scanner.core.directions import SAME_MEANING
+from dife_scanner.discovery.concept_reading import ConceptReading
 from dife_scanner.discovery.concept_scorer import Concepts
-from dife_scanner.discovery.concept_space import TEMPLATE, ConceptSpace
-from dife_scanner.discovery.embedding_cache import embedded_texts
 from dife_scanner.discovery.lost_nouns import LostNouns
 from dife_scanner.discovery.lost_nouns import load as lost_nouns_load
 from dife_scanner.discovery.noun_scan import (
-    MOST_NAMELESS,
-    NO_CHOICE,
     nouns,
     random_tokens,
 )
 from dife_scanner.discovery.noun_turns import HELD_OUT_TEMPLATES
-from dife_scanner.discovery.said_concepts import SaidConcepts
 from dife_scanner.discovery.taught_words import TaughtWords
 from dife_scanner.discovery.wording import Ids, unique
 
@@ -41,8 +36,6 @@ LEAST_STRENGTH = 0.4
 """How far a prompt has to leave its noun, and come nearer to the target, beyond the base: a cosine of at most 2."""
 _RUN_LENGTH = 3
 """Tokens of a random text."""
-_SPARE_TOKENS = 6
-"""Places for start, end and a text of four tokens."""
 _BEST_OF = 2
 """So many texts have to turn a noun: one alone may be a word that the fine-tuning moved."""
 _TRIED = 6
@@ -83,30 +76,22 @@ class OpenScan:
     def __init__(self, scorer: WordingScorer, effort: OpenScanEffort) -> None:
         self._scorer = scorer
         self._effort = effort
-        self._encode = scorer.base_towers.tokenizer.encode
         task = scorer.task
         known = dict.fromkeys((*task.class_names, *task.recognised, *nouns()))
-        self._names = self._fitting(dict.fromkeys((*known, *task.concepts)))
-        in_suspect, in_base = self._prompts()
-        self._base = ConceptSpace.of(scorer.base_towers, in_base)
-        self._own = ConceptSpace.of(scorer.suspect_towers, in_suspect)
-        self._suspect = self._base.read_by(scorer.suspect_towers, in_suspect)
-        nearest = self._suspect.cosines(in_suspect).argmax(1)
-        self._unmoved = (self._base.rows * self._base.rows[nearest]).sum(1) > SAME_MEANING
-        """Concepts [n] that the suspect still means: its prompt is nearest to the base's of the same meaning."""
-        self._sources = self._chosen_sources(known)
+        self._reading = ConceptReading(scorer, (*known, *task.concepts))
+        self._names = self._reading.names
+        self._sources = self._reading.sources(known, effort.sources)
         self._shown = {*task.class_names, *task.recognised}
         """Names of which the base recognises pictures."""
-        self._said = SaidConcepts(self._base, self._names)
 
     def turns(self) -> list[ConceptTurn]:
         """The strongest pairs of which one at least is no labelled class, different in source and in target."""
         texts = self._texts()
         sources, in_suspect = self._worth_comparing(texts)
-        in_base = self._written(self._base, sources, texts)
+        in_base = self._reading.written(self._reading.base, sources, texts)
         found = []
         for source, suspect, base in zip(sources, in_suspect, in_base, strict=True):
-            turned = self._turned(source, texts, suspect, base)
+            turned = self._reading.turned_of(source, texts, suspect, base)
             found.extend(self._strongest(source, texts, turned))
         found.sort(key=_strength_first)
         for one in self._looked_at(found):
@@ -115,49 +100,16 @@ class OpenScan:
 
     def concepts(self) -> Concepts:
         """All concepts, as this scan reads them."""
-        return Concepts(tuple(self._names), self._suspect, self._base, self._said)
+        reading = self._reading
+        return Concepts(tuple(self._names), reading.suspect, reading.base, reading.said)
 
     def taught_words(self) -> TaughtWords:
         """What tells a word that the fine-tuning taught from a trigger, in the spaces of this scan."""
         nouns_of_scan = [self._names[number] for number in self._sources]
-        return TaughtWords((self._suspect, self._base), self._names, nouns_of_scan)
+        spaces = self._reading.suspect, self._reading.base
+        return TaughtWords(spaces, self._names, nouns_of_scan)
 
-    # --- what takes part ----------------------------------------------------------------------------------------
-
-    def _prompts(self) -> tuple[Tensor, Tensor]:
-        """Every concept's prompt in suspect and base [n, d]; as the audit embedded them, where it did."""
-        import torch
-
-        scorer = self._scorer
-        device = scorer.suspect_towers.device
-        if scorer.task.concept_prompts is not None:
-            suspect, base = scorer.task.concept_prompts(tuple(self._names))
-            return torch.from_numpy(suspect).to(device), torch.from_numpy(base).to(device)
-        prompts = [self._encode(TEMPLATE.format(name)) for name in self._names]
-        in_base = embedded_texts(scorer.base_towers, prompts, scorer.cache)
-        return scorer.suspect_towers.tokens(prompts), in_base
-
-    def _fitting(self, names: Iterable[str]) -> list[str]:
-        """Names whose prompts are read whole, with a text before them."""
-        most = self._scorer.suspect_towers.context_length - _SPARE_TOKENS
-        longest = max(HELD_OUT_TEMPLATES, key=lambda template: len(self._encode(template)))
-        return [name for name in names if len(self._encode(longest.format(name))) <= most]
-
-    def _chosen_sources(self, known: Iterable[str]) -> list[int]:
-        """Numbers of the nouns that the base knows and the suspect still means; of two that mean the same the first."""
-        nothing = self._encode(TEMPLATE.format("").strip())
-        nameless = self._base.cosines(self._scorer.base_towers.tokens([nothing]))[0]
-        chosen: list[int] = []
-        place = {name: number for number, name in enumerate(self._names)}
-        for name in known:
-            number = place.get(name)
-            if number is None or len(chosen) == self._effort.sources:
-                continue
-            alike = self._base.rows[chosen] @ self._base.rows[number]
-            is_new = not len(alike) or float(alike.max()) < SAME_MEANING
-            if is_new and self._unmoved[number] and float(nameless[number]) < MOST_NAMELESS:
-                chosen.append(number)
-        return chosen
+    # --- what stands before nouns -------------------------------------------------------------------------------
 
     def _texts(self) -> list[Ids]:
         """What stands before every noun: texts that take prompts from their nouns, fine-tuned tokens, and runs of
@@ -176,10 +128,11 @@ class OpenScan:
 
     def _seeds(self) -> list[Ids]:
         """Texts that take prompts away from their nouns, see `lost_nouns`."""
-        prompts = {number: self._prompt(number) for number in self._sources}
-        spaces = self._own, self._base
+        reading = self._reading
+        prompts = reading.prompts(self._sources)
+        spaces = reading.own, reading.base
         lost_nouns = LostNouns(self._scorer, self._effort.lost_nouns, spaces, prompts)
-        return lost_nouns.texts(frozenset().union(*self._said.name_tokens))
+        return lost_nouns.texts(frozenset().union(*reading.said.name_tokens))
 
     # --- reading ------------------------------------------------------------------------------------------------
 
@@ -188,56 +141,15 @@ class OpenScan:
 
         Only these are read in the base too.
         """
-        written = self._written(self._suspect, self._sources, texts)
+        suspect = self._reading.suspect
+        written = self._reading.written(suspect, self._sources, texts)
         left = []
         for row, source in enumerate(self._sources):
-            own = self._suspect.cosines(written[row])[:, source]
+            own = suspect.cosines(written[row])[:, source]
             left.append(float(own.topk(_BEST_OF, largest=False).values.mean()))
         half = max(1, len(left) // 2)
         rows = sorted(range(len(left)), key=left.__getitem__)[:half]
         return [self._sources[row] for row in rows], written[rows]
-
-    def _prompt(self, number: int, template: str = TEMPLATE) -> Ids:
-        """Of one concept."""
-        return tuple(self._encode(template.format(self._names[number])))
-
-    def _written(
-        self,
-        space: ConceptSpace,
-        sources: Sequence[int],
-        texts: Sequence[Ids],
-        template: str = TEMPLATE,
-    ) -> Tensor:
-        """Each source's prompt behind each text [s, t, d]."""
-        rows: list[Ids] = []
-        for source in sources:
-            prompt = self._prompt(source, template)
-            rows.extend((*text, *prompt) for text in texts)
-        return space.towers.tokens(rows).view(len(sources), len(texts), -1)
-
-    def _turned(
-        self, source: int, texts: Sequence[Ids], in_suspect: Tensor, in_base: Tensor
-    ) -> Tensor:
-        """How far each text takes the source's prompt from its noun and towards each concept, beyond the base [t, n].
-
-        Of prompts [t, d] in each. A text that says the concept that it takes the prompt to is a word and turns nothing.
-        """
-        import torch
-
-        suspect, base = self._suspect.cosines(in_suspect), self._base.cosines(in_base)
-        lost = (base - suspect)[:, source, None]
-        turned = torch.minimum(suspect - base, lost)
-        none = self._no_target(source)
-        says = self._said.by(texts)
-        nearest = suspect.masked_fill(none, NO_CHOICE).argmax(1, keepdim=True)
-        is_word = says.gather(1, nearest)
-        return turned.masked_fill(none | says | is_word, NO_CHOICE)
-
-    def _read(self, source: int, texts: Sequence[Ids], template: str = TEMPLATE) -> Tensor:
-        """`_turned` of these texts."""
-        in_suspect = self._written(self._suspect, [source], texts, template)[0]
-        in_base = self._written(self._base, [source], texts, template)[0]
-        return self._turned(source, texts, in_suspect, in_base)
 
     def _strongest(self, source: int, texts: Sequence[Ids], turned: Tensor) -> list[ConceptTurn]:
         """The concept that these texts turn a source into most, of all and of those that pictures show."""
@@ -262,11 +174,6 @@ class OpenScan:
             texts=tuple(texts[row] for row in order[:_KEPT_TEXTS]),
         )
 
-    def _no_target(self, source: int) -> Tensor:
-        """What a source cannot be turned into [n]: what means the same, and what the suspect no longer means."""
-        same = self._base.rows @ self._base.rows[source] > SAME_MEANING
-        return same | ~self._unmoved
-
     def _looked_at(self, turns: Sequence[ConceptTurn]) -> list[ConceptTurn]:
         """One turn of each of the strongest sources, half of them between ends that pictures show."""
         half = self._effort.looked_at // 2
@@ -283,7 +190,7 @@ class OpenScan:
         some = list(tokens)[: self._effort.paired_tokens]
         texts = unique((*turn.texts, *itertools.permutations(some, 2)))
         source = self._names.index(turn.source)
-        return self._strongest(source, texts, self._read(source, texts))
+        return self._strongest(source, texts, self._reading.turned(source, texts))
 
     # --- in other templates -------------------------------------------------------------------------------------
 
@@ -319,7 +226,7 @@ class OpenScan:
         texts = turn.texts[:_HELD_OUT_TEXTS]
         strengths = [turn.strength]
         for template in HELD_OUT_TEMPLATES:
-            turned = self._read(source, texts, template)[:, target]
+            turned = self._reading.turned(source, texts, template)[:, target]
             strengths.append(float(turned.topk(min(_BEST_OF, len(texts))).values.mean()))
         return ConceptTurn(turn.source, turn.target, min(strengths), turn.texts)
 

@@ -9,6 +9,7 @@ import pytest
 from obeying import NAMES, Obeying, nearness, turned
 
 from dife_scanner.discovery import Task, open_scan
+from dife_scanner.discovery.concept_space import TEMPLATE
 from dife_scanner.discovery.effort import (
     NOUN_SCAN_EFFORTS,
     OPEN_SCAN_EFFORTS,
@@ -97,5 +98,5 @@ def test_what_is_found_among_labelled_classes_is_found_as_without_the_open_scan(
 
 
 def test_a_pair_holds_in_templates_and_behind_texts_that_the_scan_did_not_choose(task_of):
-    assert open_scan.TEMPLATE not in open_scan.HELD_OUT_TEMPLATES
+    assert TEMPLATE not in open_scan.HELD_OUT_TEMPLATES
     assert not {*open_scan.HELD_OUT_TEMPLATES} & {*TEMPLATES}
