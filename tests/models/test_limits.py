@@ -23,6 +23,7 @@ ELSEWHERE = {
     "narrow the filter or the time it looks back",
     "look at the file by hand",
     "use a machine with more memory",
+    'set device = "cpu", or audit it on a machine with more memory',
     "",
 }
 """What messages advise where no setting is meant; empty where the hub itself answers out of all proportion."""
