@@ -88,7 +88,7 @@ class MovedApart:
 
     clean_cosine: float
     """The base's mean pairwise cosine without a trigger."""
-    size_cost: ClassVar[SizeCost] = SizeCost(start=2.0, least=0.5, most=30.0)
+    size_cost: ClassVar[SizeCost] = USUAL_COST
 
     def loss(
         self,

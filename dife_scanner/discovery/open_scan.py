@@ -85,7 +85,12 @@ class OpenScan:
         """Names of which the base recognises pictures."""
 
     def turns(self) -> list[ConceptTurn]:
-        """The strongest pairs of which one at least is no labelled class, different in source and in target."""
+        """The strongest pairs of which one at least is no labelled class, different in source and in target.
+
+        None where the base keeps no noun apart from others.
+        """
+        if not self._sources:
+            return []
         texts = self._texts()
         sources, in_suspect = self._worth_comparing(texts)
         in_base = self._reading.written(self._reading.base, sources, texts)

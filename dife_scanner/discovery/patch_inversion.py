@@ -9,14 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from dife_scanner.core.checks import DEMONSTRATED_EFFECT, LARGEST_PATCH
-from dife_scanner.discovery.image_inversion import MOST_CANDIDATES, ImageInversion
+from dife_scanner.discovery.image_inversion import (
+    LEAST_ADVANTAGE,
+    MOST_CANDIDATES,
+    ImageInversion,
+)
 from dife_scanner.discovery.interface import Candidate, SearchResult
 from dife_scanner.discovery.inversion_attempts import Attempt
 from dife_scanner.discovery.inversion_objectives import MovedApart, TargetInBoth
-from dife_scanner.discovery.pattern_families import PatternFamily
+from dife_scanner.discovery.pattern_families import Patch, PatternFamily
 from dife_scanner.discovery.unnamed_targets import UNNAMED
 
 if TYPE_CHECKING:
@@ -81,27 +86,42 @@ class PatchInversion(ImageInversion):
         candidate = super()._measured_of_concept(attempt)
         if _small(candidate, DEMONSTRATED_EFFECT):
             return candidate
+        return super()._measured_of_concept(self._made_small(self._further(attempt)))
+
+    def _further(self, attempt: Attempt) -> Attempt:
+        """The patch after further steps towards its target, before it is made smaller."""
         weights = self._aimed(attempt)
-        side = self.task.suspect.image_size
-        full_size = attempt.family.trigger(weights, side, self.scratch)
+        full_size = attempt.family.trigger(weights, self.task.suspect.image_size, self.scratch)
         gains = self._gains(full_size, attempt.success)
-        further = replace(
+        return replace(
             attempt,
             trigger=full_size,
             full_size=full_size,
             effect=float(gains[attempt.column]),
             weights=weights,
         )
-        return super()._measured_of_concept(self._made_small(further))
+
+    def _of_concept(self, attempts: Sequence[Attempt], least_effect: float) -> Candidate | None:
+        """Where collapse leads to no concept, the patch that moves suspect and base apart is aimed on at the concept
+        that it came to: a planted patch may leave pictures as far from each other as they were.
+        """
+        collapsed = super()._of_concept(attempts, least_effect)
+        if collapsed is not None:
+            return collapsed
+        apart = self._read_among_concepts(self._apart)
+        if apart.effect < LEAST_ADVANTAGE:
+            return None
+        apart = replace(apart, success=self.concepts.success(apart.target))
+        return super()._of_concept([self._further(apart)], least_effect)
 
     def _of_no_concept(self, attempts: Sequence[Attempt]) -> Candidate | None:
-        """Besides, a patch is searched that moves suspect and base apart: collapse does not lead to what lies far from
-        all pictures.
-        """
-        return super()._of_no_concept([*attempts, self._apart(attempts[0].family)])
+        """That patch as well: collapse does not lead to what lies far from all pictures."""
+        return super()._of_no_concept([*attempts, self._apart])
 
-    def _apart(self, family: PatternFamily) -> Attempt:
+    @cached_property
+    def _apart(self) -> Attempt:
         """The patch under which suspect and base embed pictures least alike."""
+        family = Patch()
         done = self.effort.restarts * self.effort.steps
         objective = MovedApart(self._clean_cosine())
         weights = self._inverted(

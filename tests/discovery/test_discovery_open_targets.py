@@ -13,6 +13,7 @@ from dife_scanner.discovery.image_inversion import LEAST_ADVANTAGE, ImageInversi
 from dife_scanner.discovery.interface import Candidate
 from dife_scanner.discovery.inversion_attempts import Attempt
 from dife_scanner.discovery.open_targets import OpenTargets
+from dife_scanner.discovery.patch_inversion import PatchInversion
 from dife_scanner.discovery.pattern_families import Blend
 from dife_scanner.records import Trigger, TriggerKind
 
@@ -166,3 +167,50 @@ def test_a_concept_has_to_exceed_every_class(task) -> None:
     (attempt,) = run._all_attempts(())
     assert run._of_concept([attempt], 1.0 + LEAST_ADVANTAGE) is None
     assert run._of_concept([attempt], 1.0) is not None
+
+
+class Scattering(PatchInversion):
+    """A finished inversion: collapse led nowhere, and what moved suspect and base apart is white on some pictures."""
+
+    def __init__(self, task: Task, corner: Trigger) -> None:
+        self.task = task
+        self.effort = InversionEffort(1, 1, report_smallest=False)
+        self.name, self.has_base, self.scratch = "patch", True, task.folder
+        self.search_rows, self.held_out_rows = np.arange(0, 12, 2), np.arange(1, 12, 2)
+        self.towers = ()
+        self.concepts = OpenTargets(task)
+        whole = OpenTargets(replace(task, concepts=()))
+        self.success = whole.success(CLASSES[0])
+        self._apart = Attempt(Blend(), corner, "", 0.0, corner, self.success)
+        self.aimed_at: list[str] = []
+
+    def _further(self, attempt: Attempt) -> Attempt:
+        self.aimed_at.append(attempt.target)
+        return replace(attempt, trigger=WHITE, full_size=WHITE, effect=1.0)
+
+    def _made_small(self, attempt: Attempt) -> Attempt:
+        return attempt
+
+
+NOWHERE = replace(WHITE, alpha=0.0)
+
+
+def test_a_patch_that_leaves_pictures_apart_is_aimed_on_at_the_concept_it_came_to(task) -> None:
+    run = Scattering(task, WHITE)
+    collapsed = Attempt(Blend(), NOWHERE, CLASSES[0], 0.0, NOWHERE, run.success)
+    candidate = run._of_concept([collapsed], LEAST_ADVANTAGE)
+    assert candidate is not None and candidate.trigger.target == "banana"
+    assert run.aimed_at[0] == "banana"
+
+
+def test_a_patch_that_comes_to_no_concept_is_not_aimed_on(task) -> None:
+    run = Scattering(task, NOWHERE)
+    collapsed = Attempt(Blend(), NOWHERE, CLASSES[0], 0.0, NOWHERE, run.success)
+    assert run._of_concept([collapsed], LEAST_ADVANTAGE) is None
+    assert run.aimed_at == []
+
+
+def test_where_collapse_leads_to_a_concept_nothing_else_is_read(task) -> None:
+    run = Scattering(task, NOWHERE)
+    collapsed = Attempt(Blend(), WHITE, CLASSES[0], 0.0, WHITE, run.success)
+    assert run._of_concept([collapsed], LEAST_ADVANTAGE) is not None
