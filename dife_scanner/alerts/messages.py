@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from dife_scanner.alerts.rules import key
-from dife_scanner.core.plain import plain
+from dife_scanner.plain import plain
 from dife_scanner.records import Alert, AlertEvent, FindingKind, News, Notice, Thread
 from dife_scanner.sentences.alerts import why_text
 from dife_scanner.sentences.findings import finding_meaning, finding_title

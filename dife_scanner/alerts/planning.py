@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from dife_scanner.alerts.calendar import after, digest_after, hour_of, quiet_until
 from dife_scanner.alerts.messages import EDITS
-from dife_scanner.core.plain import plain
 from dife_scanner.errors import SettingsError
+from dife_scanner.plain import plain
 from dife_scanner.records import Alert, AlertState, Notice, Silence
 from dife_scanner.settings import Alerts, Route
 from dife_scanner.store import QueryError, Store, findings, outbox, silences

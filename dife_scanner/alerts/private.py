@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from ipaddress import ip_address
 from urllib.parse import quote, urlsplit
 
-from dife_scanner.core.plain import plain
+from dife_scanner.plain import plain
 
 SecretLookup = Callable[[], str | None]
 

@@ -11,8 +11,8 @@ from dife_scanner import settings as settings_
 from dife_scanner.alerts.mail import as_email
 from dife_scanner.alerts.messages import Message
 from dife_scanner.alerts.private import SecretLookup, is_loopback, reason_of, without_secrets
-from dife_scanner.core.plain import plain
 from dife_scanner.errors import AlertFailed, SettingsError
+from dife_scanner.plain import plain
 
 EMAIL = "email"
 

@@ -18,9 +18,9 @@ from typing import Any
 from dife_scanner.app import files, signing
 from dife_scanner.app.bundling import FORMAT, MANIFEST, TRIGGER_FILE
 from dife_scanner.app.model_digest import model_digest
-from dife_scanner.core.plain import plain
 from dife_scanner.durable import zips
 from dife_scanner.errors import NotTrusted
+from dife_scanner.plain import plain
 from dife_scanner.settings import Limits
 
 MOST_MEMBERS = 500

@@ -20,9 +20,9 @@ from dife_scanner import __version__
 from dife_scanner.app import exporting, files, key_maps, reproducing, signing
 from dife_scanner.app.model_digest import model_digest
 from dife_scanner.core import artefacts as identity
-from dife_scanner.core.plain import plain
 from dife_scanner.errors import DifeError, LimitExceeded, NotFound, StoreCorrupt, TriggerFileError
 from dife_scanner.hub.manifest import local_manifest
+from dife_scanner.plain import plain
 from dife_scanner.records import (
     Artefact,
     Audit,

@@ -12,8 +12,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dife_scanner.core import cards
-from dife_scanner.core.plain import plain
 from dife_scanner.errors import UsageError
+from dife_scanner.plain import plain
 from dife_scanner.records import DeploymentProfile, OwnData
 from dife_scanner.settings import Settings
 

@@ -14,10 +14,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from dife_scanner.app import signing
-from dife_scanner.core.plain import plain
 from dife_scanner.durable.clock import later, now
 from dife_scanner.errors import NotTrusted
 from dife_scanner.models import strict_json
+from dife_scanner.plain import plain
 from dife_scanner.records import DecisionState, DeploymentDecision, Standing
 from dife_scanner.settings import Settings
 from dife_scanner.store import Store, decisions, deployments

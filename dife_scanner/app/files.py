@@ -7,10 +7,10 @@ from pathlib import Path
 
 from dife_scanner.checkpoints import is_local
 from dife_scanner.core import artefacts as identity
-from dife_scanner.core.plain import plain
 from dife_scanner.errors import LimitExceeded, NotFound, Unsupported
 from dife_scanner.hub import local_files
 from dife_scanner.hub.manifest import local_manifest
+from dife_scanner.plain import plain
 from dife_scanner.records import Artefact, Job, Manifest
 from dife_scanner.settings import Limits
 from dife_scanner.store import Store, artefacts, deciding, jobs, lookup

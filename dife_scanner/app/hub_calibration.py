@@ -17,7 +17,6 @@ from typing import TypeVar
 from dife_scanner.baselines import calibration
 from dife_scanner.core.calibration import Benign, Pack, Searched
 from dife_scanner.core.metrics import ROUNDED
-from dife_scanner.core.plain import plain
 from dife_scanner.durable.disk import disk_errors
 from dife_scanner.errors import CalibrationDamaged, UsageError
 from dife_scanner.hub.client import Hub
@@ -25,6 +24,7 @@ from dife_scanner.hub.listing import MalformedError, repo_id
 from dife_scanner.hub.manifest import manifest
 from dife_scanner.hub.poll import Plan as Cost
 from dife_scanner.hub.poll import plan as cost_of
+from dife_scanner.plain import plain
 from dife_scanner.progress import SILENT, Progress
 from dife_scanner.queue import batch, targets, worker
 from dife_scanner.queue.work import Work

@@ -12,11 +12,11 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from dife_scanner.app import signing
-from dife_scanner.core.plain import plain
 from dife_scanner.durable import clock
 from dife_scanner.durable.clock import now
 from dife_scanner.errors import NotTrusted, UsageError
 from dife_scanner.models import strict_json
+from dife_scanner.plain import plain
 from dife_scanner.records import DecisionState, Standing
 from dife_scanner.sentences.decisions import why_text
 from dife_scanner.store import Store, decisions, deployments, expiry

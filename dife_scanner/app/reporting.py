@@ -7,7 +7,7 @@ from dataclasses import replace
 from dife_scanner.alerts.calendar import after
 from dife_scanner.app.handover import expiring
 from dife_scanner.audit.plan import AUDIT_VERSION
-from dife_scanner.core.plain import plain
+from dife_scanner.plain import plain
 from dife_scanner.records import Finding, TriageState, WatchedModel
 from dife_scanner.reports.as_json import ExpiringDecision, ReportDocument, TrendStep, UsedModel
 from dife_scanner.reports.export import name_of

@@ -15,8 +15,8 @@ from PIL import Image
 from dife_scanner.audit import probes
 from dife_scanner.audit.evidence import SHOWN_SIDE
 from dife_scanner.audit.sides import image_part, reads_hit_rate, writes
-from dife_scanner.core.plain import plain
 from dife_scanner.errors import TriggerFileError
+from dife_scanner.plain import plain
 from dife_scanner.records import Audit, Channel, SettingsOf, Trigger, TriggerKind
 from dife_scanner.triggers import files, patterns
 from dife_scanner.triggers.stamp import patch_box, write

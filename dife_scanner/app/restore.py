@@ -25,7 +25,6 @@ from dife_scanner.app.archive import (
     counts,
     kind_of,
 )
-from dife_scanner.core.plain import plain
 from dife_scanner.durable import zips
 from dife_scanner.durable.atomic import PARTIAL
 from dife_scanner.durable.disk import disk_errors, free_bytes
@@ -38,6 +37,7 @@ from dife_scanner.errors import (
     StoreCorrupt,
     UsageError,
 )
+from dife_scanner.plain import plain
 from dife_scanner.reports.as_json import BackupDocument
 from dife_scanner.sentences.numbers import bytes_text
 from dife_scanner.settings import Limits

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dife_scanner.core.plain import plain
 from dife_scanner.errors import DifeError
 from dife_scanner.models.intake import LEARNER_FILES
 from dife_scanner.models.interface import Encoder
+from dife_scanner.plain import plain
 from dife_scanner.records import TriggerFile
 from dife_scanner.triggers import files, learner
 

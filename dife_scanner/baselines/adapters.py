@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from dife_scanner.baselines.registry import Registry
-from dife_scanner.core.plain import plain
 from dife_scanner.models.layouts.peft_lora import CONFIG_FILE
+from dife_scanner.plain import plain
 from dife_scanner.records import BaseClaim, Layout, Manifest, Reference
 
 

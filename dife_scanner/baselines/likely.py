@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from dife_scanner.baselines.registry import Base, Registry
-from dife_scanner.core.plain import plain
 from dife_scanner.hub.claims import CARD
 from dife_scanner.models.likeness import UNTOLD, Likeness
+from dife_scanner.plain import plain
 from dife_scanner.records import BaseClaim, ModelRef
 
 MOST_COMPARED = 40

@@ -16,8 +16,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from dife_scanner.core.plain import plain
 from dife_scanner.errors import NotFound, SettingsError
+from dife_scanner.plain import plain
 from dife_scanner.records import Layout
 
 _KEYS = frozenset(

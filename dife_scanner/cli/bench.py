@@ -315,9 +315,9 @@ def real(
 
     from dife_scanner import records
     from dife_scanner.app import scanning, wiring
-    from dife_scanner.core.plain import plain
     from dife_scanner.lab.bench import real_hub
     from dife_scanner.lab.bench.page.real_hub import write
+    from dife_scanner.plain import plain
     from dife_scanner.reports import as_json
 
     settings = session.settings(endpoint=endpoint)

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as RichProgress
 from rich.text import Text
 
-from dife_scanner.core.plain import plain
+from dife_scanner.plain import plain
 from dife_scanner.progress import Progress, Step
 
 LINE_EVERY_SECONDS = 5.0

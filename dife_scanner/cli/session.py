@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dife_scanner.cli import streams
-from dife_scanner.core.plain import plain
 from dife_scanner.errors import DifeError
+from dife_scanner.plain import plain
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
 
-from dife_scanner.core.plain import plain
 from dife_scanner.durable.crash import crash_point
 from dife_scanner.durable.disk import disk_errors
 from dife_scanner.errors import ContentMismatch, HubError, HubUnavailable, LimitExceeded, UsageError
@@ -48,6 +47,7 @@ from dife_scanner.hub.session import prepare, session, tools
 from dife_scanner.hub.start import read_part, read_start
 from dife_scanner.hub.status import CHUNK, LATER, RangeRefused, is_page, page_instead, read_body
 from dife_scanner.hub.wire import CHECK_ENDPOINT, Params, Wire
+from dife_scanner.plain import plain
 from dife_scanner.records import HubCommit, HubFile, HubModel, ModelRef
 
 Progress = Callable[[int, int], None]

@@ -9,7 +9,6 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from dife_scanner.core.plain import plain
 from dife_scanner.hub.families import (
     CLIP_TYPES,
     CLIP_VOCABULARY,
@@ -26,6 +25,7 @@ from dife_scanner.hub.families import (
     own_vocabulary,
 )
 from dife_scanner.hub.small_json import section, text
+from dife_scanner.plain import plain
 from dife_scanner.records import HubModel, Layout
 
 CLIP_CLASSES = {

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 from urllib.request import getproxies
 
-from dife_scanner.core.plain import plain
 from dife_scanner.errors import UnusableEnvironment
+from dife_scanner.plain import plain
 
 CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE")
 """Certificates of every one that is set count. Programs built on requests read the last one only."""

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dife_scanner.core.plain import plain
 from dife_scanner.errors import Unsupported, UsageError
 from dife_scanner.hub import local_files
 from dife_scanner.hub.architecture import described
@@ -25,6 +24,7 @@ from dife_scanner.hub.file_names import (
 from dife_scanner.hub.layouts import recognise, small_json
 from dife_scanner.hub.repository import Recognised
 from dife_scanner.hub.small_json import json_object
+from dife_scanner.plain import plain
 from dife_scanner.records import (
     Contents,
     HubFile,

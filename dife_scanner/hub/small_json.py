@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from dife_scanner.core.plain import plain
+from dife_scanner.plain import plain
 
 
 def json_object(raw: bytes) -> dict[str, Any]:

@@ -6,7 +6,6 @@ import codecs
 import json
 from typing import Any
 
-from dife_scanner.core.plain import plain
 from dife_scanner.durable.clock import retry_after
 from dife_scanner.errors import (
     BadToken,
@@ -19,6 +18,7 @@ from dife_scanner.errors import (
     RepoPrivate,
     RevisionNotFound,
 )
+from dife_scanner.plain import plain
 
 CHUNK = 256 * 1024
 """Bytes read at once: enough that Python is not what limits a download, little enough to stop soon."""

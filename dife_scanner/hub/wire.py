@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import dife_scanner
-from dife_scanner.core.plain import plain
 from dife_scanner.errors import HubError, HubUnavailable, LimitExceeded
 from dife_scanner.hub.budget import API, Budget, RateLimit, bucket_of
 from dife_scanner.hub.deadline import Deadline, enforced
@@ -30,6 +29,7 @@ from dife_scanner.hub.status import (
     same_origin,
     stated_rate,
 )
+from dife_scanner.plain import plain
 
 Params = list[tuple[str, str]]
 """Names and values of a query; a name may stand more than once."""

@@ -12,13 +12,13 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
-from dife_scanner.core.plain import plain
 from dife_scanner.errors import Unreadable
 from dife_scanner.models.config import ClipConfig
 from dife_scanner.models.inspection import STEP_COUNTER, Inspection
 from dife_scanner.models.strict_json import shown
 from dife_scanner.models.tensors import expected_tensors
 from dife_scanner.models.tokenizers import Tokenizer, clips_own
+from dife_scanner.plain import plain
 from dife_scanner.records import CastTowers
 
 IMAGE_PREFIX = "visual."

@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 
 from dife_scanner.core.cards import CARDS
-from dife_scanner.core.plain import plain
+from dife_scanner.plain import plain
 from dife_scanner.records import (
     Absent,
     ArtefactMissing,

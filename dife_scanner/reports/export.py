@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from dife_scanner.core.plain import plain
+from dife_scanner.plain import plain
 from dife_scanner.records import (
     Artefact,
     Audit,

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dife_scanner.core.cards import CARDS
-from dife_scanner.core.plain import plain
 from dife_scanner.errors import UsageError
+from dife_scanner.plain import plain
 from dife_scanner.records import Cell, Change, Entry, SelectorControl
 from dife_scanner.reports.sheet import ENTRY_MARK
 from dife_scanner.reports.study import Row, Study, entry_of, short_word

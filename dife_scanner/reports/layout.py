@@ -7,7 +7,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from dife_scanner.core.plain import plain
+from dife_scanner.plain import plain
 from dife_scanner.records import CheckOutcome, EntryType, JobState, Verdict
 from dife_scanner.sentences.audits import VERDICT_LABEL
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from dife_scanner.core.plain import plain
+from dife_scanner.plain import plain
 from dife_scanner.reports.sheet import Mark, Sheet, Tone
 from dife_scanner.reports.study import Study
 from dife_scanner.reports.study_sheets import sheets

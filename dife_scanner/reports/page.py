@@ -6,7 +6,7 @@ import base64
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from dife_scanner.core.plain import plain
+from dife_scanner.plain import plain
 from dife_scanner.reports.sheet import Mark, Sheet, Tone
 
 _LIMIT = 1500

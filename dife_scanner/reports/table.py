@@ -8,8 +8,8 @@ from pathlib import Path
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from dife_scanner.core.plain import plain
 from dife_scanner.durable import clock
+from dife_scanner.plain import plain
 from dife_scanner.records import (
     Alert,
     AlertState,

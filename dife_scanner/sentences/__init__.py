@@ -3,6 +3,6 @@
 Strings that a stranger wrote pass through unchanged; whoever shows a line escapes it with `plain`.
 """
 
-from dife_scanner.core.plain import plain
+from dife_scanner.plain import plain
 
 __all__ = ["plain"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dife_scanner.core.plain import plain
+from dife_scanner.plain import plain
 from dife_scanner.records import Reference, Trust, TrustRecord, Verdict
 from dife_scanner.sentences.numbers import bytes_text
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from dife_scanner.core.plain import plain
+from dife_scanner.plain import plain
 from dife_scanner.records import Position, Trigger, TriggerKind
 
 _COLOR_NAMES = {

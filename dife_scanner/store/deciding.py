@@ -12,6 +12,7 @@ from pathlib import Path
 
 from dife_scanner.durable.clock import now
 from dife_scanner.errors import Overtaken, UsageError
+from dife_scanner.plain import plain
 from dife_scanner.records import (
     Alike,
     DecisionState,
@@ -23,7 +24,6 @@ from dife_scanner.records import (
 )
 from dife_scanner.store import artefacts, decisions, deployments, expiry, standings
 from dife_scanner.store.db import Store
-from dife_scanner.store.query import shown
 
 LONGEST_TEXT = 2_000
 """Characters of a reason or of conditions."""
@@ -80,8 +80,7 @@ class Passed:
 def name_of(ref: ModelRef) -> str:
     """What a checkpoint is called in the log."""
     name = Path(ref.repo_id).name if ref.local else str(ref)
-    visible = "".join(one if one.isprintable() else " " for one in name)
-    return " ".join(visible.split())[:LONGEST_NAME].strip()
+    return plain(name, LONGEST_NAME)
 
 
 def subjects_of(store: Store, jobs: Iterable[int]) -> tuple[Subject, ...]:
@@ -200,10 +199,9 @@ def check(asked: Asked) -> str:
 
 
 def _check_text(what: str, text: str, most: int) -> None:
-    is_visible = text.isprintable() and text == " ".join(text.split())
-    if not is_visible or len(text) > most:
+    if plain(text, most) != text:
         raise UsageError(
-            f"the {what} {shown(text[:40])} cannot be kept as it is",
+            f"the {what} `{plain(text, 80)}` cannot be kept as it is",
             f"one line of visible characters, at most {most:,}, without spaces at either end",
         )
 

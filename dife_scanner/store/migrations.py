@@ -833,7 +833,7 @@ def _count(table: str, column: str, row: str, by: int) -> str:
 
 
 @MIGRATIONS()  # type: ignore[untyped-decorator]
-def m035_row_counts(db: Database) -> None:
+def m036_row_counts(db: Database) -> None:
     """How many jobs, audits and findings there are of each kind, kept by triggers: counting millions takes seconds."""
     db.execute(
         "CREATE TABLE row_counts (of_table TEXT NOT NULL, value TEXT NOT NULL, rows INTEGER NOT NULL,"

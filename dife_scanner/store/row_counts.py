@@ -1,4 +1,4 @@
-"""How many jobs, audits and findings there are, as triggers count them (`migrations.m035_row_counts`)."""
+"""How many jobs, audits and findings there are, as triggers count them (`migrations.m036_row_counts`)."""
 
 from __future__ import annotations
 

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dife_scanner.core.plain import plain
 from dife_scanner.errors import AuditError, Unreadable
 from dife_scanner.models.header import Header, ParseLimits, parse_header
 from dife_scanner.models.strict_json import shown
+from dife_scanner.plain import plain
 from dife_scanner.records import TriggerFile
 from dife_scanner.triggers import files
 

@@ -19,8 +19,8 @@ from dife_scanner.alerts.block_kit import as_slack
 from dife_scanner.alerts.mail import as_email, as_html, as_text
 from dife_scanner.alerts.messages import Message, Picture, message, trial
 from dife_scanner.alerts.rules import alerts_for
-from dife_scanner.core.plain import plain
 from dife_scanner.lab.sinks import slack_problem
+from dife_scanner.plain import plain
 from dife_scanner.records import Alert, Finding, TriageState
 
 

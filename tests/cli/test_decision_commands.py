@@ -320,6 +320,8 @@ def test_approving_needs_an_audit_and_refusing_does_not(desk: Path, tmp_path: Pa
         ({"expires": "tomorrow"}, "no day"),
         ({"expires": "99999d"}, "no day"),
         ({"reason": "a\nb"}, "cannot be kept"),
+        ({"reason": "invisible\ufe0f"}, "cannot be kept"),
+        ({"reason": "painted" + "\u0301" * 9}, "cannot be kept"),
         ({"owner": "x" * 101}, "cannot be kept"),
         ({"actor": "\x1b[1mada"}, "cannot be kept"),
         ({"reason": ""}, "needs a reason"),

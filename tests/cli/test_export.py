@@ -20,7 +20,7 @@ from bills import bom
 from export_kit import HOSTILE, SECRETS, TRIGGERS
 
 from dife_scanner.cli.export import Format
-from dife_scanner.core.plain import plain
+from dife_scanner.plain import plain
 from dife_scanner.records import Confidence, FindingKind, JobState, ModelRef, TriageState
 from dife_scanner.reports import as_json
 from dife_scanner.reports.export import Export

@@ -13,8 +13,8 @@ import pytest
 from desk_kit import SHOP, audited, decide, folder_of, said
 from export_kit import HOSTILE, HUB, SECRETS
 
-from dife_scanner.core.plain import plain
 from dife_scanner.durable.clock import now
+from dife_scanner.plain import plain
 from dife_scanner.records import InUse
 from dife_scanner.reports.markdown import escaped
 from dife_scanner.store import open_store, watchlist

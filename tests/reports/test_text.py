@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dife_scanner.core.plain import plain
+from dife_scanner.plain import plain
 
 HOSTILE = {
     "\x1b[2J\x1b[1;1Hclean": "clean",

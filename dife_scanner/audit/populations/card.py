@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from dife_scanner.core.plain import plain
+from dife_scanner.plain import plain
 
 NAME = "README.md"
 MAX_BYTES = 2**20

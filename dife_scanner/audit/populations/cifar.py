@@ -18,8 +18,8 @@ from dife_scanner.audit.populations.errors import DataError, UnsafeFormat
 from dife_scanner.audit.populations.labelled import Labelled
 from dife_scanner.audit.probes import Pixels
 from dife_scanner.core.metrics import Bools
-from dife_scanner.core.plain import plain
 from dife_scanner.errors import LimitExceeded
+from dife_scanner.plain import plain
 
 SIDE = 32
 ROW = 1 + 3 * SIDE * SIDE

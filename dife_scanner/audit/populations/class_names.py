@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Sequence
 
 from dife_scanner.audit.populations.errors import DataError
-from dife_scanner.core.plain import plain
+from dife_scanner.plain import plain
 
 _SHOWN = 60
 """Characters of a name that errors show."""

@@ -9,9 +9,9 @@ from typing import Any
 from dife_scanner.audit.populations import pictures
 from dife_scanner.audit.populations.captioned import Captioned
 from dife_scanner.audit.populations.errors import DataError, PictureMissing
-from dife_scanner.core.plain import plain
 from dife_scanner.errors import LimitExceeded
 from dife_scanner.models import strict_json
+from dife_scanner.plain import plain
 
 MAX_BYTES = 2**29
 """Of the annotation file; the authors' largest has 91 MB."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dife_scanner.audit.populations.errors import DataError
 from dife_scanner.core import frozen_repr
-from dife_scanner.core.plain import plain
+from dife_scanner.plain import plain
 
 PlainValues = str | int | float | None | list["PlainValues"] | tuple["PlainValues", ...]
 """Plain values only: a record's `repr` changes with every field that it gets, and so would the digest."""

@@ -15,7 +15,7 @@ from dife_scanner.audit.populations import (
 from dife_scanner.audit.populations.captioned import Captioned
 from dife_scanner.audit.populations.errors import DataError, UnsafeFormat
 from dife_scanner.audit.populations.labelled import Labelled
-from dife_scanner.core.plain import plain
+from dife_scanner.plain import plain
 
 if TYPE_CHECKING:
     from dife_scanner.hub.client import Hub

@@ -26,8 +26,8 @@ from dife_scanner.audit.populations.errors import (
 from dife_scanner.audit.populations.labelled import Labelled
 from dife_scanner.audit.probes import Pixels
 from dife_scanner.core.metrics import Bools
-from dife_scanner.core.plain import plain
 from dife_scanner.errors import LimitExceeded, UsageError
+from dife_scanner.plain import plain
 
 IMAGE = ("image", "img")
 LABEL = ("label", "labels", "fine_label")

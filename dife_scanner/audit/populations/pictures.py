@@ -13,8 +13,8 @@ import numpy as np
 
 from dife_scanner.audit.populations.errors import UnreadablePicture
 from dife_scanner.audit.probes import Pixels
-from dife_scanner.core.plain import plain
 from dife_scanner.errors import LimitExceeded
+from dife_scanner.plain import plain
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from dife_scanner.core.plain import plain
 from dife_scanner.hub import listing
 from dife_scanner.hub.listing import MalformedError
+from dife_scanner.plain import plain
 from dife_scanner.records import InUse
 
 MAX_ENTRIES = 10_000

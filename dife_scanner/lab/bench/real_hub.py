@@ -17,13 +17,13 @@ from typing import Any
 from dife_scanner.app import hub_calibration
 from dife_scanner.app.hub_calibration import Say
 from dife_scanner.baselines import adding
-from dife_scanner.core.plain import plain
 from dife_scanner.hub.client import Hub
 from dife_scanner.lab.attacks.interface import Recipe
 from dife_scanner.lab.bench import rows, zoo
 from dife_scanner.lab.bench.make import Bench, code_of, row_of
 from dife_scanner.lab.bench.runner import Clock, is_made
 from dife_scanner.lab.bench.zoo import Model, Part
+from dife_scanner.plain import plain
 from dife_scanner.progress import SILENT, Progress
 from dife_scanner.queue import targets, worker
 from dife_scanner.queue.work import Work

@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from dife_scanner.core.plain import plain
 from dife_scanner.models.opinions.interface import (
     NotUnderstoodError,
     OpinionLimits,
@@ -21,6 +20,7 @@ from dife_scanner.models.opinions.interface import (
 from dife_scanner.models.opinions.modelaudit import Modelaudit
 from dife_scanner.models.opinions.picklescan import Picklescan
 from dife_scanner.models.opinions.run import NotRunError, run
+from dife_scanner.plain import plain
 from dife_scanner.records import Opinion, OpinionVerdict
 
 SCANNERS: tuple[Scanner, ...] = (Picklescan(), Modelaudit())

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from dife_scanner.core.plain import plain
+from dife_scanner.plain import plain
 from dife_scanner.records import OpinionVerdict
 
 MOST_DETAILS = 10

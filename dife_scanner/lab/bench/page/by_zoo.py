@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from dife_scanner.core.plain import plain
 from dife_scanner.lab.bench.page import tables
+from dife_scanner.plain import plain
 from dife_scanner.records import AttackResult, Counted, Miss, ZooResult
 
 _ZOO = ("base", "vocabulary", "budget", "searches")
