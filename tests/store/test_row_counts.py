@@ -8,15 +8,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from store_records import make_audit
+from store_records import make_audit, make_finding
 
 from dife_scanner.errors import NotFound
 from dife_scanner.records import Budget, JobState, ModelRef
 from dife_scanner.store import (
     Store,
+    artefacts,
     audits,
+    findings,
     jobs,
     leases,
+    lookup,
     models,
     open_store,
     row_counts,
@@ -31,6 +34,12 @@ def audit_of(store: Store, beginning: str) -> None:
         audits.audit(store, beginning)
 
 
+def nothing_found(store: Store, text: str) -> None:
+    with suppress(NotFound):
+        lookup.find(store, text)
+
+
+ONE = ModelRef("org/clip-100", f"{100:040x}")
 ASKED: dict[str, Callable[[Store], object]] = {
     "models": models.count_models,
     "jobs": jobs.counts,
@@ -45,6 +54,16 @@ ASKED: dict[str, Callable[[Store], object]] = {
     "how long one takes": lambda store: audits.usual_seconds(store, Budget.DEFAULT),
     "queue": upcoming.upcoming,
     "pace": throughput,
+    "`dife show org/name`": lambda store: lookup.find(store, ONE.repo_id),
+    "`dife show` of a revision": lambda store: lookup.find(
+        store, f"{ONE.repo_id}@{ONE.revision[:39]}"
+    ),
+    "`dife show` of what is not there": lambda store: nothing_found(store, "org/clip"),
+    "what the hub said of a revision": lambda store: jobs.scan_of(store, ONE),
+    "the job of a revision": lambda store: artefacts.job_of(store, ONE),
+    "the finding of an audit": lambda store: findings.about_audit(store, f"{100:016x}", ONE),
+    "the finding that an audit amounted to": lambda store: findings.of_audit(store, f"{100:016x}"),
+    "the approved model that waits longest": artefacts.oldest_unaudited_of_approved,
 }
 
 
@@ -56,6 +75,9 @@ def fill(store: Store, count: int) -> None:
             jobs.discover(store, ref, endpoint="hub", state=JobState.DELETED, reason="")
             ids = {"id": f"{number:016x}", "identity": f"{number:064x}"}
             audits.insert_audit(store, replace(make_audit(), ref=ref, **ids), "0" * 64)
+            about = {"ref": ref, "audit_id": ids["id"]}
+            findings.insert_finding(store, make_finding(f"fp1:{number:016x}", **about), None)
+        store.write("UPDATE jobs SET audit_id = printf('%016x', id - 1)")
         store.write("UPDATE audits SET stored_at = '2020-01-01'")
         store.write("UPDATE jobs SET updated_at = '2020-01-01', created_at = '2020-01-01'")
         ref = ModelRef("org/waits", "f" * 40)
