@@ -126,6 +126,7 @@ class Rig:
             "DIFE_TEST_AUDIT_SECONDS": str(self.audit_seconds),
             "DIFE_ALERTS__SLACK__ENABLED": "true",
             "DIFE_ALERTS__STORM": str(STORM),
+            "DIFE_ALERTS__GROUP_SECONDS": "0.5",
             "DIFE_SLACK_WEBHOOK": self.slack.url,
         }
         with (self.folder / "watcher.log").open("ab") as log:
