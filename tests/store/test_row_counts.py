@@ -16,6 +16,7 @@ from dife_scanner.store import (
     Store,
     artefacts,
     audits,
+    db,
     findings,
     jobs,
     leases,
@@ -160,3 +161,30 @@ def test_first_lines_that_take_long_are_those_that_a_first_look_found(
         assert not first.whole and len(first.keys) < len(whole.keys)
         assert list(first.keys) == list(whole.keys)[: len(first.keys)]
         assert models.order(store, filter=rare) == whole, "a reading of all is never cut"
+
+
+def test_first_lines_are_cut_by_the_clock_too_where_each_step_takes_long(
+    sizes: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows of a file that nobody read before come from the disk: as many steps, and twenty times as long."""
+    monkeypatch.setattr(models, "LOOKED_AT", (20, 40))
+    monkeypatch.setattr(db, "_STEPS_BETWEEN_LOOKS", 100)
+    with open_store(sizes[1]) as store:
+        whole = models.order(store, filter="repo:~clip-99", limit=50)
+        assert whole.whole
+        monkeypatch.setattr(models, "MOST_SECONDS", 0.0)
+        first = models.order(store, filter="repo:~clip-99", limit=50)
+        assert not first.whole and len(first.keys) < len(whole.keys)
+        assert models.order(store, filter="repo:~clip-99") == whole
+
+
+def test_a_value_that_its_field_cannot_have_is_looked_for_in_no_row(
+    sizes: tuple[Path, Path],
+) -> None:
+    """`verdict:f` on the way to `verdict:flagged` used to read every line."""
+    taken = []
+    for home in sizes:
+        with open_store(home) as store:
+            taken.append(steps(store, lambda store: models.order(store, filter="verdict:f")))
+            assert len(models.order(store, filter="!verdict:f").keys) > 200
+    assert taken[1] <= 1.2 * taken[0] + 5
