@@ -64,6 +64,9 @@ ASKED: dict[str, Callable[[Store], object]] = {
     "the job of a revision": lambda store: artefacts.job_of(store, ONE),
     "the finding of an audit": lambda store: findings.about_audit(store, f"{100:016x}", ONE),
     "the finding that an audit amounted to": lambda store: findings.of_audit(store, f"{100:016x}"),
+    "the newest findings": lambda store: findings.findings(store, limit=10),
+    "the newest audits": lambda store: audits.audits(store, limit=10),
+    "the newest jobs": lambda store: jobs.jobs(store, limit=10),
     "the approved model that waits longest": artefacts.oldest_unaudited_of_approved,
 }
 
