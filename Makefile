@@ -73,6 +73,11 @@ scale: $(VENV)/.installed  ## a simulated hub of two million models, and a queue
 year: $(VENV)/.installed  ## 10,000 findings a day for a year, and what the window asks of them; 25 GB in YEAR_HOME, an hour to make once
 	$(ONE_THREAD) $(BIN)/python benchmarks/year.py --home $(YEAR_HOME)
 
+.PHONY: year-window
+year-window: year  ## the same by the clock, and the window itself on that home: for a machine that does nothing else
+	$(ONE_THREAD) $(BIN)/python benchmarks/year.py --home $(YEAR_HOME) --clock
+	xvfb-run -a -s '-screen 0 1600x1000x24' $(BIN)/python benchmarks/window.py $(YEAR_HOME) --rate 0
+
 .PHONY: scan-layouts
 scan-layouts: $(VENV)/.installed  ## a small model in every layout, saved by its own library: scanned, each audit repeated, and added
 	$(ONE_THREAD) $(BIN)/python benchmarks/scan_layouts.py

@@ -5,7 +5,8 @@ xvfb-run -s '-screen 0 1600x1000x24' python benchmarks/window.py HOME [--seconds
 
 Prints when the window was usable (from the start of its process to the list and the selected model on screen), how
 long an answer to each keystroke in the filter took, the gaps between two paints of the list while the wheel turns and
-another process inserts, and the memory. That process inserts `rate` findings a second into HOME, where they stay.
+another process inserts, and the memory. That process inserts `rate` findings a second into HOME, where they stay; none
+with `--rate 0`.
 """
 
 from __future__ import annotations
@@ -99,9 +100,10 @@ def show(home: Path, seconds: float, rate: int, began: float) -> None:
     window.filter.set_text("")
     until(lambda: window.lister.is_idle and window.filter.state == "empty")
     given = argparse.Namespace(seconds=seconds, rate=rate)
-    inserting = subprocess.Popen(own(home, "insert", given))
+    inserting = subprocess.Popen(own(home, "insert", given)) if rate else None
     turn_wheel(window, seconds)
-    inserting.wait()
+    if inserting is not None:
+        inserting.wait()
     memory()
     window.close()
     collector.close()

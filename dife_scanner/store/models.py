@@ -85,6 +85,8 @@ LOOKED_AT = (500, 4000)
 """Lines that are looked at before all are; about 3 ms, and 20 ms."""
 MOST_STEPS = 500_000
 """Of the database's machine, that the first lines may take; some 30 ms. Reading all takes as long as it takes."""
+MOST_SECONDS = 0.06
+"""That they may take by the clock, where rows come from the disk or the machine is busy."""
 TABLES = "FROM model_lines AS m"
 """What `MODEL_COLUMNS` are columns of."""
 _LINES = (
@@ -135,8 +137,8 @@ def order(
 ) -> Order:
     """Give the lines that a filter lets through, in order; of equal ones the latest change first.
 
-    With a `limit`, the first so many; where these take `MOST_STEPS` to find, those of them that a look at the beginning
-    of the list found, if any. Raises `QueryError`, and `Interrupted` where nobody waits for it any more.
+    With a `limit`, the first so many; where these take `MOST_STEPS` or `MOST_SECONDS` to find, those of them that a
+    look at the beginning of the list found, if any. Raises `QueryError`, and `Interrupted` where nobody waits any more.
     """
     seen = array("q")
     if limit is not None and filter and sort == AT_FIRST:
@@ -150,7 +152,7 @@ def order(
     tables = f"{TABLES} NOT INDEXED" if filter else TABLES
     ordered = f"{tables} WHERE {where} ORDER BY {_ordering(sort)} LIMIT ?"
     try:
-        keys = _keys(store, ordered, (*parameters, most), most_steps=MOST_STEPS if limit else None)
+        keys = _keys(store, ordered, (*parameters, most), limited=limit is not None)
     except TookTooLong:
         return Order(seen, False)
     if limit is not None and len(keys) > limit:
@@ -173,14 +175,13 @@ def _among_the_first(store: Store, filter: str, limit: int, looked_at: int) -> a
     )
 
 
-def _keys(
-    store: Store, of: str, parameters: Sequence[Any], most_steps: int | None = None
-) -> array[int]:
+def _keys(store: Store, of: str, parameters: Sequence[Any], *, limited: bool = False) -> array[int]:
     # as one text: 100,000 rows that are handed over one by one would keep the other threads of Python waiting
     rows = store.read(
         f"SELECT group_concat(job_id, ' ') AS keys FROM (SELECT m.job_id {of})",
         parameters,
-        most_steps=most_steps,
+        most_steps=MOST_STEPS if limited else None,
+        most_seconds=MOST_SECONDS,
     )
     return array("q", map(int, (rows[0]["keys"] or "").split()))
 
