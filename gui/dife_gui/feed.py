@@ -219,6 +219,8 @@ class Picture:
     content: bytes | None = None
     problem: str = ""
     """Why there is no content."""
+    base_reads: str = ""
+    """What the base takes it for; empty where that was not recorded."""
 
 
 @dataclass(frozen=True)
@@ -312,6 +314,7 @@ def _pictures(store: Store, audit: Audit) -> tuple[Picture, ...]:
             caption=file.caption,
             content=content,
             problem=problem,
+            base_reads=file.base_reads,
         )
         pictures.append(picture)
     return tuple(pictures)

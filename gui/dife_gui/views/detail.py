@@ -19,6 +19,7 @@ from dife_gui.views import record, theme
 from dife_gui.views.card import Card, Columns, lines, row, stack
 from dife_gui.views.checks import checks
 from dife_gui.views.evidence import examples, trigger_view
+from dife_gui.views.flip import Flip, flip
 from dife_gui.views.for_deployments import for_deployments
 from dife_gui.views.keys import fixed_action
 from dife_gui.views.marks import VerdictMark
@@ -75,6 +76,8 @@ class DetailPane(QScrollArea):
         self._profile = Card("Exposure profile")
         self._swap = Card("Footprint: which component carries it")
         self._trigger = Card("Trigger")
+        self._flip = Card("The trigger on a picture")
+        self._flipped: Flip | None = None
         self._examples = Card("Clean against triggered")
         self._triage = Card("Triage")
         self._deployments = Card("For deployments")
@@ -84,7 +87,7 @@ class DetailPane(QScrollArea):
         self._triage.set_body(self.triage)
         self._columns = Columns(
             left=[self._checks, self._profile, self._swap],
-            right=[self._trigger, self._triage, self._deployments, self._examples],
+            right=[self._trigger, self._flip, self._triage, self._deployments, self._examples],
         )
         self._empty = Label("Select a model to see what was measured.", tone="muted")
         self._page = QWidget()
@@ -123,6 +126,11 @@ class DetailPane(QScrollArea):
         # The page gets its new height at the next turn of the event loop; before, the bar would not go that far.
         QTimer.singleShot(0, self, lambda: self.verticalScrollBar().setValue(place))
 
+    @property
+    def flipped(self) -> Flip | None:
+        """The picture with a trigger that is shown; `None` where there is none."""
+        return self._flipped
+
     def _is_shown(self, detail: Detail | None) -> bool:
         """Whether it is about the revision that is on screen."""
         if detail is None or self._detail is None:
@@ -136,11 +144,13 @@ class DetailPane(QScrollArea):
         self._triage.hide()
 
     def _clear_audit(self) -> None:
+        self._flipped = None
         for card in (
             self._checks,
             self._profile,
             self._swap,
             self._trigger,
+            self._flip,
             self._examples,
             self._signatures,
             self._budget,
@@ -169,6 +179,8 @@ class DetailPane(QScrollArea):
         self._profile.set_body(exposure_profile(audit.profile) if audit.profile else None)
         self._swap.set_body(branch_swap(audit))
         self._trigger.set_body(trigger_view(audit, pictures))
+        self._flipped = flip(audit, pictures)
+        self._flip.set_body(self._flipped)
         self._examples.set_body(examples(audit, pictures))
         self._signatures.set_body(record.signatures(audit.signatures))
         self._budget.set_body(record.budget(audit))
