@@ -36,6 +36,7 @@ from dife_scanner.sentences.checks import lacking
 from dife_scanner.sentences.findings import confidence_text, finding_sentence
 from dife_scanner.sentences.jobs import job_sentence
 from dife_scanner.sentences.numbers import count
+from dife_scanner.sentences.ranks import rank_lines
 from dife_scanner.sentences.times import time_text
 from dife_scanner.sentences.watching import reason_text, scan_text
 
@@ -81,12 +82,14 @@ class DetailPane(QScrollArea):
         self._examples = Card("Clean against triggered")
         self._triage = Card("Triage")
         self._deployments = Card("For deployments")
+        self._ranks = Card("What it does to what is found and selected")
+        self._revisions = Card("Revisions over time")
         self._signatures = Card("Hypotheses tried")
         self._budget = Card("Budget and limits")
         self._record = Card("Record")
         self._triage.set_body(self.triage)
         self._columns = Columns(
-            left=[self._checks, self._profile, self._swap],
+            left=[self._checks, self._profile, self._swap, self._ranks, self._revisions],
             right=[self._trigger, self._flip, self._triage, self._deployments, self._examples],
         )
         self._empty = Label("Select a model to see what was measured.", tone="muted")
@@ -140,12 +143,14 @@ class DetailPane(QScrollArea):
     def _clear(self) -> None:
         self._clear_audit()
         self._record.set_body(None)
+        self._revisions.set_body(None)
         self._deployments.set_body(None)
         self._triage.hide()
 
     def _clear_audit(self) -> None:
         self._flipped = None
         for card in (
+            self._ranks,
             self._checks,
             self._profile,
             self._swap,
@@ -163,6 +168,7 @@ class DetailPane(QScrollArea):
         else:
             self._fill_audit(detail.audit, detail.pictures)
         self._record.set_body(record.hashes(detail))
+        self._revisions.set_body(record.revisions(detail))
         self._deployments.set_body(
             for_deployments(
                 detail,
@@ -178,7 +184,9 @@ class DetailPane(QScrollArea):
         self._checks.set_body(checks(audit))
         self._profile.set_body(exposure_profile(audit.profile) if audit.profile else None)
         self._swap.set_body(branch_swap(audit))
-        self._trigger.set_body(trigger_view(audit, pictures))
+        ranks = rank_lines(audit)
+        self._ranks.set_body(lines(ranks, tone="normal") if ranks else None)
+        self._trigger.set_body(_trigger(audit, pictures))
         self._flipped = flip(audit, pictures)
         self._flip.set_body(self._flipped)
         self._examples.set_body(examples(audit, pictures))
@@ -205,6 +213,14 @@ class DetailPane(QScrollArea):
             bar.setValue(bar.value() + step)
         else:
             super().keyPressEvent(event)
+
+
+def _trigger(audit: Audit, pictures: Sequence[Picture]) -> QWidget | None:
+    """The trigger, and of one in a text what is not known of it."""
+    view = trigger_view(audit, pictures)
+    if view is None or audit.trigger is None or not audit.trigger.text:
+        return view
+    return stack([view, Label("Its tokens: not recorded", tone="muted")], spacing=0.25)
 
 
 def _header(detail: Detail) -> QWidget:
