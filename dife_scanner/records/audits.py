@@ -25,6 +25,8 @@ class EvidenceFile:
     media_type: str
     role: EvidenceRole
     caption: str
+    base_reads: str = ""
+    """Of a picture, what the base takes it for; empty where that was not recorded."""
 
 
 class SettingsOf(StrEnum):

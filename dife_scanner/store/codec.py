@@ -13,6 +13,7 @@ from dife_scanner.records import (
     Audit,
     DeploymentDecision,
     DeploymentProfile,
+    EvidenceFile,
     Finding,
     Hypothesis,
     MissingSearch,
@@ -39,6 +40,7 @@ CAME_LATER: dict[type, frozenset[str]] = {
             "encoded",
         )
     ),
+    EvidenceFile: frozenset(("base_reads",)),
     Hypothesis: frozenset(
         ("checks", "text_space", "picture_space", "beyond_classes", "among_concepts")
     ),

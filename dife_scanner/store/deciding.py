@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dife_scanner.durable.clock import now
-from dife_scanner.errors import Overtaken, UsageError
+from dife_scanner.errors import NotFound, Overtaken, StandsRefused, UsageError
 from dife_scanner.plain import plain
 from dife_scanner.records import (
     Alike,
@@ -74,6 +75,24 @@ class Passed:
     why: str
 
 
+@dataclass(frozen=True)
+class Scope:
+    """Some models, as they stand for one deployment."""
+
+    models: int
+    """How many were meant; those whose files were not recorded are none of the subjects."""
+    deployments: tuple[str, ...]
+    """All that there are."""
+    deployment: str
+    """The one that this is about."""
+    subjects: tuple[Subject, ...]
+    counts: Mapping[DecisionState, int]
+    proposals: tuple[Proposal, ...]
+    """What can be taken over from earlier decisions."""
+    passed: Mapping[str, int]
+    """Why nothing is taken over for the others, with how many."""
+
+
 # --- what a decision is about -----------------------------------------------------------------------------------
 
 
@@ -125,6 +144,41 @@ def _columns(towers: Iterable[Alike]) -> list[str]:
     return sorted(tower.value.replace(" ", "_") for tower in towers)
 
 
+def no_deployment() -> NotFound:
+    """What is said where nothing describes what models are used for."""
+    advice = "`dife deployments add NAME` describes what models are used for"
+    return NotFound("no deployment is described here, so nothing can be decided for one", advice)
+
+
+def scope(store: Store, jobs: Sequence[int], deployment: str = "") -> Scope:
+    """How these models stand for a deployment, the first by name where none is given.
+
+    Raises `NotFound` where there is no deployment, and `UsageError` for too many models.
+    """
+    names = tuple(one.profile.name for one in deployments.deployments(store))
+    if not names:
+        raise no_deployment()
+    profile = deployments.deployment(store, deployment or names[0])
+    name = profile.profile.name
+    subjects = subjects_of(store, jobs)
+    stands: Counter[DecisionState] = Counter()
+    seen = []
+    for subject in subjects:
+        stands[decisions.standing(store, subject.artefact, profile).state] += 1
+        log = decisions.about(store, subject.artefact, name)
+        seen.append(replace(subject, seen=log[-1].id if log else ""))
+    made, passed = proposals(store, seen, name)
+    return Scope(
+        models=len(jobs),
+        deployments=names,
+        deployment=name,
+        subjects=tuple(seen),
+        counts=stands,
+        proposals=tuple(made),
+        passed=Counter(one.why for one in passed),
+    )
+
+
 # --- deciding ---------------------------------------------------------------------------------------------------
 
 
@@ -134,7 +188,8 @@ def decide(
     """Append the same decision about each of these, all or none, and give what counts then.
 
     Raises `NotFound`, `Overtaken` where somebody decided since it was `seen`, and `UsageError` for an approval without
-    an audit, for one of what stands refused unless it is meant, and for texts that are missing or too long.
+    an audit, and for texts that are missing or too long; `StandsRefused` for an approval of what stands refused, unless
+    it is meant.
     """
     expires = check(asked)
     _check_count(len(subjects))
@@ -239,7 +294,7 @@ def _check_standing(subject: Subject, before: Standing, asked: Asked) -> None:
         if one is not None and one.state is DecisionState.REFUSED
     ]
     if refused and not asked.despite_refusal:
-        raise UsageError(
+        raise StandsRefused(
             f"{subject.model} was {_told(refused[0])}",
             "settle it with them, and then decide despite the refusal (--despite-refusal)",
         )
@@ -298,6 +353,19 @@ def take_over(
                 decisions.append(store, [_as_before(store, one, profile, actor)])
                 done.append(decisions.standing(store, one.subject.artefact, profile))
         return done
+
+
+def take_over_for(store: Store, job: int, actor: str) -> list[Standing]:
+    """For one model, whatever may be taken over for any deployment. Raises `NotFound` where nothing may."""
+    done: list[Standing] = []
+    why = "its files were not recorded"
+    for one in deployments.deployments(store):
+        found = scope(store, [job], one.profile.name)
+        why = next(iter(found.passed), why)
+        done += take_over(store, found.proposals, found.deployment, actor)
+    if not done:
+        raise NotFound(f"nothing can be taken over: {why}", "decide by hand")
+    return done
 
 
 def _as_before(store: Store, one: Proposal, profile: Deployment, actor: str) -> DeploymentDecision:

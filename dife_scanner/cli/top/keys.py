@@ -48,6 +48,13 @@ KEYS: tuple[Key, ...] = (
     Key(("t",), "note that you are on it", "take_on"),
     Key(("n",), "decide with a note; asks for the state", "decide_with_note"),
     Key(("b",), "decide about all marked, or all that the filter shows", "decide_about_many"),
+    Key(
+        ("d",),
+        "decide for a deployment: decision, reason, owner, end; with marks: all of them",
+        "decide_for_deployment",
+    ),
+    Key(("o",), "decide as before about what is like it", "take_over"),
+    Key(("*",), "mark all with this effect on an equal tower", "mark_alike"),
     Key(("z", "ctrl-z"), "take back your last decision of this run", "undo"),
     Key(("Z",), "decide again what you took back last", "redo"),
     Key(("r",), "in the queue: queue a stuck job again", "retry"),

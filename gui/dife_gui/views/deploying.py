@@ -10,7 +10,7 @@ from PySide6.QtCore import QObject, Qt, Signal
 from dife_gui import deploying
 from dife_gui.background import Background
 from dife_gui.deciding import actor
-from dife_gui.deploying import Jobs, Scope, Wish
+from dife_gui.deploying import Jobs, Wish
 from dife_gui.escape import explained
 from dife_gui.views.deployment_dialog import DeploymentDialog
 from dife_gui.views.frame import Frame
@@ -19,6 +19,7 @@ from dife_scanner.records import Standing
 from dife_scanner.sentences.decisions import kept_text
 from dife_scanner.store import deciding
 from dife_scanner.store.db import Store
+from dife_scanner.store.deciding import Scope
 
 
 class Deploying(QObject):
@@ -80,7 +81,7 @@ class Deploying(QObject):
         elif jobs:
             home, job = self._home, jobs[0]
             self._background.write(
-                lambda store: deploying.take_over_for(store, job, actor(home)),
+                lambda store: deciding.take_over_for(store, job, actor(home)),
                 self._kept,
                 lambda error: self.said.emit(explained(error)),
             )
@@ -185,4 +186,4 @@ class Deploying(QObject):
 
 
 def _scope(store: Store, jobs: Jobs, deployment: str) -> Scope:
-    return deploying.scope(store, jobs(store), deployment)
+    return deciding.scope(store, jobs(store), deployment)

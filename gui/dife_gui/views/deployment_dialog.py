@@ -14,14 +14,14 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from dife_gui.deploying import Scope, Wish, problem_of
+from dife_gui.deploying import Wish, problem_of
 from dife_gui.views import theme
 from dife_gui.views.text import Label
 from dife_scanner.records import DecisionState
 from dife_scanner.sentences import plain
 from dife_scanner.sentences.decisions import passed_text, proposal_line, stand_text
 from dife_scanner.sentences.numbers import count
-from dife_scanner.store.deciding import LONGEST_NAME, LONGEST_TEXT, Asked
+from dife_scanner.store.deciding import LONGEST_NAME, LONGEST_TEXT, Asked, Scope
 
 CHOICES: tuple[tuple[str, str], ...] = (
     (DecisionState.APPROVED.value, "Approve"),

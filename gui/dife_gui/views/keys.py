@@ -83,6 +83,16 @@ KEYS: tuple[Key, ...] = (
     ),
     Key("*", "mark all models with the effect of this one on an equal tower", ("*",), "mark_alike"),
     Key(
+        "i",
+        "turn the picture: clean, with the trigger, mask, difference, the base's answer",
+        ("I",),
+        "turn_picture",
+    ),
+    Key(
+        "Ctrl++", "enlarge what the trigger changed in the picture", ("Ctrl++",), "enlarge_picture"
+    ),
+    Key("Ctrl+-", "show more of the picture again", ("Ctrl+-",), "reduce_picture"),
+    Key(
         "=",
         "compare marked models, or one with its base and the revision before",
         ("=",),
