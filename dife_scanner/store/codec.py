@@ -37,6 +37,7 @@ CAME_LATER: dict[type, frozenset[str]] = {
             "gaps",
             "tokenizer_differences",
             "encoded",
+            "memory",
         )
     ),
     Hypothesis: frozenset(
