@@ -128,6 +128,7 @@ def _request(
         flagged=references.flagged(store, kept_references.references(store)),
         own_settings_problem=prepared.own_settings_problem,
         limits=settings.limits,
+        at_once=stored.memory.at_once if stored.memory else 0,
         qualification=qualifying.kept(store, reference) if reference else None,
     )
     return replace(request, deviations=deviations_of(request))

@@ -38,6 +38,7 @@ CAME_LATER: dict[type, frozenset[str]] = {
             "gaps",
             "tokenizer_differences",
             "encoded",
+            "memory",
         )
     ),
     EvidenceFile: frozenset(("base_reads",)),
