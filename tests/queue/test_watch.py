@@ -79,7 +79,11 @@ def test_a_database_that_another_program_holds_is_waited_for(
     """Held in the middle of an audit, which ends only after that, so that no speed decides what is met."""
     hub.add_repo("org/clip-bad", checkpoint(), last_modified=later(-60))
     ended = tmp_path / "free"
-    doubles = {"DIFE_TEST_AUDIT_UNTIL": str(ended), "DIFE_TEST_LEASE_SECONDS": "600"}
+    doubles = {
+        "DIFE_TEST_AUDIT_UNTIL": str(ended),
+        "DIFE_TEST_HELD_SECONDS": "0.2",
+        "DIFE_TEST_LEASE_SECONDS": "600",
+    }
     watcher = start(store.home, hub.endpoint, "--once", **doubles)
     until(lambda: jobs.counts(store).get("auditing"))
     other = sqlite3.connect(store.home / "dife.db", isolation_level=None, timeout=BUSY_SECONDS)
@@ -266,7 +270,7 @@ def test_a_pass_that_hangs_is_killed_and_the_next_one_works(
     hub.add_repo("org/clip", checkpoint(), last_modified=later(-60))
     monkeypatch.setattr(children, "PASS_GRACE_SECONDS", 0.5)
     monkeypatch.setattr(children.poller, "serve_requests", None)
-    work = work_for(store.home, hub.endpoint, limits={"pass_seconds": 3.0, "request_seconds": 30.0})
+    work = work_for(store.home, hub.endpoint, limits={"pass_seconds": 1.0, "request_seconds": 30.0})
     hub.inject(faults.hang(r"GET /api/models\?", times=None))
     passing = children.PassChild(work)
     passing.start(True)
