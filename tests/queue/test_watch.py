@@ -82,7 +82,6 @@ def test_a_database_that_another_program_holds_is_waited_for(
     doubles = {
         "DIFE_TEST_AUDIT_UNTIL": str(ended),
         "DIFE_TEST_HELD_SECONDS": "0.2",
-        "DIFE_TEST_LEASE_SECONDS": "600",
     }
     watcher = start(store.home, hub.endpoint, "--once", **doubles)
     until(lambda: jobs.counts(store).get("auditing"))
@@ -211,9 +210,7 @@ def test_a_watcher_that_is_to_stop_ends_in_the_middle_of_a_pass_an_audit_and_a_d
         )
     hub.inject(faults.hang(faults.LISTING, times=None))
     hub.inject(faults.hang("GET /repos/lfs/", skip=1, times=None))  # lets the header pass
-    # a disk under load keeps a lease of five seconds from being renewed, which has nothing to do with stopping
-    slow = {"DIFE_LIMITS__REQUEST_SECONDS": "3600", "DIFE_TEST_LEASE_SECONDS": "600"}
-    watcher = start(store.home, hub.endpoint, **slow)
+    watcher = start(store.home, hub.endpoint, DIFE_LIMITS__REQUEST_SECONDS="3600")
     try:
         until(lambda: jobs.counts(store) == {"auditing": 1, "downloading": 1})
         until(lambda: hub.seen(faults.LISTING) and hub.seen("GET /repos/lfs/")[1:])
@@ -238,8 +235,7 @@ def test_what_a_worker_holds_that_has_to_be_killed_at_the_end_counts_nothing_aga
 ) -> None:
     """Nothing breaks off a look-up of a name that hangs in a library; a process that is stopped ends as little."""
     hub.add_repo("org/clip-sleeps", checkpoint(), last_modified=later(-60))
-    doubles = {"DIFE_TEST_GRACE_SECONDS": "0.5", "DIFE_TEST_LEASE_SECONDS": "600"}
-    watcher = start(store.home, hub.endpoint, **doubles)
+    watcher = start(store.home, hub.endpoint, DIFE_TEST_GRACE_SECONDS="0.5")
     try:
         (held,) = until(lambda: [job for job in jobs.jobs(store) if job.state.value == "auditing"])
         worker = psutil.Process(int((held.worker or "").split(":")[1]))
