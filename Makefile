@@ -65,9 +65,10 @@ cluster: $(VENV)/.installed  ## a Ray cluster of three nodes on this machine, wi
 	$(ONE_THREAD) $(BIN)/python -m pytest -m 'slow or not slow' tests/queue/test_ray.py tests/queue/test_ray_zoo.py
 
 .PHONY: scale
-scale: $(VENV)/.installed  ## a simulated hub of two million models, and a queue of 100,000 jobs: docs/scale.md
+scale: $(VENV)/.installed  ## a simulated hub of two million models, a queue of 100,000 jobs, a job without an audit: docs/scale.md
 	$(ONE_THREAD) $(BIN)/python benchmarks/hub_at_size.py
 	$(ONE_THREAD) $(BIN)/python benchmarks/long_queue.py
+	$(ONE_THREAD) $(BIN)/python benchmarks/queue_overhead.py
 
 .PHONY: year
 year: $(VENV)/.installed  ## 10,000 findings a day for a year, and what the window asks of them; 25 GB in YEAR_HOME, an hour to make once

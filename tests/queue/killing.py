@@ -124,6 +124,7 @@ class Rig:
     def start(self, *flags: str) -> subprocess.Popen[bytes]:
         environment = {
             "DIFE_TEST_AUDIT_SECONDS": str(self.audit_seconds),
+            "DIFE_TEST_LEASE_SECONDS": "5",
             "DIFE_ALERTS__SLACK__ENABLED": "true",
             "DIFE_ALERTS__STORM": str(STORM),
             "DIFE_ALERTS__GROUP_SECONDS": "0.5",

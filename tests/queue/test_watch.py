@@ -79,7 +79,10 @@ def test_a_database_that_another_program_holds_is_waited_for(
     """Held in the middle of an audit, which ends only after that, so that no speed decides what is met."""
     hub.add_repo("org/clip-bad", checkpoint(), last_modified=later(-60))
     ended = tmp_path / "free"
-    doubles = {"DIFE_TEST_AUDIT_UNTIL": str(ended), "DIFE_TEST_LEASE_SECONDS": "600"}
+    doubles = {
+        "DIFE_TEST_AUDIT_UNTIL": str(ended),
+        "DIFE_TEST_HELD_SECONDS": "0.2",
+    }
     watcher = start(store.home, hub.endpoint, "--once", **doubles)
     until(lambda: jobs.counts(store).get("auditing"))
     other = sqlite3.connect(store.home / "dife.db", isolation_level=None, timeout=BUSY_SECONDS)
@@ -207,9 +210,7 @@ def test_a_watcher_that_is_to_stop_ends_in_the_middle_of_a_pass_an_audit_and_a_d
         )
     hub.inject(faults.hang(faults.LISTING, times=None))
     hub.inject(faults.hang("GET /repos/lfs/", skip=1, times=None))  # lets the header pass
-    # a disk under load keeps a lease of five seconds from being renewed, which has nothing to do with stopping
-    slow = {"DIFE_LIMITS__REQUEST_SECONDS": "3600", "DIFE_TEST_LEASE_SECONDS": "600"}
-    watcher = start(store.home, hub.endpoint, **slow)
+    watcher = start(store.home, hub.endpoint, DIFE_LIMITS__REQUEST_SECONDS="3600")
     try:
         until(lambda: jobs.counts(store) == {"auditing": 1, "downloading": 1})
         until(lambda: hub.seen(faults.LISTING) and hub.seen("GET /repos/lfs/")[1:])
@@ -234,8 +235,7 @@ def test_what_a_worker_holds_that_has_to_be_killed_at_the_end_counts_nothing_aga
 ) -> None:
     """Nothing breaks off a look-up of a name that hangs in a library; a process that is stopped ends as little."""
     hub.add_repo("org/clip-sleeps", checkpoint(), last_modified=later(-60))
-    doubles = {"DIFE_TEST_GRACE_SECONDS": "0.5", "DIFE_TEST_LEASE_SECONDS": "600"}
-    watcher = start(store.home, hub.endpoint, **doubles)
+    watcher = start(store.home, hub.endpoint, DIFE_TEST_GRACE_SECONDS="0.5")
     try:
         (held,) = until(lambda: [job for job in jobs.jobs(store) if job.state.value == "auditing"])
         worker = psutil.Process(int((held.worker or "").split(":")[1]))
@@ -266,7 +266,7 @@ def test_a_pass_that_hangs_is_killed_and_the_next_one_works(
     hub.add_repo("org/clip", checkpoint(), last_modified=later(-60))
     monkeypatch.setattr(children, "PASS_GRACE_SECONDS", 0.5)
     monkeypatch.setattr(children.poller, "serve_requests", None)
-    work = work_for(store.home, hub.endpoint, limits={"pass_seconds": 3.0, "request_seconds": 30.0})
+    work = work_for(store.home, hub.endpoint, limits={"pass_seconds": 1.0, "request_seconds": 30.0})
     hub.inject(faults.hang(r"GET /api/models\?", times=None))
     passing = children.PassChild(work)
     passing.start(True)
