@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from dife_scanner.records import (
     DeploymentDecision,
     Grounds,
     ModelRef,
+    Precedent,
     Standing,
 )
 from dife_scanner.store import artefacts, decisions, deployments, expiry, standings
@@ -30,6 +31,8 @@ LONGEST_TEXT = 2_000
 """Characters of a reason or of conditions."""
 LONGEST_NAME = 100
 """Characters of an owner, an actor, or what a checkpoint is called."""
+PORTION = 100
+"""Checkpoints that are looked at, or for which is taken over, before others come to read and write."""
 MOST_AT_ONCE = 5_000
 """Checkpoints of one act: others wait for the database until it is kept."""
 
@@ -155,27 +158,59 @@ def scope(store: Store, jobs: Sequence[int], deployment: str = "") -> Scope:
 
     Raises `NotFound` where there is no deployment, and `UsageError` for too many models.
     """
+    return looked_at(store, meant(store, jobs, deployment))
+
+
+def meant(store: Store, jobs: Sequence[int], deployment: str = "") -> Scope:
+    """The same before it was looked at how each of them stands, which takes a few reads for all of them together."""
     names = tuple(one.profile.name for one in deployments.deployments(store))
     if not names:
         raise no_deployment()
     profile = deployments.deployment(store, deployment or names[0])
-    name = profile.profile.name
-    subjects = subjects_of(store, jobs)
-    stands: Counter[DecisionState] = Counter()
-    seen = []
-    for subject in subjects:
-        stands[decisions.standing(store, subject.artefact, profile).state] += 1
-        log = decisions.about(store, subject.artefact, name)
-        seen.append(replace(subject, seen=log[-1].id if log else ""))
-    made, passed = proposals(store, seen, name)
     return Scope(
         models=len(jobs),
         deployments=names,
-        deployment=name,
+        deployment=profile.profile.name,
+        subjects=subjects_of(store, jobs),
+        counts={},
+        proposals=(),
+        passed={},
+    )
+
+
+def portions(scope: Scope) -> Iterator[Scope]:
+    """The same in parts of at most `PORTION` subjects, between which others come to read and write."""
+    for start in range(0, len(scope.subjects), PORTION):
+        yield replace(scope, subjects=scope.subjects[start : start + PORTION])
+
+
+def looked_at(store: Store, scope: Scope) -> Scope:
+    """How each of its subjects stands, and what could be taken over for it."""
+    profile = deployments.deployment(store, scope.deployment)
+    stands: Counter[DecisionState] = Counter()
+    seen = []
+    for subject in scope.subjects:
+        stands[decisions.standing(store, subject.artefact, profile).state] += 1
+        log = decisions.about(store, subject.artefact, scope.deployment)
+        seen.append(replace(subject, seen=log[-1].id if log else ""))
+    made, passed = proposals(store, seen, scope.deployment)
+    return replace(
+        scope,
         subjects=tuple(seen),
         counts=stands,
         proposals=tuple(made),
         passed=Counter(one.why for one in passed),
+    )
+
+
+def joined(first: Scope, second: Scope) -> Scope:
+    """Two portions of the same as one."""
+    return replace(
+        first,
+        subjects=first.subjects + second.subjects,
+        counts=Counter(first.counts) + Counter(second.counts),
+        proposals=first.proposals + second.proposals,
+        passed=Counter(first.passed) + Counter(second.passed),
     )
 
 
@@ -316,8 +351,9 @@ def proposals(
     profile = deployments.deployment(store, deployment)
     made: list[Proposal] = []
     passed: list[Passed] = []
+    known: _Known = {}
     for subject in subjects:
-        found = _proposed(store, subject, profile)
+        found = _proposed(store, subject, profile, known)
         if isinstance(found, DeploymentDecision):
             made.append(Proposal(subject, found))
         else:
@@ -325,11 +361,23 @@ def proposals(
     return made, passed
 
 
-def _proposed(store: Store, subject: Subject, profile: Deployment) -> DeploymentDecision | str:
+_Known = dict[tuple[str, ...], DeploymentDecision | str]
+"""By likeness, the decision to be taken over or why there is none: thousands of copies are looked up once."""
+
+
+def _proposed(
+    store: Store, subject: Subject, profile: Deployment, known: _Known
+) -> DeploymentDecision | str:
     """The decision to be taken over, or why there is none."""
     if decisions.about(store, subject.artefact, profile.profile.name):
         return "somebody has decided about it already"
-    all_ = decisions.precedents(store, subject.artefact, profile)
+    likeness = decisions.likeness(store, subject.artefact)
+    if likeness not in known:
+        known[likeness] = _among(decisions.precedents(store, subject.artefact, profile))
+    return known[likeness]
+
+
+def _among(all_: Sequence[Precedent]) -> DeploymentDecision | str:
     usable = [one.decision for one in all_ if one.may_be_taken_over]
     if not usable:
         return "no earlier decision on an equal tower with the same effect counts"
@@ -348,11 +396,45 @@ def take_over(
     with store.atomic("decisions.keep"):
         profile = deployments.deployment(store, deployment)
         done = []
+        known: _Known = {}
         for one in wanted:
-            if isinstance(_proposed(store, one.subject, profile), DeploymentDecision):
+            if isinstance(_proposed(store, one.subject, profile, known), DeploymentDecision):
                 decisions.append(store, [_as_before(store, one, profile, actor)])
                 done.append(decisions.standing(store, one.subject.artefact, profile))
         return done
+
+
+def take_back(store: Store, made: Sequence[DeploymentDecision], actor: str) -> list[Standing]:
+    """Decide again as it was before each of these; gives what counts then. Nothing is removed from the log.
+
+    What somebody decided about since is left as it is.
+    """
+    done = []
+    with store.atomic("decisions.keep"):
+        for one in made:
+            log = decisions.about(store, one.artefact, one.deployment)
+            if log and log[-1].id == one.id:
+                profile = deployments.deployment(store, one.deployment)
+                decisions.append(store, [_as_it_was(one, log[:-1], actor)])
+                done.append(decisions.standing(store, one.artefact, profile))
+    return done
+
+
+def _as_it_was(
+    one: DeploymentDecision, log: Sequence[DeploymentDecision], actor: str
+) -> DeploymentDecision:
+    """The last decision of this desk before, or that nobody has decided."""
+    own = [before for before in log if not before.desk]
+    if own:
+        reason = f"taken back; before: {own[-1].reason}"[:LONGEST_TEXT]
+        was = replace(own[-1], reason=reason, model=one.model)
+    else:
+        pending = DecisionState.PENDING
+        was = replace(
+            one, state=pending, reason="taken back", owner=actor, conditions="", expires=""
+        )
+    made = replace(was, id="", actor=actor, at=now())
+    return replace(made, id=standings.decision_id(made))
 
 
 def take_over_for(store: Store, job: int, actor: str) -> list[Standing]:

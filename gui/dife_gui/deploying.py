@@ -40,6 +40,15 @@ def keep(store: Store, wish: Wish, actor: str) -> list[Standing]:
     return deciding.decide(store, wish.subjects, wish.deployment, asked)
 
 
+def portions(wish: Wish) -> list[Wish]:
+    """What is taken over, in parts of at most `deciding.PORTION`."""
+    starts = range(0, len(wish.proposals), deciding.PORTION)
+    return [
+        replace(wish, proposals=wish.proposals[start : start + deciding.PORTION])
+        for start in starts
+    ]
+
+
 def problem_of(wish: Wish) -> str:
     """Why this cannot be kept, before it is tried; empty where nothing speaks against it."""
     try:

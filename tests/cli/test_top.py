@@ -353,13 +353,19 @@ def test_marked_ones_are_decided_about_once_asked_and_as_before(decided: Top) ->
     assert sorted(stands(decided).values()) == ["pending", "pending", "refused"]
     press(decided, "o", "y")
     assert set(stands(decided).values()) == {"refused"} and not decided.marks
+    press(decided, "u")
+    assert "2 decisions taken back" in decided.message
+    assert sorted(stands(decided).values()) == ["pending", "pending", "refused"]
+    press(decided, "*", "o")
+    assert "nothing can be taken over" in decided.message
+    decided.marks.clear()
     press(decided, " ", " ", "d")
     typed(decided, "pending")
     for answer in ("looked at again", "", ""):
         typed(decided, answer)
     assert decided.prompt is not None and "Set 2 checkpoints to pending" in decided.prompt.question
     press(decided, "y")
-    assert sorted(stands(decided).values()) == ["pending", "pending", "refused"]
+    assert "Decided about 2 checkpoints for shop: pending" in decided.message
 
 
 def test_without_a_deployment_or_files_it_is_said_what_is_missing(top: Top) -> None:

@@ -17,6 +17,7 @@ from pytestqt.qtbot import QtBot
 
 from dife_scanner.records import (
     EntryType,
+    FindingKind,
     Opinion,
     OpinionVerdict,
     TriageState,
@@ -90,6 +91,26 @@ def test_what_an_audit_did_not_record_is_said_and_how_to_make_it_again(pane: Det
     assert "Its tokens: not recorded" in shown
     assert "no other scanner was asked" in shown
     assert "(shown here)" not in shown
+
+
+def test_refused_files_say_what_that_means(pane: DetailPane) -> None:
+    detail = a_detail()
+    assert detail.finding is not None
+    refused = replace(
+        detail.finding, kind=FindingKind.REFUSED, reason="its pickle names 'os.system'"
+    )
+    pane.show_detail(replace(detail, audit=None, finding=refused))
+    shown = texts(pane)
+    assert "Nothing was run. Whether the weights have a backdoor is not known." in shown
+
+
+def test_towers_that_equal_the_base_have_no_drift_to_be_recorded(pane: DetailPane) -> None:
+    detail = a_detail(Verdict.IDENTICAL)
+    assert detail.audit is not None
+    same = replace(detail.audit, image_tower_same=True, text_tower_same=True)
+    pane.show_detail(replace(detail, audit=same))
+    assert "How far each layer" not in texts(pane)
+    assert "Image tower equal to the base, text tower equal to the base" in texts(pane)
 
 
 def test_second_opinions_stand_on_the_page(pane: DetailPane) -> None:

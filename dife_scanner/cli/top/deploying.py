@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from dife_scanner.cli.top.prompt import Prompt
 from dife_scanner.cli.top.screen import Page, Screen
 from dife_scanner.errors import StandsRefused, UsageError
-from dife_scanner.records import DecisionState
+from dife_scanner.records import DecisionState, Standing
 from dife_scanner.sentences.decisions import kept_text, passed_text, stand_text
 from dife_scanner.sentences.numbers import count
 from dife_scanner.store import deciding
@@ -41,8 +41,16 @@ class Deploying(Screen):
         if jobs and self._takes_marks:
             self._choose_deployment(lambda name: self._ask_take_over(self.desk.scope(jobs, name)))
         elif jobs:
-            self.say(kept_text(self.desk.take_over_for(jobs[0])))
-            self._look()
+            self._was_kept(self.desk.take_over_for(jobs[0]))
+
+    def take_back(self) -> None:
+        """Decide again as it was before the last decision of this run."""
+        if not self.made_for_deployments:
+            self.say("nothing was decided in this run for a deployment that could be taken back")
+            return
+        done = self.desk.take_back(self.made_for_deployments.pop())
+        self._look()
+        self.say(f"{count(len(done), 'decision')} taken back")
 
     def mark_alike(self) -> None:
         """Mark the findings of all models with the same effect, carried by an equal tower."""
@@ -129,7 +137,7 @@ class Deploying(Screen):
                 f"{refused.what}. Approve all the same? y/n", lambda: self._keep_decision(meant)
             )
         else:
-            self._was_kept(kept_text(done))
+            self._was_kept(done)
 
     def _ask_take_over(self, scope: Scope) -> None:
         passed = [passed_text(why, number) for why, number in scope.passed.items()]
@@ -139,14 +147,17 @@ class Deploying(Screen):
         question = "; ".join([f"Take over {many} for {scope.deployment}", *passed])
         self._ask_yes(
             f"{question}? y/n",
-            lambda: self._was_kept(kept_text(self.desk.take_over(scope))),
+            lambda: self._was_kept(self.desk.take_over(scope)),
         )
 
-    def _was_kept(self, text: str) -> None:
+    def _was_kept(self, standings: Sequence[Standing]) -> None:
+        made = tuple(one.decision for one in standings if one.decision is not None)
+        if made:
+            self.made_for_deployments.append(made)
         if self.page is Page.FINDINGS:
             self.marks.clear()
         self._look()
-        self.say(text)
+        self.say(f"{kept_text(standings)}; {self.desk.settings.keys.take_back}: take back")
 
 
 def _begun(typed: str, names: tuple[str, ...]) -> str:

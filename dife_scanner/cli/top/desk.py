@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from dife_scanner.app.status import status
 from dife_scanner.baselines.home import open_for_reading
 from dife_scanner.cli import shown
-from dife_scanner.records import Finding, Standing, Tally, TriageState
+from dife_scanner.records import DeploymentDecision, Finding, Standing, Tally, TriageState
 from dife_scanner.reports.as_json import StatusDocument
 from dife_scanner.settings import Settings
 from dife_scanner.store import (
@@ -196,13 +196,22 @@ class Desk:
 
     def take_over(self, scope: Scope) -> list[Standing]:
         """Decide about all of them as before about what is like them, where that may be."""
+        done: list[Standing] = []
         with self._writing() as store:
-            return deciding.take_over(store, scope.proposals, scope.deployment, self.actor)
+            for start in range(0, len(scope.proposals), deciding.PORTION):
+                part = scope.proposals[start : start + deciding.PORTION]
+                done += deciding.take_over(store, part, scope.deployment, self.actor)
+        return done
 
     def take_over_for(self, job: int) -> list[Standing]:
         """The same for one model and every deployment. Raises `NotFound` where nothing may be taken over."""
         with self._writing() as store:
             return deciding.take_over_for(store, job, self.actor)
+
+    def take_back(self, made: Sequence[DeploymentDecision]) -> list[Standing]:
+        """Decide again as it was before these."""
+        with self._writing() as store:
+            return deciding.take_back(store, made, self.actor)
 
     # --- the queue ---
 

@@ -54,6 +54,7 @@ KEYS: tuple[Key, ...] = (
         "decide_for_deployment",
     ),
     Key(("o",), "decide as before about what is like it", "take_over"),
+    Key(("u",), "take back your last decision of this run for a deployment", "take_back"),
     Key(("*",), "mark all with this effect on an equal tower", "mark_alike"),
     Key(("z", "ctrl-z"), "take back your last decision of this run", "undo"),
     Key(("Z",), "decide again what you took back last", "redo"),

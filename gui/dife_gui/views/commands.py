@@ -81,6 +81,7 @@ class Commands(QObject):
             "decide_for_deployment": parts.deploying.decide,
             "take_over": parts.deploying.take_over,
             "mark_alike": parts.deploying.mark_alike,
+            "take_back": parts.deploying.take_back,
             "turn_picture": partial(self._on_picture, Flip.turn),
             "enlarge_picture": partial(self._on_picture, Flip.larger),
             "reduce_picture": partial(self._on_picture, Flip.smaller),

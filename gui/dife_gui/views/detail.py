@@ -27,7 +27,7 @@ from dife_gui.views.profile import exposure_profile
 from dife_gui.views.swap import branch_swap
 from dife_gui.views.text import Label, heading
 from dife_gui.views.triage import Triage
-from dife_scanner.records import Audit, Finding, Verdict
+from dife_scanner.records import Audit, Finding, FindingKind, Verdict
 from dife_scanner.sentences import plain
 from dife_scanner.sentences.audits import headline, power_sentence, same_weights_text
 from dife_scanner.sentences.basis import why, would_change
@@ -45,6 +45,10 @@ _TONE = {
     Verdict.INHERITED: "caution",
     Verdict.INCONCLUSIVE: "caution",
 }
+REFUSED_MEANS = (
+    "That means: the files try what weights have no need of, for instance to run a program while they are read. "
+    "Nothing was run. Whether the weights have a backdoor is not known. What would change it: other files."
+)
 _SCROLL_STEP = 3
 """Lines of text that one press of j or k scrolls."""
 _SCROLLS = {"next": _SCROLL_STEP, "previous": -_SCROLL_STEP}
@@ -306,6 +310,8 @@ def _reasons(detail: Detail, audit: Audit | None, found: Finding | None) -> list
         if audit.decision is not None:  # else the stored reason ends with them already
             lines += audit.notes
         return [text for text in (*lines, *calibration_lines(audit)) if text]
+    if found is not None and found.kind is FindingKind.REFUSED:
+        return [REFUSED_MEANS]
     if found is None and detail.row.job.reason:
         return [reason_text(detail.row.job)]
     return []

@@ -81,6 +81,12 @@ KEYS: tuple[Key, ...] = (
         ("O",),
         "take_over",
     ),
+    Key(
+        "u",
+        "take back the last decision of this window for a deployment",
+        ("U",),
+        "take_back",
+    ),
     Key("*", "mark all models with the effect of this one on an equal tower", ("*",), "mark_alike"),
     Key(
         "i",

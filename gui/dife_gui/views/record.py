@@ -24,7 +24,7 @@ from dife_scanner.records import Audit, FindingKind, HubFile, Hypothesis, ModelR
 from dife_scanner.sentences import plain
 from dife_scanner.sentences.audits import accuracy_text, towers
 from dife_scanner.sentences.movement import movement_text, revision_text
-from dife_scanner.sentences.numbers import bytes_text
+from dife_scanner.sentences.numbers import bytes_text, capital
 from dife_scanner.sentences.opinions import opinion_lines
 from dife_scanner.sentences.recognition import recognition_text
 from dife_scanner.sentences.searches import budget_lines
@@ -160,17 +160,21 @@ def revisions(detail: Detail) -> QWidget | None:
 
 
 def _audit_origin(audit: Audit) -> list[str]:
-    compared = [f"{name.capitalize()} tower {stands}" for name, stands in towers(audit)]
+    compared = [f"{name} tower {stands}" for name, stands in towers(audit)]
     versions = [f"{name} {version}" for name, version in sorted(audit.versions.items())]
     return [
         f"Architecture {audit.architecture}; reference {audit.reference or 'none fitted'}",
-        ", ".join(compared),
-        *([LAYER_DRIFT] if audit.reference else []),
+        capital(", ".join(compared)),
+        *([] if _equals_base(audit) or not audit.reference else [LAYER_DRIFT]),
         recognition_text(audit),
         *deviation_lines(audit),
         *tokenizer_lines(audit),
         f"Versions: {', '.join(versions)}",
     ]
+
+
+def _equals_base(audit: Audit) -> bool:
+    return audit.image_tower_same and audit.text_tower_same
 
 
 def signatures(results: Sequence[Hypothesis]) -> QWidget | None:
