@@ -56,6 +56,10 @@ soak: $(VENV)/.installed  ## fifty kills at random moments
 soak-kills: $(VENV)/.installed  ## a thousand kills at random moments; resumes
 	$(BIN)/python benchmarks/soak.py --kills 1000 --folder .lab/soak-kills
 
+.PHONY: audit-kills
+audit-kills: $(VENV)/.installed  ## an audit killed at ten random moments comes to the same numbers as one that was not
+	$(ONE_THREAD) $(BIN)/python benchmarks/killed_audits.py
+
 .PHONY: soak-week
 soak-week: $(VENV)/.installed  ## seven days on a clock that is moved on: nothing lost, nothing grows; about five minutes
 	$(ONE_THREAD) $(BIN)/python benchmarks/soak_week.py

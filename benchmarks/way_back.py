@@ -1,4 +1,5 @@
-"""Peak memory and processor time of inverting a patch in two checkpoints of random weights, by how gradients are taken.
+"""Peak memory and processor time of inverting a patch in two checkpoints of random weights, by how gradients are taken;
+and how well the cost model predicts the time.
 
 python benchmarks/way_back.py [NAME...]              ViT-B-32 if none is named; a JSON line for each way, on the CPU
 python benchmarks/way_back.py NAME --steps 10        so many steps of the inversion, ten by ten
@@ -21,8 +22,9 @@ from typing import Any
 from first_minutes import SHAPES, WEIGHTS, configured, peak_mib, task_of, write_weights
 
 from dife_scanner.audit import memory
-from dife_scanner.discovery import DETECTORS, Cancelled
-from dife_scanner.models.activations import WAYS
+from dife_scanner.discovery import DETECTORS, Cancelled, Load, cost
+from dife_scanner.discovery.pictures import PASSES_PER_PICTURE
+from dife_scanner.models.activations import PICTURES, WAYS
 from dife_scanner.models.load import load
 
 
@@ -46,6 +48,9 @@ def measured(name: str, number: int, steps: int) -> dict[str, Any]:
         loaded = peak_mib()
         task = task_of(pair, folder)
         seconds = _seconds_per_step(task, steps)
+        peak = peak_mib()
+        rates = cost.rates(Load(1, 0), task, time.process_time)
+        predicted = PASSES_PER_PICTURE * PICTURES * rates.per_image
         return {
             "model": name,
             "suspect recomputes": ways.suspect.recomputes,
@@ -53,8 +58,9 @@ def measured(name: str, number: int, steps: int) -> dict[str, Any]:
             "at once": ways.suspect.at_once,
             "estimated MiB": need.mib,
             "peak MiB, loaded": loaded,
-            "peak MiB": peak_mib(),
+            "peak MiB": peak,
             "processor seconds a step": round(seconds, 2),
+            "predicted over measured": round(predicted / seconds, 2),
         }
 
 

@@ -131,7 +131,8 @@ def _layers(vision: VisionConfig) -> Iterator[_Layer]:
 
 
 def _text_layers(text: TextConfig) -> list[_Layer]:
-    tokens = min(TOKENS, text.context_length) if text.causal else text.context_length
+    reads_all = not text.causal or text.reads == "last"
+    tokens = text.context_length if reads_all else min(TOKENS, text.context_length)
     return [_of_transformer(tokens, text.width, text.mlp_ratio)] * text.layers
 
 

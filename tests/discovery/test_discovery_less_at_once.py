@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import pytest
 import torch
-from checkpoints import write_checkpoint
+from checkpoints import TINY_RN, write_checkpoint
 from test_discovery_pictures import short, task, tiny
 
 from dife_scanner.discovery.backing_off import backing_off
 from dife_scanner.discovery.pictures import FAINT, PATCH
-from dife_scanner.models import activations
+from dife_scanner.models import activations, timm_models
 from dife_scanner.models.activations import WAYS, WayBack, held_mib
-from dife_scanner.models.config import ClipConfig, Preprocessing, TextConfig, VisionConfig
+from dife_scanner.models.config import (
+    ATTENTION_POOLED,
+    CONVNEXT,
+    ClipConfig,
+    Preprocessing,
+    TextConfig,
+    VisionConfig,
+)
 from dife_scanner.models.gradient import Towers
 from dife_scanner.models.load import load
 
@@ -96,22 +103,70 @@ def test_the_way_back_holds_about_what_was_estimated(tmp_path):
             assert 1 / 1.25 < held[ways] / estimated < 1.25
 
 
+class Kept(torch.autograd.graph.saved_tensors_hooks):
+    """Weighs what autograd keeps in it, apart from storages that it is told of."""
+
+    def __init__(self, own=()) -> None:
+        self._own = {one.untyped_storage().data_ptr() for one in own}
+        self._storages: dict[int, int] = {}
+        super().__init__(self._pack, lambda tensor: tensor)
+
+    def _pack(self, tensor):
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in self._own:
+            self._storages[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    @property
+    def bytes(self) -> int:
+        return sum(self._storages.values())
+
+
 def _held_bytes(towers, count):
     side = towers._encoder.image_size
     pixels = torch.zeros(count, 3, side, side, requires_grad=True)
-    own = {one.untyped_storage().data_ptr() for one in towers._model.state_dict().values()}
-    storages = {}
-
-    def pack(tensor):
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in own:
-            storages[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+    kept = Kept(towers._model.state_dict().values())
+    with kept:
         embedded = towers.images(pixels)
     assert embedded.requires_grad
-    return sum(storages.values())
+    return kept.bytes
+
+
+SIGLIP = VisionConfig(32, width=64, head_width=32, layers=3, patch_size=16, trunk=ATTENTION_POOLED)
+CONVNEXT_TOWER = VisionConfig(
+    64, width=16, head_width=1, stages=(1, 1, 2, 1), trunk=CONVNEXT, head="mlp"
+)
+
+
+@pytest.mark.parametrize("vision", [SIGLIP, CONVNEXT_TOWER], ids=["siglip", "convnext"])
+def test_towers_of_timm_are_recomputed_to_the_same_bits(vision):
+    torch.manual_seed(0)
+    tower = timm_models.build(vision, 64).eval().requires_grad_(False)
+    pictures = torch.rand(3, 3, vision.image_size, vision.image_size)
+    gradients, held = [], []
+    for recomputed in (False, True):
+        tower.set_grad_checkpointing(recomputed)
+        pixels = pictures.clone().requires_grad_()
+        kept = Kept()
+        with kept:
+            embedded = tower(pixels)
+        held.append(kept.bytes)
+        gradients += torch.autograd.grad(embedded.square().sum(), pixels)
+    assert torch.equal(*gradients)
+    assert held[1] < held[0], "something is recomputed"
+
+
+def test_a_modified_resnet_which_is_not_recomputed_goes_in_parts(tmp_path):
+    encoder = load(write_checkpoint(tmp_path, TINY_RN))
+    towers = Towers(encoder)
+    pictures = torch.rand(4, 3, encoder.image_size, encoder.image_size)
+    gradients = []
+    for way in (WayBack(), WayBack(recomputes=True), WayBack(recomputes=True, at_once=1)):
+        encoder.way_back = way
+        pixels = pictures.clone().requires_grad_()
+        gradients += torch.autograd.grad(towers.images(pixels)[:, 0].sum(), pixels)
+    assert torch.equal(gradients[0], gradients[1])
+    torch.testing.assert_close(gradients[0], gradients[2], rtol=1e-4, atol=1e-6)
 
 
 def test_each_way_holds_less_than_those_before_it():
