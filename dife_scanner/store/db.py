@@ -46,6 +46,8 @@ _ATTEMPT_SECONDS = 1.0
 """SQLite itself waits no longer at a time: it cannot be interrupted meanwhile."""
 _PAUSE_SECONDS = 0.1
 """Between two attempts; SQLite does not wait at all for some locks."""
+_STEPS_AT_ONCE = 10_000
+"""Of the database's machine, between two looks at how many a reading has taken."""
 
 _FULL = (sqlite3.SQLITE_FULL,)
 _UNWRITABLE = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM)
@@ -236,14 +238,18 @@ class Store:
         if most_steps is None:
             yield
             return
+        each = min(most_steps, _STEPS_AT_ONCE)
+        looks = 0
         over = False
 
-        def end() -> int:
-            nonlocal over
-            over = True
-            return 1
+        def look() -> bool:
+            nonlocal looks, over
+            looks += 1
+            over = looks * each >= most_steps
+            return over
 
-        self._connection.set_progress_handler(end, most_steps)
+        # often, and counted here: SQLite goes on counting where the same statement ended before
+        self._connection.set_progress_handler(look, each)
         try:
             yield
         except sqlite3.OperationalError as error:
