@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import gui_factories as factories
 import pytest
@@ -11,7 +12,7 @@ from dife_gui.views.profile import HeatCell, Whisker
 from dife_gui.views.swap import BarView, branch_swap
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
-from PySide6.QtGui import QImage, QPalette
+from PySide6.QtGui import QImage, QPainter, QPalette
 from PySide6.QtWidgets import QWidget
 from pytestqt.qtbot import QtBot
 
@@ -56,6 +57,20 @@ def _light(qtbot: QtBot) -> None:
     assert not theme.is_dark(QPalette()), "files are drawn on white"
 
 
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Every text that is painted in the window."""
+    texts: list[str] = []
+    paint = QPainter.drawText
+
+    def noted(painter: QPainter, *given: Any) -> Any:
+        texts.append(str(given[-1]))
+        return paint(painter, *given)
+
+    monkeypatch.setattr(QPainter, "drawText", noted)
+    return texts
+
+
 def grabbed(qtbot: QtBot, widget: QWidget, width: int, height: int) -> QImage:
     qtbot.addWidget(widget)
     widget.resize(width, height)
@@ -63,7 +78,9 @@ def grabbed(qtbot: QtBot, widget: QWidget, width: int, height: int) -> QImage:
 
 
 @pytest.mark.usefixtures("_light")
-def test_a_box_of_the_matrix_has_the_same_text_and_ground_in_both(qtbot: QtBot) -> None:
+def test_a_box_of_the_matrix_has_the_same_text_and_ground_in_both(
+    qtbot: QtBot, written: list[str]
+) -> None:
     figure = Figure()
     audit = replace(factories.make_audit(), profile=PROFILE)
     assert figures.exposure_matrix(study([("a", audit)]), figure)
@@ -75,8 +92,9 @@ def test_a_box_of_the_matrix_has_the_same_text_and_ground_in_both(qtbot: QtBot) 
         (patch,) = [one for one in axes.patches if round(one.get_x() + 0.48) == x]
         texts = [one.get_text() for one in axes.texts if round(one.get_position()[0]) == x]
         cell = HeatCell(by_name[name])
+        written.clear()
         image = grabbed(qtbot, cell, 120, 40)
-        assert texts[0].replace("\n", " ") == cell.box.headline
+        assert texts[0].replace("\n", " ") == written[0]
         assert cell.box.sentence in cell.toolTip() and name in cell.accessibleName()
         edge = {image.pixelColor(4, y).name() for y in range(10, 30)}
         if isinstance(by_name[name], Cell):
@@ -88,7 +106,9 @@ def test_a_box_of_the_matrix_has_the_same_text_and_ground_in_both(qtbot: QtBot) 
 
 @pytest.mark.usefixtures("_light")
 @pytest.mark.parametrize("kind", ["swap", "repair"])
-def test_bars_have_the_same_order_length_colour_and_words_in_both(qtbot: QtBot, kind: str) -> None:
+def test_bars_have_the_same_order_length_colour_and_words_in_both(
+    qtbot: QtBot, kind: str, written: list[str]
+) -> None:
     audit = factories.make_audit()
     draw = figures.branch_swap
     if kind == "repair":
@@ -106,10 +126,12 @@ def test_bars_have_the_same_order_length_colour_and_words_in_both(qtbot: QtBot, 
     views = widget.findChildren(BarView)
     assert [one.get_label() for one in axes.containers] == [view.bar.label for view in views]
     (line,) = (one.get_segments()[0][0][1] for one in axes.collections)
-    for view, patch in zip(views, axes.patches, strict=True):
+    in_file = [one.get_text() for one in axes.texts]
+    for view, patch, text in zip(views, axes.patches, in_file, strict=True):
         view.setParent(None)
+        written.clear()
         image = grabbed(qtbot, view, 400, 20)
-        assert patch.get_height() == view.bar.share
+        assert patch.get_height() == view.bar.share and written == [text]
         color, end = to_hex(patch.get_facecolor()), patch.get_height()
         filled = [x for x in range(400) if image.pixelColor(x, 2).name() == color]
         if end > 0.05:  # a shorter one is all corner
