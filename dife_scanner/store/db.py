@@ -253,6 +253,7 @@ class Store:
             over = steps >= most_steps or time.monotonic() > end
             return int(over)
 
+        # often, and counted here: SQLite goes on counting where the same statement ended before
         self._connection.set_progress_handler(look, between)
         try:
             yield

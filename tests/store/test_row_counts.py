@@ -27,6 +27,7 @@ from dife_scanner.store import (
     triage,
     upcoming,
 )
+from dife_scanner.store.db import TookTooLong
 from dife_scanner.store.throughput import throughput
 
 
@@ -159,6 +160,7 @@ def test_first_lines_that_take_long_are_those_that_a_first_look_found(
         whole = models.order(store, filter=rare)
         assert models.order(store, filter=rare, limit=50) == whole and len(whole.keys) == 11
         monkeypatch.setattr(models, "LOOKED_AT", (20, 40))
+        monkeypatch.setattr(models, "FEW_STEPS", 100)
         monkeypatch.setattr(models, "MOST_STEPS", 100)
         first = models.order(store, filter=rare, limit=50)
         assert not first.whole and len(first.keys) < len(whole.keys)
@@ -191,3 +193,14 @@ def test_a_value_that_its_field_cannot_have_is_looked_for_in_no_row(
             taken.append(steps(store, lambda store: models.order(store, filter="verdict:f")))
             assert len(models.order(store, filter="!verdict:f").keys) > 200
     assert taken[1] <= 1.2 * taken[0] + 5
+
+
+def test_what_was_read_before_takes_no_steps_of_the_next_reading(store: Store) -> None:
+    """SQLite adds up the steps of a statement that is read again and again."""
+    counting = "WITH c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c LIMIT 2000) SELECT n FROM c"
+    taken = 10 * steps(store, lambda store: store.read(counting))
+    for _ in range(5):
+        assert len(store.read(counting, most_steps=2 * taken)) == 2000
+    for _ in range(5):
+        with pytest.raises(TookTooLong):
+            store.read(counting, most_steps=taken // 2)
