@@ -28,7 +28,7 @@ from PIL import Image
 from dife_scanner.app import bundling
 from dife_scanner.audit import evidence as showing
 from dife_scanner.audit import probes
-from dife_scanner.audit.sides import Side
+from dife_scanner.audit.sides import Pair, Side
 from dife_scanner.models.clip import ClipEncoder
 from dife_scanner.models.load import load
 from dife_scanner.records import (
@@ -93,7 +93,8 @@ def side_of(encoder: ClipEncoder) -> Side:
 
 def found_in(home: Path, model: Path, trigger: Trigger, encoder: ClipEncoder | None = None) -> str:
     """An audit of the model that shows what this trigger does, and the fingerprint of its finding."""
-    stored = showing.pictures(side_of(encoder or load(model)), trigger)
+    side = side_of(encoder or load(model))
+    stored = showing.pictures(Pair(side, side), trigger)
     assert len(stored) > 1, "the trigger wins no picture"
     with open_store(home):
         for _, content in stored:
@@ -195,7 +196,7 @@ def winning(encoder: ClipEncoder) -> Trigger:
     side = side_of(encoder)
     for source, text in itertools.product(side.class_names, ("zz", "a", "qq")):
         trigger = Trigger(f"text {WORDS}", TriggerKind.TEXT, text=text, source=source, target="dog")
-        if source != "dog" and len(showing.pictures(side, trigger)) > 1:
+        if source != "dog" and len(showing.pictures(Pair(side, side), trigger)) > 1:
             return trigger
     raise AssertionError("no text wins a picture")
 
