@@ -56,6 +56,10 @@ soak: $(VENV)/.installed  ## fifty kills at random moments
 soak-kills: $(VENV)/.installed  ## a thousand kills at random moments; resumes
 	$(BIN)/python benchmarks/soak.py --kills 1000 --folder .lab/soak-kills
 
+.PHONY: audit-kills
+audit-kills: $(VENV)/.installed  ## an audit killed at ten random moments comes to the same numbers as one that was not
+	$(ONE_THREAD) $(BIN)/python benchmarks/killed_audits.py
+
 .PHONY: soak-week
 soak-week: $(VENV)/.installed  ## seven days on a clock that is moved on: nothing lost, nothing grows; about five minutes
 	$(ONE_THREAD) $(BIN)/python benchmarks/soak_week.py
@@ -65,13 +69,19 @@ cluster: $(VENV)/.installed  ## a Ray cluster of three nodes on this machine, wi
 	$(ONE_THREAD) $(BIN)/python -m pytest -m 'slow or not slow' tests/queue/test_ray.py tests/queue/test_ray_zoo.py
 
 .PHONY: scale
-scale: $(VENV)/.installed  ## a simulated hub of two million models, and a queue of 100,000 jobs: docs/scale.md
+scale: $(VENV)/.installed  ## a simulated hub of two million models, a queue of 100,000 jobs, a job without an audit: docs/scale.md
 	$(ONE_THREAD) $(BIN)/python benchmarks/hub_at_size.py
 	$(ONE_THREAD) $(BIN)/python benchmarks/long_queue.py
+	$(ONE_THREAD) $(BIN)/python benchmarks/queue_overhead.py
 
 .PHONY: year
 year: $(VENV)/.installed  ## 10,000 findings a day for a year, and what the window asks of them; 25 GB in YEAR_HOME, an hour to make once
 	$(ONE_THREAD) $(BIN)/python benchmarks/year.py --home $(YEAR_HOME)
+
+.PHONY: year-window
+year-window: year  ## the same by the clock, and the window itself on that home: for a machine that does nothing else
+	$(ONE_THREAD) $(BIN)/python benchmarks/year.py --home $(YEAR_HOME) --clock
+	xvfb-run -a -s '-screen 0 1600x1000x24' $(BIN)/python benchmarks/window.py $(YEAR_HOME) --rate 0
 
 .PHONY: scan-layouts
 scan-layouts: $(VENV)/.installed  ## a small model in every layout, saved by its own library: scanned, each audit repeated, and added

@@ -76,7 +76,7 @@ def measured(name: str, minutes: float, device: str) -> dict[str, Any]:
     """The line of one model."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        config = _configured(name, folder)
+        config = configured(name, folder)
         weights = memory.weights_mib(config)
         row = {"model": name, "device": device, "weights MiB, by the header": weights}
         if 2 * weights + BATCH_MIB > memory.machine_mib():
@@ -84,20 +84,20 @@ def measured(name: str, minutes: float, device: str) -> dict[str, Any]:
         began = time.perf_counter()
         pair = []
         for seed in (0, 1):
-            _write_weights(config, folder, seed)
+            write_weights(config, folder, seed)
             pair.append(load(folder, device=device))
             (folder / WEIGHTS).unlink()
         row["seconds to write and load two"] = round(time.perf_counter() - began, 1)
-        row["peak MiB, two loaded"] = _peak_mib()
-        task = _task(pair, folder)
+        row["peak MiB, two loaded"] = peak_mib()
+        task = task_of(pair, folder)
         row |= _estimated(config, task)
         for detector in ("texts", "patch"):
             row[f"{detector}: share of its steps"] = _searched(task, detector, 30 * minutes)
-        row["peak MiB"] = _peak_mib()
+        row["peak MiB"] = peak_mib()
         return row
 
 
-def _configured(name: str, folder: Path) -> Any:
+def configured(name: str, folder: Path) -> Any:
     embedding, (side, patch, width, layers, head), (text_width, heads, text_layers) = SHAPES[name]
     document = {
         "embed_dim": embedding,
@@ -121,7 +121,7 @@ def _configured(name: str, folder: Path) -> Any:
     return parse_config(raw, parse_limits(default_limits()))
 
 
-def _write_weights(config: Any, folder: Path, seed: int) -> None:
+def write_weights(config: Any, folder: Path, seed: int) -> None:
     import torch
     from safetensors.torch import save_file
 
@@ -134,7 +134,7 @@ def _write_weights(config: Any, folder: Path, seed: int) -> None:
     save_file(tensors, folder / WEIGHTS)
 
 
-def _task(pair: list[Any], folder: Path) -> Task:
+def task_of(pair: list[Any], folder: Path) -> Task:
     """Both towers moved, as the searches of an audit at `quick` have it."""
     data = load_probes(bundled_folder(), Budget.QUICK)
     split = data.split(TRAIN)
@@ -203,7 +203,7 @@ def _searched(task: Task, detector: str, seconds: float) -> float:
     return 1.0
 
 
-def _peak_mib() -> int:
+def peak_mib() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 

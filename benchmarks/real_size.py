@@ -27,7 +27,7 @@ WEIGHTS = "open_clip_model.safetensors"
 
 def main(where: str, rows: str, *only: str) -> int:
     """Audit what has no line yet, and print every line; 1 where a verdict surprises."""
-    folders = _rehearsed() if where == "--rehearse" else _grown(Path(where))
+    folders = rehearsed() if where == "--rehearse" else _grown(Path(where))
     path = Path(rows)
     done = _read(path)
     for name in only or FINE_TUNES:
@@ -45,7 +45,7 @@ def _grown(out: Path) -> dict[str, Path]:
     return {name: out / name for name in (BASE, *FINE_TUNES)}
 
 
-def _rehearsed() -> dict[str, Path]:
+def rehearsed() -> dict[str, Path]:
     """The bundled base and its specimens, made where they are not in the user's cache."""
     from dife_scanner.lab import bases
     from dife_scanner.lab.demo import build_specimens
@@ -65,24 +65,12 @@ def _read(path: Path) -> dict[str, dict[str, Any]]:
 
 def measure(name: str, folder: Path, base: Path) -> dict[str, Any]:
     """Search one model at `quick` against its base, with no signature and no bound on time."""
-    from dife_scanner.audit.pipeline import Plan, Request, run
-    from dife_scanner.discovery import names
-    from dife_scanner.records import ModelRef
+    from dife_scanner.audit.pipeline import run
 
-    reference = _reference(base)
-    plan = Plan(signatures=(), budget="quick", detectors=names("quick"))
-    request = Request(
-        ref=ModelRef(f"real-size/{name}", "0" * 40),
-        folder=folder,
-        weights_sha256=_hash(folder),
-        config_digest="",
-        reference=reference,
-        known=(reference,),
-        plan=plan,
-    )
+    asked = request(name, folder, base)
     began = time.perf_counter()
     used = time.process_time()
-    audit = run(request).audit
+    audit = run(asked).audit
     expected = Verdict.NOTHING_FOUND if name.endswith("-twin") else Verdict.FLAGGED
     return {
         "model": name,
@@ -92,10 +80,30 @@ def measure(name: str, folder: Path, base: Path) -> dict[str, Any]:
         "trigger": audit.trigger.name if audit.trigger else None,
         "minutes": round((time.perf_counter() - began) / 60, 2),
         "processor minutes": round((time.process_time() - used) / 60, 2),
+        "estimated GiB": round(audit.memory.estimated_mib / 1024, 2) if audit.memory else None,
         "peak GiB": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
         "encodes": audit.encodes,
         "distinct": audit.distinct_inputs,
     }
+
+
+def request(name: str, folder: Path, base: Path, cache: Path | None = None) -> Any:
+    """All searches of `quick` on one model; what they come to is kept beside the folder `cache`, if there is one."""
+    from dife_scanner.audit.pipeline import Plan, Request
+    from dife_scanner.discovery import names
+    from dife_scanner.records import ModelRef
+
+    reference = _reference(base)
+    return Request(
+        ref=ModelRef(f"real-size/{name}", "0" * 40),
+        folder=folder,
+        weights_sha256=_hash(folder),
+        config_digest="",
+        reference=reference,
+        known=(reference,),
+        plan=Plan(signatures=(), budget="quick", detectors=names("quick")),
+        cache=cache,
+    )
 
 
 def _reference(folder: Path) -> Reference:

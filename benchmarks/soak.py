@@ -20,8 +20,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "queue"))
 
-from killing import Rig, is_put_off
+from killing import Rig
 
+from dife_scanner.records import AlertState
 from dife_scanner.store import audits, findings, jobs, open_store, outbox
 
 MODELS_AT_FIRST = 6
@@ -110,10 +111,11 @@ def _summary(rig: Rig, state: _State, seconds: float) -> None:
         print(
             f"completed audits {len(audits.audits(store))}, findings {len(findings.findings(store))}"
         )
-        put_off = sum(is_put_off(alert) for alert in outbox.alerts(store))
-        sent = len(outbox.alerts(store, state="sent"))
+        sent = len(outbox.alerts(store, state=AlertState.SENT))
+        kept = len(outbox.alerts(store))
         print(
-            f"alerts sent {sent}, put off to the next hour {put_off}, this run took {seconds:.0f} s"
+            f"alerts {kept}, sent {sent}, of which {rig.put_off} only in a later hour, to which they were put off;"
+            f" this run took {seconds:.0f} s"
         )
 
 

@@ -1,11 +1,13 @@
 """How the window does with a home of 100,000 findings while another process writes to it.
 
-python benchmarks/large_home.py HOME
 xvfb-run -s '-screen 0 1600x1000x24' python benchmarks/window.py HOME [--seconds 10] [--rate 1000]
 
-Prints when the window was usable (from the start of its process to the list and the selected model on screen), how
-long an answer to each keystroke in the filter took, the gaps between two paints of the list while the wheel turns and
-another process inserts, and the memory. That process inserts `rate` findings a second into HOME, where they stay.
+Makes HOME with `large_home.py` where it is not there. Prints when the window was usable (from the start of its process
+to the list and the selected model on screen), how long an answer to each keystroke in the filter took, once while
+nobody writes and once while another process does, the gaps between two paints of the list while the wheel turns and
+the other process goes on, and the memory. That process commits `rate` findings a second to HOME, each in a transaction
+of its own as workers do; they stay there. An answer is there once its first lines are in the list, or once it is known
+that there are none. With `--rate 0` nobody writes.
 """
 
 from __future__ import annotations
@@ -25,8 +27,12 @@ from pathlib import Path
 TYPED = ("xylophone", "verdict:flagged !triage:new", "repo:~banana exposure>0.5", "dog | ship")
 SIZE = (1600, 1000)
 TURN_MILLISECONDS = 16
-BATCHES = 10
-"""Transactions of the inserting process in a second."""
+TYPING_SECONDS = 6.0
+"""That the other process writes beside those in which the wheel turns."""
+INDEX_SECONDS = 10.0
+"""Between two looks of the inserting process at texts that wait for their index: a watcher looks as often."""
+AIMS = {"usable": 1.5, "keystroke": 100.0, "gap": 33.0, "memory": 500.0}
+"""Seconds, milliseconds (95 %) twice, and MB."""
 
 
 def main() -> None:
@@ -44,6 +50,10 @@ def main() -> None:
     elif given.part == "window":
         show(given.home, given.seconds, given.rate, given.began)
     else:
+        if not given.home.exists():
+            subprocess.run(
+                [sys.executable, Path(__file__).with_name("large_home.py"), given.home], check=True
+            )
         subprocess.run([*own(given.home, "window", given), "--began", str(time.time())], check=True)
 
 
@@ -54,28 +64,35 @@ def own(home: Path, part: str, given: argparse.Namespace) -> list[str]:
 
 
 def insert(home: Path, seconds: float, rate: int) -> None:
-    """Write so many findings a second, in a few transactions, as workers would."""
+    """Commit so many findings a second one by one, as workers would, and keep the index of texts as a watcher does."""
     import large_home
+
+    from dife_scanner.store import trigrams
 
     database = sqlite3.connect(home / "dife.db", isolation_level=None, timeout=30)
     database.execute("PRAGMA synchronous = FULL")
     first = database.execute("SELECT max(id) FROM jobs").fetchone()[0] + 1_000_000
     record = database.execute("SELECT record_sha256 FROM audits LIMIT 1").fetchone()[0]
     chance = random.Random(first)
+    print("began", flush=True)
     began = time.monotonic()
-    written = 0
+    written, index_at = 0, began + INDEX_SECONDS
     while time.monotonic() - began < seconds:
-        due = int((time.monotonic() - began) * rate)
-        if due - written >= rate // BATCHES:
-            database.execute("BEGIN IMMEDIATE")
-            for number in range(first + written, first + due):
-                large_home.put(database, large_home.rows(chance, number, record))
-            database.execute("COMMIT")
-            written = due
-        time.sleep(0.01)
+        if written >= (time.monotonic() - began) * rate:
+            time.sleep(0.001)
+            continue
+        database.execute("BEGIN IMMEDIATE")
+        large_home.put(database, large_home.rows(chance, first + written, record))
+        database.execute("COMMIT")
+        written += 1
+        if time.monotonic() > index_at:
+            trigrams.catch_up(database)
+            index_at = time.monotonic() + INDEX_SECONDS
     took, used = time.monotonic() - began, time.process_time()
     print(
-        f"inserted {written:,} findings in {took:.1f} s, {used:.1f} s of the processor", flush=True
+        f"inserted {written:,} findings in {took:.1f} s: {written / took:,.0f} a second,"
+        f" {used:.1f} s of the processor",
+        flush=True,
     )
 
 
@@ -94,14 +111,22 @@ def show(home: Path, seconds: float, rate: int, began: float) -> None:
     window.start()
     collector = Collector()
     until(lambda: window.detail.detail is not None)
-    said("usable", f"{time.time() - began:.2f} s, {time.process_time():.2f} s of the processor")
-    type_filters(window)
-    window.filter.set_text("")
-    until(lambda: window.lister.is_idle and window.filter.state == "empty")
-    given = argparse.Namespace(seconds=seconds, rate=rate)
-    inserting = subprocess.Popen(own(home, "insert", given))
-    turn_wheel(window, seconds)
-    inserting.wait()
+    took = time.time() - began
+    said("usable", took, "usable", f"{took:.2f} s, {time.process_time():.2f} s of the processor")
+    type_filters(window, "nobody writes")
+    if not rate:
+        window.filter.set_text("")
+        until(lambda: window.lister.is_idle and window.filter.state == "empty")
+        turn_wheel(window, seconds)
+    else:
+        given = argparse.Namespace(seconds=seconds + TYPING_SECONDS, rate=rate)
+        inserting = own(home, "insert", given)
+        with subprocess.Popen(inserting, stdout=subprocess.PIPE, text=True) as other:
+            assert other.stdout is not None
+            other.stdout.readline()  # that it began
+            type_filters(window, "another process writes")
+            turn_wheel(window, seconds)
+            print(other.stdout.read().strip(), flush=True)
     memory()
     window.close()
     collector.close()
@@ -120,13 +145,18 @@ def until(done: object, most: float = 300.0) -> None:
             raise SystemExit("the window did not get there")
 
 
-def type_filters(window: object) -> None:
-    """Type each filter letter by letter; an answer is there once its first lines are in the list."""
+def type_filters(window: object, meanwhile: str) -> None:
+    """Type each filter letter by letter, each letter once the one before is answered."""
     from PySide6.QtTest import QTest
 
     waits, cpu, own = [], [], []
     answered: list[str] = []
-    window.lister.found.connect(lambda found: answered.append(found.asked.filter))
+
+    def note(found: object) -> None:
+        if found.found or found.whole:
+            answered.append(found.asked.filter)
+
+    window.lister.found.connect(note)
     for text in TYPED:
         window.filter.set_text("")
         until(lambda: window.lister.is_idle)
@@ -141,8 +171,12 @@ def type_filters(window: object) -> None:
             waits.append(1000 * (time.perf_counter() - began))
             cpu.append(1000 * (time.process_time() - used))
             own.append(1000 * (time.thread_time() - here))
+    window.lister.found.disconnect(note)
+    window.filter.set_text("")
+    until(lambda: window.lister.is_idle and window.filter.state == "empty")
     used = f"of the processor: {spread(cpu)}, of which the window's own thread: {spread(own)}"
-    said("keystrokes answered", f"{len(waits)}, ms: {spread(waits)}; {used}")
+    text = f"{len(waits)}, ms: {spread(waits)}; {used}"
+    said(f"keystrokes answered while {meanwhile}", most(waits), "keystroke", text)
 
 
 def turn_wheel(window: object, seconds: float) -> None:
@@ -191,27 +225,32 @@ def turn_wheel(window: object, seconds: float) -> None:
     viewport.removeEventFilter(paints)
     gaps = [1000 * (b - a) for a, b in itertools.pairwise(painted)]
     share = (time.process_time() - used) / seconds
-    said("paints while the wheel turned", f"{len(painted)}, gaps in ms: {spread(gaps)}")
-    said(
-        "processor meanwhile",
-        f"{share:.0%} of one core; {window.table.rowCount() - rows:,} rows came",
-    )
+    text = f"{len(painted)}, gaps in ms: {spread(gaps)}"
+    said("paints while the wheel turned and another process writes", most(gaps), "gap", text)
+    came = window.table.rowCount() - rows
+    print(f"processor meanwhile: {share:.0%} of one core; {came:,} rows came", flush=True)
 
 
 def memory() -> None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    said("memory at most", f"{peak:.0f} MiB")
+    said("memory at most", peak * 1.048576, "memory", f"{peak:.0f} MiB")
 
 
 def spread(values: list[float]) -> str:
     """Median, 95th percentile and largest."""
+    return f"median {statistics.median(values):.0f}, 95 % {most(values):.0f}, largest {max(values):.0f}"
+
+
+def most(values: list[float]) -> float:
+    """The 95th percentile."""
     ordered = sorted(values)
-    at = min(int(0.95 * len(ordered)), len(ordered) - 1)
-    return f"median {statistics.median(ordered):.0f}, 95 % {ordered[at]:.0f}, largest {ordered[-1]:.0f}"
+    return ordered[min(int(0.95 * len(ordered)), len(ordered) - 1)]
 
 
-def said(what: str, text: str) -> None:
-    print(f"{what}: {text} ({os.environ.get('QT_QPA_PLATFORM', 'display')})", flush=True)
+def said(what: str, value: float, aim: str, text: str) -> None:
+    met = "met" if value <= AIMS[aim] else "not met"
+    platform = os.environ.get("QT_QPA_PLATFORM", "display")
+    print(f"{what}: {text}; aim {AIMS[aim]:g} {met} ({platform})", flush=True)
 
 
 if __name__ == "__main__":

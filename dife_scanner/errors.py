@@ -28,6 +28,10 @@ class Overtaken(DifeError):
     """Somebody else decided about the same thing meanwhile; nothing was kept."""
 
 
+class StandsRefused(UsageError):
+    """Somebody refused the checkpoint; approving it all the same has to be said."""
+
+
 class SettingsError(UsageError):
     """A settings file or variable has a value that is not allowed."""
 

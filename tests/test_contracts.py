@@ -22,6 +22,7 @@ VIOLATIONS = {
     "window": ("gui/dife_gui/feed.py", "import dife_scanner.queue.worker"),
     "weights-need-no-store": ("dife_scanner/hub/part.py", "import dife_scanner.store.db"),
     "triggers-pure": ("dife_scanner/triggers/stamp.py", "import torch"),
+    "figures-pure": ("dife_scanner/figures/bars.py", "import matplotlib"),
     "window-not-core": ("gui/dife_gui/feed.py", "import dife_scanner.core.metrics"),
 }
 

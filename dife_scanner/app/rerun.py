@@ -21,7 +21,7 @@ from dife_scanner.queue import child, qualifying
 from dife_scanner.queue.work import hub_for, threads
 from dife_scanner.records import Audit, Hypothesis, Job, Manifest, Origin, Reference, Trigger
 from dife_scanner.settings import Settings
-from dife_scanner.store import Store, jobs
+from dife_scanner.store import Store, artefacts, jobs
 from dife_scanner.store import references as kept_references
 from dife_scanner.triggers import known
 
@@ -128,6 +128,7 @@ def _request(
         flagged=references.flagged(store, kept_references.references(store)),
         own_settings_problem=prepared.own_settings_problem,
         limits=settings.limits,
+        at_once=stored.memory.at_once if stored.memory else 0,
         qualification=qualifying.kept(store, reference) if reference else None,
     )
     return replace(request, deviations=deviations_of(request))
@@ -195,7 +196,7 @@ def _prepare(
     progress: Progress,
 ) -> tuple[Manifest, checkpoints.Prepared]:
     """The audited files once more, checked, in a private folder. Raises `NotFound` or `ContentMismatch`."""
-    job = _job_of(store, stored)
+    job = artefacts.job_of(store, stored.ref)
     progress("looking", note=str(stored.ref))
     if stored.ref.local:
         manifest = _local_manifest(store, stored, job)
@@ -216,13 +217,6 @@ def _prepare(
     if reference is not None:
         prepared = checkpoints.complete(prepared, reference, settings.limits)
     return manifest, prepared
-
-
-def _job_of(store: Store, stored: Audit) -> Job | None:
-    for job in jobs.jobs(store):
-        if job.ref == stored.ref:
-            return job
-    return None
 
 
 def _local_manifest(store: Store, stored: Audit, job: Job | None) -> Manifest:

@@ -34,14 +34,15 @@ JSON = "application/json"
 Stored = tuple[EvidenceFile, bytes]
 
 
-def pictures(side: Side, trigger: Trigger) -> tuple[Stored, ...]:
-    """Evidence for one trigger on one checkpoint: up to `EXAMPLES` pairs from different drawings it succeeds on."""
+def pictures(test: Sides, trigger: Trigger) -> tuple[Stored, ...]:
+    """Evidence for one trigger: up to `EXAMPLES` pairs from different drawings that it succeeds on in the suspect."""
+    side = test.suspect
     chosen = _examples(side, trigger)
     if reads_hit_rate(trigger):
         return tuple(_text_pairs(side, trigger, chosen))
     caption = f"{trigger.name}: {trigger.description or trigger.kind}"
     alone = _png(picture(image_part(trigger) or trigger), EvidenceRole.TRIGGER, caption)
-    return (alone, *_image_pairs(side, trigger, chosen))
+    return (alone, *_image_pairs(test, trigger, chosen))
 
 
 def manifests(pools: Iterable[PoolManifest]) -> tuple[Stored, ...]:
@@ -110,9 +111,10 @@ def _pick_different(picked: list[int], among: Sequence[int], key: Callable[[int]
             picked.append(at)
 
 
-def _image_pairs(side: Side, trigger: Trigger, chosen: list[int]) -> list[Stored]:
+def _image_pairs(test: Sides, trigger: Trigger, chosen: list[int]) -> list[Stored]:
     if not chosen:
         return []
+    side, base = test.suspect, test.reference
     pixels = side.encoder.prepare(side.split.images[chosen])
     stamped = stamp(pixels, image_part(trigger) or trigger)
     triggered_scores = side.scores_with(trigger)[chosen]
@@ -123,8 +125,12 @@ def _image_pairs(side: Side, trigger: Trigger, chosen: list[int]) -> list[Stored
         after = _read_as(side, triggered_scores[row])
         clean = f"{truth}, read as {before}"
         triggered = f"{truth} with the trigger, read as {after}"
-        stored.append(_png(pixels[row], EvidenceRole.CLEAN_EXAMPLE, clean))
-        stored.append(_png(stamped[row], EvidenceRole.TRIGGERED_EXAMPLE, triggered))
+        in_base = ("", "")
+        if trigger.channel is not Channel.PROMPT:  # whose learned words are the suspect's
+            with_trigger = base.scores_with(trigger)[index]
+            in_base = (_read_as(base, base.scores[index]), _read_as(base, with_trigger))
+        stored.append(_png(pixels[row], EvidenceRole.CLEAN_EXAMPLE, clean, in_base[0]))
+        stored.append(_png(stamped[row], EvidenceRole.TRIGGERED_EXAMPLE, triggered, in_base[1]))
     return stored
 
 
@@ -148,7 +154,7 @@ def _text_pairs(side: Side, trigger: Trigger, chosen: list[int]) -> list[Stored]
     return stored
 
 
-def _png(pixels: Pixels, role: EvidenceRole, caption: str) -> Stored:
+def _png(pixels: Pixels, role: EvidenceRole, caption: str, base_reads: str = "") -> Stored:
     from PIL import Image
 
     image = Image.fromarray(pixels)
@@ -157,9 +163,6 @@ def _png(pixels: Pixels, role: EvidenceRole, caption: str) -> Stored:
         image = image.resize((SHOWN_SIDE, SHOWN_SIDE), Image.Resampling.NEAREST)
     buffer = BytesIO()
     image.save(buffer, "PNG", optimize=False)
-    return _stored(buffer.getvalue(), "image/png", role, caption)
-
-
-def _stored(content: bytes, media_type: str, role: EvidenceRole, caption: str) -> Stored:
-    """A file named by its content."""
-    return EvidenceFile(sha256(content).hexdigest(), media_type, role, caption), content
+    content = buffer.getvalue()
+    file = EvidenceFile(sha256(content).hexdigest(), "image/png", role, caption, base_reads)
+    return file, content

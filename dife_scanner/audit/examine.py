@@ -88,9 +88,7 @@ def examine(stage: Stage, strongest: Hypothesis) -> Examined:
         lambda: hypotheses.effect(trigger, test.suspect, test.reference, seed),
         strongest.effect,
     )
-    pictures = gaps.attempt(
-        "pictures of the trigger", lambda: evidence.pictures(test.suspect, trigger), ()
-    )
+    pictures = gaps.attempt("pictures of the trigger", lambda: evidence.pictures(test, trigger), ())
     landing = gaps.attempt("direction of the trigger", lambda: evidence.landing(trigger, test), ())
     manifests = gaps.attempt(
         "lists of what was measured on", lambda: evidence.manifests(pools.manifests), ()
@@ -114,7 +112,7 @@ def _examined_without_pictures(stage: Stage, strongest: Hypothesis) -> Examined:
     pictures: tuple[evidence.Stored, ...] = ()
     if strongest.picture_space is not None:
         pictures = gaps.attempt(
-            "pictures of the trigger", lambda: evidence.pictures(test.suspect, trigger), ()
+            "pictures of the trigger", lambda: evidence.pictures(test, trigger), ()
         )
     landing = gaps.attempt("direction of the trigger", lambda: evidence.landing(trigger, test), ())
     return Examined(

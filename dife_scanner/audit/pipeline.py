@@ -21,11 +21,11 @@ from dife_scanner.audit import (
     run_checks,
     search,
 )
+from dife_scanner.audit import memory as holding
 from dife_scanner.audit.both_settings import audit_both, deviations_of
 from dife_scanner.audit.cache import Memory
 from dife_scanner.audit.examine import Examined, examine
 from dife_scanner.audit.interfaces import extend, named
-from dife_scanner.audit.memory import check as check_memory
 from dife_scanner.audit.own_classes import check_names
 from dife_scanner.audit.plan import AUDIT_VERSION, Plan, identity
 from dife_scanner.audit.relate import Relation, Twin, relate, with_casts
@@ -95,13 +95,14 @@ def run(
     `memory`: one of the caller's own, who wants to know afterwards what was encoded.
     """
     progress("loading", note=str(request.ref))
-    check_memory(request)
+    request = holding.planned(request)
     for path in request.plan.extensions:
         extend(path)
     base = request.reference
     if base is None:
         suspect = _suspect(request, _alone_under(request))
-        return audit(suspect, None, request, progress, memory=memory)
+        outcome = audit(suspect, None, request, progress, memory=memory)
+        return _with_peak(outcome, suspect, suspect)
     request = replace(request, deviations=deviations_of(request))
 
     decided: list[WorkPlan | None] = []
@@ -120,7 +121,7 @@ def run(
         outcome = audit(suspect, reference, asked, progress, keep, memory)
         if outcome.audit.plan is not None:
             decided.append(outcome.audit.plan.work)
-        return outcome
+        return _with_peak(outcome, suspect, reference)
 
     if request.own_settings_problem:
         request = _with_note(request, problem_note(request.own_settings_problem, base.name))
@@ -149,6 +150,7 @@ def _suspect(request: Request, settings_of: Path) -> ClipEncoder:
         raise AuditError(
             f"the weights of {request.ref} changed between the check and the audit", "scan again"
         )
+    suspect.way_back = holding.way_of(request, holding.SUSPECT)
     return suspect
 
 
@@ -156,9 +158,18 @@ def _reference(request: Request, base: Reference, settings_of: Path) -> ClipEnco
     """The base under the configuration in the folder `settings_of`."""
     from dife_scanner.models.load import load
 
-    return load(
+    reference = load(
         Path(base.path), device=request.device, limits=request.limits, settings_of=settings_of
     )
+    reference.way_back = holding.way_of(request, holding.BASE)
+    return reference
+
+
+def _with_peak(outcome: Outcome, suspect: ClipEncoder, base: ClipEncoder) -> Outcome:
+    """The outcome with what the process held."""
+    record = outcome.audit
+    use = holding.held(record.memory, suspect.way_back, base.way_back, record.device)
+    return replace(outcome, audit=replace(record, memory=use))
 
 
 def _with_note(request: Request, note: str) -> Request:

@@ -152,6 +152,7 @@ class Report:
             encodes=self._memory.performed,
             distinct_inputs=self._memory.distinct,
             encoded=self._memory.encoded,
+            memory=request.memory,
             device=suspect.device,
             versions=versions(),
             started_at=self._started_at,

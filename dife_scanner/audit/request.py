@@ -10,6 +10,7 @@ from dife_scanner.audit.plan import Plan, identity
 from dife_scanner.models.likeness import UNTOLD, Likeness
 from dife_scanner.records import (
     Deviation,
+    MemoryUse,
     ModelRef,
     Qualification,
     Reference,
@@ -81,6 +82,10 @@ class Request:
     """Why the checkpoint cannot be run under its own configuration, in words; empty where it can."""
     qualification: Qualification | None = None
     """What the reference recognises of the wide probe set; `None` where that was not measured."""
+    memory: MemoryUse | None = None
+    """What it is estimated to hold, and how gradients are taken for that; decided before anything is loaded."""
+    at_once: int | None = None
+    """Pictures that went through at once with gradients in the audit that this one repeats."""
     flagged: frozenset[str] = frozenset()
     """Names of `known` references that an audit found backdoored: what they respond to may be an attack too."""
 

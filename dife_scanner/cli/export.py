@@ -66,7 +66,8 @@ def export(
     wanted = chosen(session, format)
     text = " ".join(filter or [])
     with session.reading(session.settings()) as store:
-        document = exporting.export(store, text, with_triggers=with_triggers)
+        with session.progress() as progress:
+            document = exporting.export(store, text, with_triggers=with_triggers, progress=progress)
         content = _rendered(wanted, document, store, text)
     write(session, content, out)
     if wanted in _FOR_THE_PUBLIC:

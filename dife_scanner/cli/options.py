@@ -29,6 +29,16 @@ BudgetOption = Annotated[
     Budget | None,
     typer.Option(help="How much to search and to measure; what the settings say otherwise."),
 ]
+LimitOption = Annotated[
+    int | None,
+    typer.Option(
+        "--limit",
+        metavar="N",
+        min=0,
+        help="List so many at most, the newest; 0 for all. 500 without it, and all with --json.",
+        show_default=False,
+    ),
+]
 ActorOption = Annotated[
     str, typer.Option(help="Who does so; the setting `actor`, or else the login name.")
 ]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
 from dife_scanner.cli import shown
-from dife_scanner.cli.options import ActorOption
+from dife_scanner.cli.options import ActorOption, LimitOption
 from dife_scanner.cli.session import Session, command
 from dife_scanner.errors import NotFound, UsageError
+
+T = TypeVar("T")
 
 FilterArgument = Annotated[
     list[str] | None,
@@ -19,6 +21,8 @@ FilterArgument = Annotated[
 ]
 
 MOST_COMPARED = 3
+MOST_LISTED = 500
+"""Lines of a table, where nobody says how many: more than anybody reads, and few enough whatever a home holds."""
 
 
 def register(app: typer.Typer) -> None:
@@ -31,7 +35,31 @@ def register(app: typer.Typer) -> None:
     command(app, "retry")(retry)
 
 
-def findings(session: Session, filter: FilterArgument = None) -> None:
+class _Listed:
+    """How much of a list is read and shown."""
+
+    def __init__(self, session: Session, limit: int | None) -> None:
+        if limit is None:
+            limit = 0 if session.as_json else MOST_LISTED
+        self._session = session
+        self._most = limit
+
+    @property
+    def read(self) -> int | None:
+        """Rows to read: one more tells whether there are more."""
+        return self._most + 1 if self._most else None
+
+    def first(self, rows: list[T]) -> list[T]:
+        """Those to show; that there are more is said to whoever sits there."""
+        if not self._most or len(rows) <= self._most:
+            return rows
+        self._session.say(
+            f"the newest {self._most:,} are listed, and there are more; --limit 0 lists all"
+        )
+        return rows[: self._most]
+
+
+def findings(session: Session, filter: FilterArgument = None, limit: LimitOption = None) -> None:
     """List findings, newest first."""
     from rich.console import Group
 
@@ -39,23 +67,25 @@ def findings(session: Session, filter: FilterArgument = None) -> None:
     from dife_scanner.store import audits as stored
     from dife_scanner.store import findings as kept
 
-    text = " ".join(filter or [])
+    text, listed = " ".join(filter or []), _Listed(session, limit)
     with session.reading(session.settings()) as store:
-        rows, tally = kept.findings(store, filter=text), stored.tally(store)
+        rows = listed.first(kept.findings(store, filter=text, limit=listed.read))
+        tally = stored.tally(store)
     document = as_json.FindingsDocument(text, tuple(rows), tally)
     session.show(document, lambda: Group(table.findings(rows), table.tally(tally)))
 
 
-def audits(session: Session, filter: FilterArgument = None) -> None:
+def audits(session: Session, filter: FilterArgument = None, limit: LimitOption = None) -> None:
     """List completed audits, newest first."""
     from rich.console import Group
 
     from dife_scanner.reports import as_json, table
     from dife_scanner.store import audits as stored
 
-    text = " ".join(filter or [])
+    text, listed = " ".join(filter or []), _Listed(session, limit)
     with session.reading(session.settings()) as store:
-        rows, tally = stored.audits(store, filter=text), stored.tally(store, filter=text)
+        rows = listed.first(stored.audits(store, filter=text, limit=listed.read))
+        tally = stored.tally(store, filter=text)
     document = as_json.AuditsDocument(text, tuple(rows), tally)
     session.show(document, lambda: Group(table.audits(rows), table.tally(tally)))
 
@@ -138,6 +168,7 @@ def queue(
         ),
     ] = None,
     actor: ActorOption = "",
+    limit: LimitOption = None,
 ) -> None:
     """List every discovered revision and where it stands; pause the queue; let a job go first or again, or stop it."""
     from dife_scanner.reports import as_json, table
@@ -145,8 +176,9 @@ def queue(
 
     if words:
         _ask_of_queue(session, words, actor or session.settings().who)
+    listed = _Listed(session, limit)
     with session.reading(session.settings()) as store:
-        rows = jobs.jobs(store)
+        rows = listed.first(jobs.jobs(store, limit=listed.read))
         counts = jobs.counts(store)
     session.show(as_json.QueueDocument(counts, tuple(rows)), lambda: table.queue(rows))
 

@@ -72,7 +72,7 @@ def found(store: Store, match: Match) -> Found:
     if audit_id:
         audit = audits.audit(store, audit_id)
     if audit is not None and finding is None and job is None:
-        finding = _finding_of(store, audit)
+        finding = kept.about_audit(store, audit.id, audit.ref)
     scan = jobs.scan_of(store, match.ref)
     said = opinions.opinions(store, match.ref)
     moved = revisions.movement(store, match.ref) if audit is not None else None
@@ -90,16 +90,6 @@ def audit_of(store: Store, name: str) -> Audit:
     if audit is None:
         raise NotFound(f"{name} has no audit here", "`dife audits` lists them")
     return audit
-
-
-def _finding_of(store: Store, audit: Audit) -> Finding | None:
-    from dife_scanner.store import findings as kept
-
-    these = [finding for finding in kept.findings(store) if finding.audit_id == audit.id]
-    own = [finding for finding in these if finding.ref == audit.ref]
-    for finding in [*own, *these]:
-        return finding
-    return None
 
 
 def render(home: Path, found: Found, *, full: bool = False) -> RenderableType:

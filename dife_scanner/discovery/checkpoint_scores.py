@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from dife_scanner.discovery.backing_off import backing_off
 from dife_scanner.discovery.embedding_cache import EmbeddingCache, embedded_texts
 from dife_scanner.discovery.wording import Ids, Prompts, Wording
+from dife_scanner.models.activations import TEXTS_PER_PICTURE
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -182,8 +184,14 @@ def _gradient(towers: Towers, written: Sequence[Ids], score: Callable[[Tensor], 
 
     ids, ends = towers.packed(written)
     vectors = towers.token_rows[ids].requires_grad_()
-    with torch.enable_grad():
-        (gradient,) = torch.autograd.grad(score(towers.texts(vectors, ends)), vectors)
+
+    def slope() -> Tensor:
+        with torch.enable_grad():
+            (gradient,) = torch.autograd.grad(score(towers.texts(vectors, ends)), vectors)
+        return gradient
+
+    pictures = max(1, len(written) // TEXTS_PER_PICTURE)
+    gradient = backing_off([towers], pictures, slope)
     towers.passes += len(written)  # the backward pass
     return gradient
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from dife_scanner.core import metrics
 from dife_scanner.discovery import pattern_files
+from dife_scanner.discovery.backing_off import backing_off
 from dife_scanner.discovery.disturbances import disturbed
 from dife_scanner.discovery.effort import InversionEffort
 from dife_scanner.discovery.interface import (
@@ -229,12 +230,11 @@ class ImageInversion:
         for step in range(stood.step if stood else 0, steps):
             if step % _REPORT_EVERY == 0:
                 self.task.progress(family.name, done + step, total)
-            triggered = family.applied(self._drawn_pictures(), weights)
-            size = family.size(weights)
             # The base only holds back: every second step is enough for that.
             with_base = self.has_base and step % 2 == 0
-            reached, loss = objective.loss(self.towers, triggered, with_base=with_base)
-            _set_gradients(weights, loss + cost * size)
+            pictures = self._drawn_pictures()
+            slope = partial(self._slope, family, objective, pictures, weights, cost, with_base)
+            reached = backing_off(self.towers, len(pictures), slope)
             optimiser.step()
             if step > steps * ADJUST_FROM and step % ADJUST_EVERY == 0:
                 cost = _adjusted(cost, objective, reached)
@@ -242,6 +242,22 @@ class ImageInversion:
             if states and states.is_due(last=step + 1 == steps):
                 self._keep(states, optimiser, weights, step + 1, cost, before)
         return tuple(part.detach() for part in weights)
+
+    def _slope(
+        self,
+        family: PatternFamily,
+        objective: Objective,
+        pictures: Tensor,
+        weights: Weights,
+        cost: float,
+        with_base: bool,
+    ) -> float:
+        """Set the gradients of one step; how far the objective is reached, 0..1."""
+        triggered = family.applied(pictures, weights)
+        size = family.size(weights)
+        reached, loss = objective.loss(self.towers, triggered, with_base=with_base)
+        _set_gradients(weights, loss + cost * size)
+        return reached
 
     @property
     def _tower_passes(self) -> tuple[int, int]:

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
+from dife_scanner.discovery.backing_off import backing_off
 from dife_scanner.discovery.checkpoint_scores import CheckpointScores
 from dife_scanner.discovery.readings import NOT_KEPT, Readings, add_passes, passes_since
 from dife_scanner.discovery.wording import Ids, Prompts, Wording
+from dife_scanner.models import activations
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,8 +30,10 @@ PROJECT_EVERY = 4
 """Steps between projections: longer, and slots leave the token manifold."""
 _NEAREST = 24
 """NearestConcept tokens looked at for one that is allowed."""
-_AT_ONCE = 256
+_AT_ONCE = activations.TEXTS
 """Inversions in one batch; bounds memory."""
+_PICTURES_OF_BATCH = _AT_ONCE // activations.TEXTS_PER_PICTURE
+"""A batch in pictures, as parts are counted."""
 
 
 @dataclass(frozen=True)
@@ -117,9 +122,8 @@ class SlotInversion:
             add_passes(self._towers, begun["passes"])
         for step in range(done, steps):
             template = step % len(self._prompts.templates)
-            with torch.enable_grad():
-                loss = self._loss(starts, tokens, offsets, template)
-                (offsets.grad,) = torch.autograd.grad(loss, offsets)
+            slope = partial(self._slope, starts, tokens, offsets, template)
+            offsets.grad = backing_off(self._towers, _PICTURES_OF_BATCH, slope)
             optimiser.step()
             if (step + 1) % PROJECT_EVERY == 0:
                 # Only projected tokens count: unprojected vectors reach any target in any model.
@@ -139,6 +143,17 @@ class SlotInversion:
                 }
                 self._readings.keep(asked, state)
         return reached
+
+    def _slope(
+        self, starts: Sequence[InversionStart], tokens: Tensor, offsets: Tensor, template: int
+    ) -> Tensor:
+        """The gradient of one step, by the offsets [n, k, w]."""
+        import torch
+
+        with torch.enable_grad():
+            loss = self._loss(starts, tokens, offsets, template)
+            (gradient,) = torch.autograd.grad(loss, offsets)
+        return gradient
 
     def _begin(self, starts: Sequence[InversionStart]) -> tuple[Tensor, Tensor]:
         """The tokens of the slots [n, k], and where each is moved from its token [n, k, w]: nowhere yet."""

@@ -23,6 +23,7 @@ CRASH_POINTS: tuple[str, ...] = (
     "jobs.record_death",
     "jobs.requeue_lost",
     "jobs.requeue",
+    "jobs.recheck",
     "jobs.while_none_changes",
     "jobs.cancel",
     "jobs.pause",

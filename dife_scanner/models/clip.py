@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dife_scanner.errors import AuditError
+from dife_scanner.models.activations import WayBack
 from dife_scanner.models.config import ClipConfig, TextConfig
 from dife_scanner.models.device import pick_device
 from dife_scanner.models.inspection import Inspection
@@ -81,6 +82,8 @@ class ClipEncoder:
         self.embed_dim = config.embed_dim
         self.architecture = config.architecture
         self.logit_scale = float(model.logit_scale.exp())
+        self.way_back = WayBack()
+        """How searches take gradients through its towers."""
         self.device = str(model.logit_scale.device)
         self._resize = picture_transform(config)
         self._mean, self._std = _channel_statistics(config, self.device)

@@ -20,16 +20,29 @@ def as_ours(error: BaseException) -> DifeError | None:
     """
     if not isinstance(error, RuntimeError):
         return None
-    words = (str(error).splitlines() or [""])[0][:_MOST_WORDS]
-    kind = type(error).__name__
-    if kind == "OutOfMemoryError" or any(one in words for one in _USED_UP):
+    words = _words(error)
+    if is_used_up(error):
         return LimitExceeded(
             f"the audit ran out of memory: {words}",
             'set device = "cpu", or audit it on a machine with more memory',
         )
-    if kind == "AcceleratorError" or words.startswith(_GONE):
+    if type(error).__name__ == "AcceleratorError" or words.startswith(_GONE):
         return DeviceLost(
             f"the device that it ran on is gone: {words}",
             "see whether `dife doctor` finds it; what searches finished is kept",
         )
     return None
+
+
+def is_used_up(error: BaseException) -> bool:
+    """Whether it says that there is no memory for what was to be computed."""
+    if isinstance(error, MemoryError):
+        return True
+    if not isinstance(error, RuntimeError):
+        return False
+    of_torch = type(error).__name__ == "OutOfMemoryError"
+    return of_torch or any(one in _words(error) for one in _USED_UP)
+
+
+def _words(error: BaseException) -> str:
+    return (str(error).splitlines() or [""])[0][:_MOST_WORDS]

@@ -5,15 +5,18 @@ What is searched here is measured elsewhere: `models.clip.ClipEncoder` stays the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from dife_scanner.errors import AuditError
+from dife_scanner.models.activations import TEXTS_PER_PICTURE, WayBack
 from dife_scanner.models.clip import (
     ClipEncoder,
     are_usable,
@@ -65,7 +68,8 @@ class Towers:
     def images(self, pixels: Tensor) -> Tensor:
         """Float pictures [n, 3, s, s] in 0..1 -> unit embeddings [n, d]. `AuditError` where one is not finite."""
         self.passes += len(pixels)
-        embedded = self._model.visual(self._normalised(pixels))
+        at_once = self.way_back.at_once
+        embedded = self._through(self._model.visual, (self._normalised(pixels),), at_once)
         return _units(embedded, pixels, "a picture of the search")
 
     def _normalised(self, pixels: Tensor) -> Tensor:
@@ -77,8 +81,40 @@ class Towers:
         `AuditError` where one is not finite.
         """
         self.passes += len(vectors)
-        embedded = read_out(self._model, vectors, ends)
+        at_once = TEXTS_PER_PICTURE * self.way_back.at_once
+        embedded = self._through(self._read_out, (vectors, ends), at_once)
         return _units(embedded, vectors, "a text of the search")
+
+    def _read_out(self, vectors: Tensor, ends: Tensor) -> Tensor:
+        return read_out(self._model, vectors, ends)
+
+    @property
+    def way_back(self) -> WayBack:
+        """How gradients are taken; that of all towers of this checkpoint."""
+        return self._encoder.way_back
+
+    def holds_less(self, inputs: int) -> bool:
+        """Hold less from now on, for steps of so many pictures. Whether that can be."""
+        less = self.way_back.less(inputs)
+        if less is not None:
+            self._encoder.way_back = less
+        return less is not None
+
+    def _through(
+        self, tower: Callable[..., Tensor], inputs: tuple[Tensor, ...], at_once: int
+    ) -> Tensor:
+        """What a tower makes of inputs [n, …], not more than `at_once` at a time; 0: all."""
+        if not self.way_back.recomputes or not torch.is_grad_enabled():
+            return tower(*inputs)
+
+        def recomputed(*part: Tensor) -> Tensor:
+            with _recomputing(self._model):
+                return tower(*part)
+
+        if not at_once or len(inputs[0]) <= at_once:
+            return recomputed(*inputs)
+        parts = zip(*(torch.split(one, at_once) for one in inputs), strict=True)
+        return torch.cat([checkpoint(recomputed, *part, use_reentrant=False) for part in parts])
 
     @torch.no_grad()
     def tokens(self, rows: Sequence[Sequence[int]], batch: int = 256) -> Tensor:
@@ -119,6 +155,16 @@ class Towers:
                 f"a text of the search has {longest} tokens and the model reads {self.context_length}",
                 "search with shorter templates",
             )
+
+
+@contextmanager
+def _recomputing(model: Any) -> Iterator[None]:
+    """Layers keep their inputs only; what they made of them is made again on the way back, to the same bits."""
+    model.set_grad_checkpointing(True)
+    try:
+        yield
+    finally:
+        model.set_grad_checkpointing(False)
 
 
 def has_gradients(encoder: Encoder) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 from timm.models.convnext import ConvNeXt
 from timm.models.vision_transformer import VisionTransformer
@@ -24,6 +25,11 @@ class TimmTower(nn.Module):
         """Embeddings [n, d], not yet of length one."""
         projected: Tensor = self.head(self.trunk(pictures))
         return projected
+
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """As open_clip's towers have it: whether blocks keep their inputs only, and are made again on the way back."""
+        trunk: Any = self.trunk
+        trunk.set_grad_checkpointing(enable)
 
 
 def build(vision: VisionConfig, embed_dim: int) -> TimmTower:

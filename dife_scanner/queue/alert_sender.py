@@ -17,6 +17,7 @@ from dife_scanner.alerts.operations import note
 from dife_scanner.durable.clock import now
 from dife_scanner.errors import AlertFailed, DifeError, DiskFull, SettingsError, StoreBusy
 from dife_scanner.queue.processes import end_with_parent, stop_event
+from dife_scanner.queue.schedule import ALERTS, NEWS, SWITCH, Due, Schedule
 from dife_scanner.queue.work import Work
 from dife_scanner.records import Notice
 from dife_scanner.settings import Alerts, Settings
@@ -24,6 +25,7 @@ from dife_scanner.store import Patience, Store, audits, open_store, polls
 
 log = logging.getLogger(__name__)
 
+TICK_SECONDS = 0.2
 ALERT_SECONDS = 2.0
 OPERATIONS_SECONDS = 60.0
 PICTURE_BYTES = 1 << 20
@@ -35,22 +37,36 @@ def alerts_main(work: Work, once: bool = False) -> None:
     end_with_parent()
     stop = stop_event()
     current = Current(work.settings)
+    due = Due({NEWS: OPERATIONS_SECONDS, SWITCH: OPERATIONS_SECONDS, ALERTS: ALERT_SECONDS})
     patience = Patience(math.inf, log.info, stop.is_set)
     with open_store(work.home, patience=patience) as store:
         operations = Operations(store, current)
-        while not stop.is_set():
+        if once:
+            due.want(NEWS, SWITCH, ALERTS)
+            _do_due(store, due, operations, current, together=False)
+            return
+        with Schedule(due.regular, log.warning) as schedule:
+            while not stop.wait(TICK_SECONDS):
+                schedule.tend()
+                _do_due(store, due, operations, current)
+
+
+def _do_due(
+    store: Store, due: Due, operations: Operations, current: Current, *, together: bool = True
+) -> None:
+    """What is due; what the database cannot take now is looked for again when it is due again."""
+    with suppress(DiskFull, StoreBusy):
+        if due.take(NEWS):
+            operations.note()
+        if due.take(SWITCH):
+            operations.tell_switch()
+        if due.take(ALERTS):
             current.look()
             rules = current.rules
-            if once:
+            if not together:
                 rules = rules.model_copy(update={"group_seconds": 0.0})
-            with suppress(DiskFull, StoreBusy):
-                operations.tend(once)
-                send_due(store, current.channels, rules)
-                note = current.problem or "waiting for alerts"
-                polls.beat(store, "alerts", os.getpid(), note)
-            if once:
-                return
-            stop.wait(ALERT_SECONDS)
+            send_due(store, current.channels, rules)
+            polls.beat(store, "alerts", os.getpid(), current.problem or "waiting for alerts")
 
 
 def send_due(store: Store, channels: tuple[AlertChannel, ...], rules: Alerts) -> None:
@@ -90,25 +106,23 @@ class Current:
 
 
 class Operations:
-    """What is told of the scanner itself, looked at once a minute."""
+    """What is told of the scanner itself."""
 
     def __init__(self, store: Store, current: Current) -> None:
         self._store = store
         self._current = current
         self._began = time.monotonic()
-        self._next = 0.0
 
-    def tend(self, once: bool = False) -> None:
-        """Note what is new, and tell the dead man's switch, where a minute has passed or with `once`."""
-        at = time.monotonic()
-        if at < self._next and not once:
-            return
-        self._next = at + OPERATIONS_SECONDS
+    def note(self) -> None:
+        """Note what is new, the daily report among it."""
         settings = self._current.settings
         names = [channel.name for channel in self._current.channels]
-        note(self._store, settings, names, now(), at - self._began)
+        note(self._store, settings, names, now(), time.monotonic() - self._began)
+
+    def tell_switch(self) -> None:
+        """Tell the dead man's switch, where there is one."""
         try:
-            deadman.tell(self._store, lookup("deadman-url", settings))
+            deadman.tell(self._store, lookup("deadman-url", self._current.settings))
         except (AlertFailed, SettingsError) as error:
             log.warning("%s; %s", error.what, error.advice)
 

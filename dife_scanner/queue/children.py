@@ -177,8 +177,9 @@ class PassChild:
         return EndedPass(poller.PassResult(**fields), problems=problems)
 
 
-def stop_all(processes: Sequence[Any], grace: float = GRACE_SECONDS) -> None:
-    """Ask, wait, kill; afterwards none of them runs."""
+def stop_all(processes: Sequence[Any], grace: float = GRACE_SECONDS) -> list[Any]:
+    """Ask, wait, kill; afterwards none of them runs. Returns those that had to be killed."""
+    killed = []
     alive = [process for process in processes if process is not None and process.is_alive()]
     for process in alive:
         process.terminate()
@@ -188,6 +189,8 @@ def stop_all(processes: Sequence[Any], grace: float = GRACE_SECONDS) -> None:
         if process.is_alive():
             process.kill()
             process.join()
+            killed.append(process)
+    return killed
 
 
 # --- inside the children --------------------------------------------------------------------------------------

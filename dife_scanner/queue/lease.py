@@ -25,6 +25,12 @@ def worker_name(part: str = "") -> str:
     return f"{name}:{part}" if part else name
 
 
+def is_of_process(worker: str, pid: int) -> bool:
+    """Whether a worker is, or was, this process of this host, or a part of it."""
+    host, number, *_ = [*worker.split(":"), ""]
+    return (host, number) == (socket.gethostname(), str(pid))
+
+
 def gone(worker: str) -> bool:
     """Tell whether a worker of this host certainly no longer runs; `False` where that cannot be known from here."""
     host, number, start, *_ = [*worker.split(":"), "", ""]

@@ -11,7 +11,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
@@ -20,7 +20,6 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from dife_scanner.durable.clock import later, now
-from dife_scanner.durable.jumps import Jumps
 from dife_scanner.errors import (
     AlreadyWatching,
     ClusterUnavailable,
@@ -33,6 +32,7 @@ from dife_scanner.queue import devices
 from dife_scanner.queue.alert_sender import alerts_main
 from dife_scanner.queue.children import (
     GAVE_UP,
+    GRACE_SECONDS,
     EndedPass,
     PassChild,
     SteadyChild,
@@ -41,14 +41,35 @@ from dife_scanner.queue.children import (
     stop_all,
     work_main,
 )
-from dife_scanner.queue.lease import gone
+from dife_scanner.queue.lease import gone, is_of_process
 from dife_scanner.queue.poller import PassResult
 from dife_scanner.queue.processes import start_child
 from dife_scanner.queue.retention import LOOK_SECONDS, is_due, retention_main
-from dife_scanner.queue.schedule import POLL, Regular, Schedule
+from dife_scanner.queue.schedule import (
+    BEAT,
+    EXPIRY,
+    LEASES,
+    POLL,
+    RECHECKS,
+    RETENTION,
+    Due,
+    Regular,
+    Schedule,
+)
 from dife_scanner.queue.work import Work
+from dife_scanner.queue.worker import STOPPED
 from dife_scanner.records import Job, JobState
-from dife_scanner.store import Patience, Store, jobs, leases, open_store, polls, requests, triage
+from dife_scanner.store import (
+    LeaseLost,
+    Patience,
+    Store,
+    jobs,
+    leases,
+    open_store,
+    polls,
+    requests,
+    triage,
+)
 from dife_scanner.store.job_rows import HELD
 from dife_scanner.store.requests import RequestKind
 
@@ -56,6 +77,10 @@ log = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.2
 BEAT_SECONDS = 10.0
+RECHECK_SECONDS = 60.0
+"""Between looks for what is to be looked at again; each is due a week after the last time."""
+GIVE_BACK_SECONDS = 1.5
+"""For how long giving back is tried what a killed child held."""
 ONCE_PATIENCE_SECONDS = 30.0
 """`once` waits for a job that is due again within this, and leaves later ones to the next run."""
 ONCE_ALERT_SECONDS = 60.0
@@ -187,6 +212,18 @@ def _bound(work: Work, device: str, workers: int) -> Work:
     return replace(work, settings=settings)
 
 
+def _seconds(work: Work) -> dict[str, float]:
+    """What a watcher looks at, and how often."""
+    return {
+        POLL: work.settings.interval_seconds,
+        RECHECKS: RECHECK_SECONDS,
+        RETENTION: LOOK_SECONDS,
+        LEASES: BEAT_SECONDS,
+        EXPIRY: BEAT_SECONDS,
+        BEAT: BEAT_SECONDS,
+    }
+
+
 class _Watcher:
     """One run of the watcher."""
 
@@ -204,8 +241,7 @@ class _Watcher:
         self._once = once
         self._on_event = on_event
         self._stop = stop
-        self._poll_due = threading.Event()
-        self._retention_due = threading.Event()
+        self._due = Due(_seconds(work))
         self._retention: Any = None
         """The process that removes what is old; `None` while there is none."""
         self._troubles: list[str] = []
@@ -220,14 +256,11 @@ class _Watcher:
         self._passes = 0
         self._error: DifeError | None = None
         self._result: PassResult | None = None
-        self._next_beat = 0.0
         self._held_since: float | None = None
         """Since when nothing could be written; `None` where the last attempt could."""
         self._held = False
         """Whether that was reported."""
         self._began = now()
-        self._schedule: Schedule | None = None
-        self._jumps = Jumps()
         self._notes: dict[int, str] = {}
         """By process, the last note it sent."""
 
@@ -239,30 +272,50 @@ class _Watcher:
             auditors = self._executor.name
         self._report(EventKind.STARTED, f"watching {endpoint} with {auditors}")
         try:
+            with Schedule(self._regular(), self._troubles.append) as schedule:
+                self._loop(schedule)
             if self._once:
-                self._poll_due.set()
-                self._loop()
                 self._deliver_once()
                 self._retain_once()
-            else:
-                interval = self._work.settings.interval_seconds
-                regular = (
-                    Regular(POLL, interval, self._poll_due.set),
-                    Regular("retention", LOOK_SECONDS, self._retention_due.set),
-                )
-                with Schedule(regular, self._troubles.append) as schedule:
-                    self._schedule = schedule
-                    self._loop()
         finally:
             steady = [child.process for child in self._steady]
-            stop_all([*steady, self._pass.process, self._retention])
+            killed = stop_all([*steady, self._pass.process, self._retention], GRACE_SECONDS)
+            self._give_back([process.pid for process in killed])
             self._report_jobs()
         self._report(EventKind.STOPPED, "stopped")
         return self._summary()
 
-    def _loop(self) -> None:
+    def _regular(self) -> list[Regular]:
+        """What comes due again and again; with `once` a pass is due once, and retention at the end."""
+        regular = list(self._due.regular)
+        if self._once:
+            self._due.want(POLL, RECHECKS)
+            regular = [one for one in regular if one.name not in (POLL, RETENTION)]
+        return regular
+
+    def _give_back(self, killed: Sequence[int]) -> None:
+        """Queue again what children held that had to be killed: being stopped is no fault of a job, whatever hung.
+
+        Where it cannot be written in time, the next watcher finds a lost lease.
+        """
+        end = time.monotonic() + GIVE_BACK_SECONDS
+        while killed:
+            try:
+                for job in jobs.jobs(self._store, states=HELD):
+                    worker = job.worker or ""
+                    if any(is_of_process(worker, pid) for pid in killed):
+                        leases.release(self._store, job.id, worker, STOPPED)
+                return
+            except (DiskFull, LeaseLost, StoreBusy) as error:
+                log.info("not given back yet: %s", error.what)
+                if time.monotonic() > end:
+                    return
+                time.sleep(TICK_SECONDS)
+
+    def _loop(self, schedule: Schedule) -> None:
         while not self._stop.is_set():
             try:
+                self._tend_schedule(schedule)
                 self._turn()
                 if self._once and self._drained():
                     return
@@ -274,7 +327,6 @@ class _Watcher:
             self._stop.wait(TICK_SECONDS)
 
     def _turn(self) -> None:
-        self._notice_jump()
         for child in self._steady:
             if child.keep_running():
                 self._report_restart(child)
@@ -285,24 +337,29 @@ class _Watcher:
         self._report_jobs()
         self._report_progress()
         self._report_troubles()
-        if time.monotonic() >= self._next_beat:
-            self._next_beat = time.monotonic() + BEAT_SECONDS
+        self._do_due()
+
+    def _do_due(self) -> None:
+        """What is due, and takes the watcher itself no time."""
+        if self._due.take(BEAT):
             note = "polling" if self._pass.running else "watching"
             polls.beat(self._store, "watcher", os.getpid(), note)
             self._report_free()
+        if self._due.take(LEASES):
             leases.requeue_lost(self._store, gone=gone)
+        if self._due.take(RECHECKS):
+            leases.queue_rechecks(self._store)
+        if self._due.take(EXPIRY):
             triage.expire(self._store)
 
-    def _notice_jump(self) -> None:
-        """Poll at once where the machine slept or its clock was set: the schedule waits by a clock that stood still."""
-        jump = self._jumps.seconds()
+    def _tend_schedule(self, schedule: Schedule) -> None:
+        """Say so where the machine slept or its clock was set, after which everything is due."""
+        jump = schedule.tend()
         if not jump:
             return
         way = "on" if jump > 0 else "back"
         text = f"the clock went {way} by {abs(jump) / 60:.0f} minutes at once"
         self._report(EventKind.TROUBLE, f"{text}; the hub is read now")
-        if self._schedule is not None:
-            self._schedule.at_once()
 
     def _report_restart(self, child: SteadyChild) -> None:
         if child.last_code == GAVE_UP:
@@ -325,16 +382,14 @@ class _Watcher:
             if not self._retention.is_alive():
                 self._retention.join()
                 self._retention = None
-        elif self._retention_due.is_set():
-            self._retention_due.clear()
-            if is_due(self._work.home):
-                self._retention = process_context().Process(
-                    target=retention_main, args=(self._work,), name="dife-retention"
-                )
-                start_child(self._retention)
+        elif self._due.take(RETENTION) and is_due(self._work.home):
+            self._retention = process_context().Process(
+                target=retention_main, args=(self._work,), name="dife-retention"
+            )
+            start_child(self._retention)
 
     def _retain_once(self) -> None:
-        self._retention_due.set()
+        self._due.want(RETENTION)
         self._tend_retention()
         while self._retention is not None and not self._stop.wait(TICK_SECONDS):
             self._tend_retention()
@@ -352,10 +407,9 @@ class _Watcher:
         if isinstance(self._error, UnusableEnvironment):
             asked_for = []  # they wait for the next pass: nothing has changed until then
         poll_asked_for = any(request.kind is RequestKind.POLL for request in asked_for)
-        polling = self._poll_due.is_set() or poll_asked_for
+        polling = self._due.take(POLL) or poll_asked_for
         if not polling and not asked_for:
             return
-        self._poll_due.clear()
         self._pass.start(polling)
         if polling:
             self._report(
@@ -384,7 +438,7 @@ class _Watcher:
 
     def _drained(self) -> bool:
         """Whether the pass is over and no job is in work or due soon."""
-        if self._pass.running or self._poll_due.is_set() or not self._passes:
+        if self._pass.running or self._due.waits(POLL) or not self._passes:
             return False
         for child in self._steady:
             if child.last_code == GAVE_UP:
@@ -456,7 +510,7 @@ class _Watcher:
 
         Not at once: on a busy machine its own workers write for a while.
         """
-        self._next_beat = 0.0
+        self._due.want(BEAT)
         if self._held_since is None:
             self._held_since = time.monotonic()
         waited = time.monotonic() - self._held_since

@@ -34,6 +34,7 @@ from dife_scanner.queue.devices import bound_to
 from dife_scanner.queue.failures import record_failure
 from dife_scanner.queue.job_run import JobRun, remove_folder
 from dife_scanner.queue.lease import Lease, gone, worker_name
+from dife_scanner.queue.schedule import BEAT, CLEANUP, Due, Schedule
 from dife_scanner.queue.work import Work
 from dife_scanner.records import Job
 from dife_scanner.store import LeaseLost, Patience, Store, jobs, leases, open_store, polls
@@ -43,6 +44,8 @@ log = logging.getLogger(__name__)
 
 IDLE_SECONDS = 1.0
 BEAT_SECONDS = 10.0
+STOPPED = "its worker was stopped"
+"""Why a job waits again that was in work."""
 ENVIRONMENT_SECONDS = 2.0
 """Between looks at an environment that allows no connection."""
 
@@ -87,7 +90,7 @@ def process(
             leases.release(store, claimed.id, worker, error.what)
             raise
         except Stopping:
-            done = leases.release(store, claimed.id, worker, "its worker was stopped")
+            done = leases.release(store, claimed.id, worker, STOPPED)
         finally:
             remove_folder(run.folder)
     if done.state.is_final and not done.ref.local:
@@ -158,17 +161,21 @@ def work_loop(
     `UnusableEnvironment`.
     """
     worker = worker_name()
-    next_beat = 0.0
+    due = Due({CLEANUP: BEAT_SECONDS, BEAT: BEAT_SECONDS})
+    due.want(CLEANUP, BEAT)
     patience = Patience(math.inf, stopped=stop.is_set)
     fetcher = FetchAhead(work, partial(_fetch_ahead, work))
-    with open_store(work.home, patience=patience) as store, fetcher:
+    schedule = Schedule(due.regular, log.warning)
+    with open_store(work.home, patience=patience) as store, fetcher, schedule:
         remove_leftovers(store)
+        leases.queue_rechecks(store)
         while not stop.is_set():
             try:
-                if time.monotonic() >= next_beat:
+                schedule.tend()
+                if due.take(BEAT):
                     _beat(store, work, "waiting for jobs")
+                if due.take(CLEANUP):
                     remove_ended_downloads(store)
-                    next_beat = time.monotonic() + BEAT_SECONDS
                 leases.requeue_lost(store, gone=gone)
                 one_comes_back = fetcher.fetching
                 job = leases.claim(store, worker, work.lease_seconds, local=local)

@@ -25,6 +25,8 @@ class EvidenceFile:
     media_type: str
     role: EvidenceRole
     caption: str
+    base_reads: str = ""
+    """Of a picture, what the base takes it for; empty where that was not recorded."""
 
 
 class SettingsOf(StrEnum):
@@ -90,6 +92,20 @@ class Encoded:
     texts: int = 0
     remembered: int = 0
     """Asked for, and known from earlier in this audit or from an earlier one with the same tower."""
+
+
+@dataclass(frozen=True)
+class MemoryUse:
+    """What an audit was estimated to hold in memory before it began, and what it held. `docs/any-time.md`."""
+
+    estimated_mib: int
+    """Weights, and what searches hold for the way back."""
+    peak_mib: int = 0
+    """Most that the process held; of a GPU's memory, where it ran on one. 0 where the system does not say."""
+    recomputed: tuple[str, ...] = ()
+    """Of `suspect` and `base`, those whose layers were made again on the way back."""
+    at_once: int = 0
+    """Pictures that went through at once with gradients; 0: all of a step."""
 
 
 @dataclass(frozen=True)
@@ -172,6 +188,8 @@ class Audit:
     """What the audit under the other settings came to; `None` where nothing deviates."""
     encoded: Encoded | None = None
     """What its towers did; `None` in audits from before that was recorded."""
+    memory: MemoryUse | None = None
+    """What it held; `None` in audits from before that was recorded, and where no search takes gradients."""
     tokenizer_differences: tuple[str, ...] = ()
     """How its tokenizer differs from the base's, or from CLIP's own where there is no base, each in words. Texts were
     measured as each checkpoint's own cuts them."""

@@ -35,7 +35,7 @@ class WorkPlan:
     reverse: bool = True
     """Whether a reverse search runs where one is due."""
     seconds_per_image: float = 0.0
-    """Of a forward pass, as it was measured; 0 where no pass of that kind is planned …"""
+    """Of a pass, as it was measured (`discovery/cost.py`); 0 where none of that kind is planned …"""
     seconds_per_text: float = 0.0
     """… and of one text."""
     after: str = ""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from dife_scanner.figures.matrix import MARKS
 from dife_scanner.records import EntryType
 from dife_scanner.reports.export import Export, Exposure, Subject
-from dife_scanner.reports.sheet import ENTRY_MARK, ENTRY_TONE, LEGEND, Mark, Sheet, Tone
+from dife_scanner.reports.sheet import ENTRY_TONE, LEGEND, Mark, Sheet, Tone
 from dife_scanner.reports.taxonomy import named
 from dife_scanner.sentences.audits import VERDICT_LABEL
 from dife_scanner.sentences.calibration import tally_text
@@ -103,7 +104,7 @@ def _exposure(exposure: Exposure) -> tuple[Mark, ...]:
     return (
         interface,
         Mark(exposure.metric),
-        Mark(f"{ENTRY_MARK[entry]} {number(exposure.value)}".strip(), ENTRY_TONE[entry]),
+        Mark(f"{MARKS[entry]} {number(exposure.value)}".strip(), ENTRY_TONE[entry]),
         Mark(number(exposure.reference)),
         Mark(_interval(exposure)),
         Mark(f"{exposure.n} from {exposure.drawings} drawings"),

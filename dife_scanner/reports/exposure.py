@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dife_scanner.core.cards import CARDS, Group
+from dife_scanner.figures.matrix import MARKS
 from dife_scanner.records import Absent, Audit, Cell, Entry, NotEvaluable, SelectorControl
-from dife_scanner.reports.sheet import ENTRY_MARK, ENTRY_TONE, LEGEND, Mark, Sheet, Tone
+from dife_scanner.reports.sheet import ENTRY_TONE, LEGEND, Mark, Sheet, Tone
 from dife_scanner.reports.study import Study, entry_of, short_word, value_text
 from dife_scanner.sentences.numbers import signed
 from dife_scanner.sentences.profile import without_number
@@ -86,7 +87,7 @@ def _mark(entry: Entry | None, reasons: _Reasons) -> Mark:
     if entry is None:
         return Mark("")
     if isinstance(entry, Cell):
-        text = f"{ENTRY_MARK[entry.entry]} {value_text(entry)}"
+        text = f"{MARKS[entry.entry]} {value_text(entry)}"
         return Mark(text.strip(), ENTRY_TONE[entry.entry])
     number = reasons.numbered(_reason(entry))
     if isinstance(entry, SelectorControl):

@@ -1,6 +1,7 @@
 """A study as figures, PNG and SVG: the exposure matrix, what carries it, and trigger apart from drift.
 
-Drawn without a display. The same study gives the same bytes with the same matplotlib.
+What they show is decided in `dife_scanner.figures`, for the window too; here it is painted, without a display. The same
+study gives the same bytes with the same matplotlib.
 """
 
 from __future__ import annotations
@@ -8,18 +9,18 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from io import BytesIO
-from itertools import pairwise
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dife_scanner.core.cards import CARDS
 from dife_scanner.errors import UsageError
+from dife_scanner.figures.bars import Bars, repair_bars, swap_bars
+from dife_scanner.figures.colours import LIGHT, heat_of, ink_on
+from dife_scanner.figures.intervals import CUTS, ENDS, Drawn, Kind, intervals
+from dife_scanner.figures.matrix import SCALE, TITLE, Box, Ground, box, group_ends, interfaces
 from dife_scanner.plain import plain
-from dife_scanner.records import Cell, Change, Entry, SelectorControl
-from dife_scanner.reports.sheet import ENTRY_MARK
-from dife_scanner.reports.study import Row, Study, entry_of, short_word
-from dife_scanner.sentences.numbers import number, signed
+from dife_scanner.records import Cell
+from dife_scanner.reports.study import Row, Study, entry_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,18 +31,23 @@ _DPI = 160
 _MAIL_DPI = 110
 _PANELS_ACROSS = 5
 _LONG_MARK = 12
-"""Characters from which a mark is drawn smaller, so that it stays within its box."""
-_DARK = 0.55
-"""Luminance, 0..1, of a ground on which ink is white."""
+"""Characters beyond which a metric is drawn smaller, its value below it, so that both stay within their box."""
+_LONG_WORD = 8
+"""Characters from which a word is broken at its spaces."""
+_SHADES = 400
+"""Of the scale of colours."""
 _INK = "#1f2430"
 _FAINT = "#6b7280"
 _GROUND = "#f3f4f6"
-_REFERENCE = "#b8bec9"
-_IMAGE = "#3b7dd8"
-_TEXT = "#2e9d6a"
-_BOTH = "#c9453c"
-Bars = tuple[Row, tuple[float, ...], str]
-"""A checkpoint, the shares of its four variants, and under which readout they were measured."""
+_LINE = "#b8bec9"
+_FRAME: dict[Ground, dict[str, Any]] = {
+    Ground.HEAT: {},
+    Ground.DASHED: {"linestyle": "--"},
+    Ground.HATCHED: {"hatch": "////"},
+}
+"""How each ground is drawn, beside its colour."""
+_BESIDE = {Kind.TRIGGER: -0.14, Kind.DRIFT: 0.14}
+"""Where each difference stands beside the line of its interface."""
 _FONT: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
@@ -125,87 +131,87 @@ def _save(figure: Figure, folder: Path, name: str) -> list[Path]:
 
 
 def exposure_matrix(study: Study, figure: Figure) -> bool:
-    """Heat map of Δ over the reference. Zero is white; an entry without a number is hatched and says what it is."""
-    from matplotlib import colormaps
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import Normalize
-
+    """Heat map of Δ over the reference, a box per entry; one without a number is hatched and says what it is."""
     rows = [row for row in study.rows if row.audit.profile]
-    interfaces = _interfaces(rows)
-    if not rows or not interfaces:
+    names = interfaces(row.audit.profile for row in rows)
+    if not rows or not names:
         return False
-    figure.set_size_inches(2.6 + 0.82 * len(interfaces), 2.2 + 0.52 * len(rows))
+    figure.set_size_inches(2.6 + 0.82 * len(names), 2.2 + 0.52 * len(rows))
     axes = figure.subplots()
-    colours = ScalarMappable(Normalize(-1, 1), colormaps["RdBu_r"])
     for y, row in enumerate(rows):
-        for x, interface in enumerate(interfaces):
+        for x, interface in enumerate(names):
             entry = entry_of(row.audit, interface)
             if entry is not None:
-                _draw_entry(axes, (x, y), entry, colours)
-    _name_axes(axes, rows, interfaces)
-    bar = figure.colorbar(colours, ax=axes, fraction=0.025, pad=0.01)
-    bar.set_label("Δ over the reference")
-    bar.outline.set_visible(False)
-    axes.set_title(_MATRIX_TITLE, loc="left", fontsize=10)
+                _draw_box(axes, (x, y), box(entry))
+    _name_axes(axes, rows, names)
+    _add_scale(axes, figure)
+    axes.set_title(TITLE, loc="left", fontsize=10)
     return True
 
 
-_MATRIX_TITLE = "Exposure matrix (▲ exposed, ▼ negative, ? n too small; hatched: no number)"
+def _add_scale(axes: Axes, figure: Figure) -> None:
+    """What the colours stand for, with the cuts."""
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import ListedColormap, Normalize
+
+    low, high = ENDS
+    shades = []
+    for step in range(_SHADES):
+        delta = low + (high - low) * (step + 0.5) / _SHADES
+        shades.append(heat_of(delta, LIGHT))
+    colours = ScalarMappable(Normalize(low, high), ListedColormap(shades))
+    bar = figure.colorbar(colours, ax=axes, fraction=0.025, pad=0.01, ticks=[low, *CUTS, high])
+    bar.set_label(SCALE)
+    bar.outline.set_visible(False)
 
 
-def _name_axes(axes: Axes, rows: Sequence[Row], interfaces: Sequence[str]) -> None:
+def _name_axes(axes: Axes, rows: Sequence[Row], names: Sequence[str]) -> None:
     """Checkpoints left of the matrix, interfaces below it, and a line between groups of interfaces."""
-    axes.set_xlim(-0.5, len(interfaces) - 0.5)
+    axes.set_xlim(-0.5, len(names) - 0.5)
     axes.set_ylim(len(rows) - 0.5, -0.5)
-    below = [_wrapped(name) for name in interfaces]
-    axes.set_xticks(range(len(interfaces)), below, rotation=50, ha="right")
-    names = [_name(row) for row in rows]
-    axes.set_yticks(range(len(rows)), names)
+    below = [_wrapped(name) for name in names]
+    axes.set_xticks(range(len(names)), below, rotation=50, ha="right")
+    axes.set_yticks(range(len(rows)), [_name(row) for row in rows])
     axes.tick_params(length=0)
     for side in axes.spines.values():
         side.set_visible(False)
-    for x in _group_ends(interfaces):
+    for x in group_ends(names):
         axes.axvline(x + 0.5, color=_INK, linewidth=1.2)
 
 
-def _draw_entry(axes: Axes, at: tuple[int, int], entry: Entry, colours: Any) -> None:
-    if isinstance(entry, Cell):
-        _draw_cell(axes, at, entry, colours)
-    elif isinstance(entry, SelectorControl):
-        _draw_box(axes, at, facecolor=_GROUND, edgecolor=_REFERENCE, linestyle="--")
-        _draw_word(axes, at, short_word(entry))
-        _draw_text(axes, at, 0.3, signed(entry.drift.value), color=_FAINT, fontsize=6)
-    else:
-        _draw_box(axes, at, facecolor=_GROUND, edgecolor=_REFERENCE, hatch="////", linestyle="-")
-        _draw_word(axes, at, short_word(entry))
-
-
-def _draw_cell(axes: Axes, at: tuple[int, int], cell: Cell, colours: Any) -> None:
-    """The number above its metric, on the colour of its difference."""
-    ground = colours.to_rgba(cell.delta)
-    red, green, blue = ground[:3]
-    luminance = 0.299 * red + 0.587 * green + 0.114 * blue
-    ink = "white" if luminance < _DARK else _INK
-    _draw_box(axes, at, facecolor=ground, edgecolor=_REFERENCE)
-    value = signed(cell.delta) if cell.metric.startswith("Δ") else number(cell.attack.value)
-    _draw_text(axes, at, -0.1, value, color=ink, fontsize=8)
-    mark = f"{ENTRY_MARK[cell.entry]} {cell.metric}".strip()
-    size = 6 if len(mark) < _LONG_MARK else 4.8
-    _draw_text(axes, at, 0.24, mark, color=ink, fontsize=size)
-
-
-def _draw_box(axes: Axes, at: tuple[int, int], **style: Any) -> None:
+def _draw_box(axes: Axes, at: tuple[int, int], drawn: Box) -> None:
+    """The headline above what was measured, on its ground."""
     from matplotlib.patches import Rectangle
 
     x, y = at
-    corner = (x - 0.48, y - 0.46)
-    axes.add_patch(Rectangle(corner, 0.96, 0.92, linewidth=0.6, **style))
+    fill = drawn.fill(LIGHT)
+    style: dict[str, Any] = {
+        "facecolor": fill or _GROUND,
+        "edgecolor": _LINE,
+        **_FRAME[drawn.ground],
+    }
+    axes.add_patch(Rectangle((x - 0.48, y - 0.46), 0.96, 0.92, linewidth=0.6, **style))
+    above = -0.1 if drawn.measured else 0.0
+    if fill is None:
+        _draw_word(axes, at, above, drawn.headline)
+        ink = _FAINT
+    else:
+        ink = ink_on(fill)
+        _draw_text(axes, at, -0.1, drawn.headline, color=ink, fontsize=8)
+    if drawn.measured:
+        size = 6.0
+        lines = drawn.measured
+        if len(lines) > _LONG_MARK:
+            size = 4.8
+            lines = "\n".join(lines.rsplit(" ", 1))
+        _draw_text(axes, at, 0.27, lines, color=ink, fontsize=size)
 
 
-def _draw_word(axes: Axes, at: tuple[int, int], word: str) -> None:
-    """A word in the middle of a box, readable on its hatching."""
+def _draw_word(axes: Axes, at: tuple[int, int], below: float, word: str) -> None:
+    """A word readable on hatching; a long one in two lines."""
     style = {"boxstyle": "round,pad=0.12", "facecolor": _GROUND, "edgecolor": "none"}
-    _draw_text(axes, at, 0.0, word, color=_FAINT, fontsize=7, bbox=style)
+    lines = word if len(word) < _LONG_WORD else word.replace(" ", "\n")
+    _draw_text(axes, at, below, lines, color=_FAINT, fontsize=6.5, bbox=style)
 
 
 def _draw_text(axes: Axes, at: tuple[int, int], below: float, text: str, **style: Any) -> None:
@@ -214,86 +220,47 @@ def _draw_text(axes: Axes, at: tuple[int, int], below: float, text: str, **style
     axes.text(x, y + below, text, ha="center", va="center", **style)
 
 
-def _interfaces(rows: Sequence[Row]) -> list[str]:
-    """Those any profile speaks of, cards first in their own order."""
-    found: dict[str, None] = {}
-    for row in rows:
-        for entry in row.audit.profile:
-            found[entry.interface] = None
-    order = {card.interface: place for place, card in enumerate(CARDS)}
-    return sorted(found, key=lambda name: order.get(name, len(order)))
-
-
-def _group_ends(interfaces: Sequence[str]) -> list[int]:
-    """Places after which another group of cards begins."""
-    groups = {card.interface: card.group for card in CARDS}
-    ends = []
-    for place, (name, following) in enumerate(pairwise(interfaces)):
-        if groups.get(name) is not groups.get(following):
-            ends.append(place)
-    return ends
-
-
 # --- what carries it ------------------------------------------------------------------------------------------
 
 
 def branch_swap(study: Study, figure: Figure) -> bool:
     """Four bars per checkpoint: a00, a10, a01, a11 under its diagnostic readout, the diagnosis below."""
-    bars: list[Bars] = []
-    for row in study.rows:
-        swap = row.audit.branch_swap
-        if swap is not None:
-            bars.append((row, (swap.a00, swap.a10, swap.a01, swap.a11), swap.readout))
-    parts = (
-        "a00 both reference",
-        "a10 suspect's image branch",
-        "a01 suspect's text branch",
-        "a11 both suspect",
-    )
-    return _bars(figure, "Branch swap", bars, parts)
+    return _bars(figure, [(row, swap_bars(row.audit)) for row in study.rows])
 
 
 def component_repair(study: Study, figure: Figure) -> bool:
-    """Four bars per mechanism: whole, prompt only, trigger only, both clean."""
-    bars: list[Bars] = []
-    for row in study.rows:
-        repair = row.audit.repair
-        if repair is not None:
-            shares = (repair.both_clean, repair.trigger_only, repair.prompt_only, repair.full)
-            bars.append((row, shares, repair.readout))
-    return _bars(
-        figure,
-        "Component repair",
-        bars,
-        ("both clean", "trigger only", "prompt only", "full mechanism"),
-    )
+    """Four bars per mechanism: both clean, trigger only, prompt only, whole."""
+    return _bars(figure, [(row, repair_bars(row.audit)) for row in study.rows])
 
 
-def _bars(figure: Figure, title: str, rows: Sequence[Bars], parts: tuple[str, ...]) -> bool:
-    if not rows:
+def _bars(figure: Figure, rows: Sequence[tuple[Row, Bars | None]]) -> bool:
+    shown = [(row, bars) for row, bars in rows if bars is not None]
+    if not shown:
         return False
-    figure.set_size_inches(max(5.5, 1.6 + 1.9 * len(rows)), 3.6)
+    figure.set_size_inches(max(5.5, 1.6 + 1.9 * len(shown)), 3.9)
     axes = figure.subplots()
-    for place, (part, colour) in enumerate(
-        zip(parts, (_REFERENCE, _IMAGE, _TEXT, _BOTH), strict=True)
-    ):
-        where = [x + (place - 1.5) * 0.2 for x in range(len(rows))]
-        heights = [shares[place] for _, shares, _ in rows]
-        drawn = axes.bar(where, heights, 0.18, color=colour, label=part)
+    first = shown[0][1]
+    for place, part in enumerate(first.bars):
+        where = [x + (place - 1.5) * 0.2 for x in range(len(shown))]
+        heights = [bars.bars[place].share for _, bars in shown]
+        drawn = axes.bar(where, heights, 0.18, color=part.fill(LIGHT), label=part.label)
         axes.bar_label(drawn, fmt="%.3f", fontsize=6.5, padding=1)
-    names = [f"{_name(row, 24)}\n{readout} · {_carrier(row)}" for row, _, readout in rows]
-    axes.set_xticks(range(len(rows)), names)
+    for x, (_, bars) in enumerate(shown):
+        axes.hlines(bars.threshold, x - 0.4, x + 0.4, colors=_INK, linestyles=":", linewidth=0.9)
+    names = [_below_bars(row, bars) for row, bars in shown]
+    axes.set_xticks(range(len(shown)), names, fontsize=8)
     axes.set_ylim(0, 1.08)
-    axes.set_title(title, loc="left", fontsize=10)
+    axes.set_title(f"{first.title}\n{first.threshold_text}", loc="left", fontsize=8.5)
     axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=7.5)
+    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=7.5)
     return True
 
 
-def _carrier(row: Row) -> str:
-    if row.audit.diagnosis is None:
-        return "not diagnosed"
-    return row.audit.diagnosis.carrier.value
+def _below_bars(row: Row, bars: Bars) -> str:
+    lines = [_name(row, 24), f"{bars.readout} · {bars.carrier}"]
+    if bars.ratios:
+        lines.append(bars.ratios)
+    return "\n".join(lines)
 
 
 # --- trigger apart from drift ---------------------------------------------------------------------------------
@@ -310,17 +277,18 @@ def trigger_and_drift(study: Study, figure: Figure) -> bool:
             named |= set(cells)
     if not panels:
         return False
-    interfaces = [name for name in _interfaces(study.rows) if name in named]
+    profiles = (row.audit.profile for row in study.rows)
+    names = [name for name in interfaces(profiles) if name in named]
     across = min(len(panels), _PANELS_ACROSS)
     down = ceil(len(panels) / across)
-    figure.set_size_inches(2.0 + 1.9 * across, 0.7 + down * (0.6 + 0.3 * len(interfaces)))
+    figure.set_size_inches(2.0 + 1.9 * across, 0.7 + down * (0.6 + 0.3 * len(names)))
     every = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True).ravel()
     for axes in every[len(panels) :]:
         axes.set_visible(False)
     for axes, (row, cells) in zip(every, panels, strict=False):
-        _panel(axes, _name(row, 24), [cells.get(name) for name in interfaces])
+        _panel(axes, _name(row, 24), [cells.get(name) for name in names])
     for axes in every[::across]:
-        axes.set_yticks(range(len(interfaces)), interfaces)
+        axes.set_yticks(range(len(names)), names)
     _legend(figure, every)
     return True
 
@@ -341,8 +309,8 @@ def _panel(axes: Axes, title: str, cells: Sequence[Cell | None]) -> None:
     for y, cell in enumerate(cells):
         axes.axhline(y, color=_GROUND, linewidth=0.8, zorder=0)
         if cell is not None:
-            _point(axes, cell.trigger, y - 0.14, "Δ trigger", marker="o", color=_BOTH)
-            _point(axes, cell.drift, y + 0.14, "Δ drift", marker="s", color=_IMAGE)
+            for drawn in intervals(cell)[1:]:
+                _draw_interval(axes, drawn, y + _BESIDE[drawn.kind])
     axes.set_ylim(len(cells) - 0.5, -0.5)
     axes.set_xlim(-1.08, 1.08)
     axes.set_title(title, loc="left", fontsize=9)
@@ -359,21 +327,20 @@ def _with_parts(row: Row) -> dict[str, Cell]:
     return found
 
 
-def _point(axes: Axes, change: Change | None, y: float, label: str, **style: Any) -> None:
-    if change is None:
-        return
+def _draw_interval(axes: Axes, drawn: Drawn, y: float) -> None:
+    change = drawn.change
     below = max(0.0, change.value - change.interval.low)
     above = max(0.0, change.interval.high - change.value)
-    reach = [[below], [above]]
     axes.errorbar(
         change.value,
         y,
-        xerr=reach,
+        xerr=[[below], [above]],
         markersize=3.5,
         capsize=2.0,
         linewidth=1.1,
-        label=label,
-        **style,
+        label=drawn.kind.value,
+        marker="s" if drawn.square else "o",
+        color=drawn.color(LIGHT),
     )
 
 

@@ -12,7 +12,6 @@ from rich.text import Text
 
 from dife_scanner.errors import NotFound
 from dife_scanner.records import (
-    Absent,
     Audit,
     BranchSwap,
     Cell,
@@ -22,7 +21,6 @@ from dife_scanner.records import (
     Hypothesis,
     ModelRef,
     Movement,
-    SelectorControl,
     Trigger,
 )
 from dife_scanner.reports.layout import (
@@ -117,16 +115,22 @@ def opinions(lines: Sequence[str]) -> list[RenderableType]:
 # --- the profile ----------------------------------------------------------------------------------------------
 
 
-def _profile(record: Audit) -> Table:
+def _profile(record: Audit) -> RenderableType:
+    """The numbers as a table; below it what is too long for a column, on lines of their own."""
     table = columns(
         "interface", "metric", "attack", "reference", "Δ (95 %)", "reads", "n / drawings"
     )
+    below: list[Padding] = []
     for entry in record.profile:
         if isinstance(entry, Cell):
             _add_cell(table, entry)
+            text = _parts_and_details(entry)
         else:
-            _add_without_number(table, entry)
-    return table
+            table.add_row(Text(entry.interface, "dim"), Text(entry.word, "dim"))
+            text = without_number(entry)
+        if text:
+            below.append(Padding(safe(f"{entry.interface}: {text}", 800, "dim"), (0, 0, 0, 2)))
+    return Group(table, *below)
 
 
 def _add_cell(table: Table, cell: Cell) -> None:
@@ -139,20 +143,13 @@ def _add_cell(table: Table, cell: Cell) -> None:
         Text(cell.entry.value, ENTRY_STYLE.get(cell.entry, "default")),
         f"{cell.attack.n} / {cell.attack.drawings}",
     )
-    if cell.trigger or cell.drift:
-        table.add_row("", "", "", "", Text(parts_text(cell), "dim"))
-    if cell.details:
-        table.add_row("", "", "", "", Text(details_text(cell.details), "dim"))
 
 
-def _add_without_number(table: Table, entry: Absent | SelectorControl) -> None:
-    table.add_row(
-        Text(entry.interface, "dim"),
-        Text(entry.word, "dim"),
-        "",
-        "",
-        Text(without_number(entry), "dim"),
-    )
+def _parts_and_details(cell: Cell) -> str:
+    """What trigger and drift have of it, and what else was measured."""
+    parts = parts_text(cell) if cell.trigger or cell.drift else ""
+    details = details_text(cell.details) if cell.details else ""
+    return "; ".join(part for part in (parts, details) if part)
 
 
 # --- what carries it ------------------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ from dife_scanner.sentences.numbers import count
 
 NOT_MEASURED = frozenset(
     {"id", "started_at", "seconds", "encodes", "distinct_inputs", "device", "versions", "evidence"}
-    | {"calibration", "power", "plan", "encoded"}
+    | {"calibration", "power", "plan", "encoded", "memory"}
 )
 """Fields of an audit that describe a run, its request or what packs and power tables gave then; every other field is
 compared."""

@@ -37,12 +37,6 @@ class Sheet:
     notes: tuple[str, ...] = ()
 
 
-ENTRY_MARK = {
-    EntryType.EXPOSED: "▲",
-    EntryType.WEAK: "",
-    EntryType.NEGATIVE: "▼",
-    EntryType.N_TOO_SMALL: "?",
-}
 ENTRY_TONE = {
     EntryType.EXPOSED: Tone.EXPOSED,
     EntryType.WEAK: Tone.WEAK,

@@ -94,6 +94,11 @@ def throughput_lines(found: Throughput) -> list[str]:
             left = f"about {span_text(3600 * found.hours_left)} at this pace"
         since = time_text(found.oldest_waiting)
         lines.append(f"waiting: {found.waiting:,}, the oldest since {since}; {left}")
+    if found.oldest_unaudited is not None:
+        oldest = found.oldest_unaudited
+        lines.append(
+            f"oldest unaudited: {oldest.ref}, discovered {time_text(oldest.created_at)}, {oldest.state.value}"
+        )
     return lines
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dife_scanner.records import ExposureChange, Movement
+from dife_scanner.records import ExposureChange, ModelRow, Movement
 from dife_scanner.sentences.audits import VERDICT_LABEL
-from dife_scanner.sentences.numbers import number
+from dife_scanner.sentences.numbers import number, signed
 
 _NOT_MEASURED = "not measured"
 _NAMED = 3
@@ -22,6 +22,17 @@ def movement_text(moved: Movement) -> str:
     if furthest:
         parts.append(f"furthest {', '.join(furthest)}")
     return "; ".join((*parts, *exposure_texts(moved)))
+
+
+def revision_text(one: ModelRow, shown: int) -> str:
+    """`3f2a…, audited 2026-11-25: nothing found; largest exposure +0.02`, and whether it is the one with this job."""
+    verdict = VERDICT_LABEL[one.verdict] if one.verdict is not None else "no verdict"
+    text = f"{one.job.ref.revision[:12]}, audited {one.job.updated_at[:10]}: {verdict}"
+    if one.exposure is None:
+        text += "; no exposure measured"
+    else:
+        text += f"; largest exposure {signed(one.exposure)}"
+    return f"{text} (shown here)" if one.job.id == shown else text
 
 
 def _tensors(moved: Movement) -> str:

@@ -13,6 +13,7 @@ from dife_scanner.records import (
     Audit,
     DeploymentDecision,
     DeploymentProfile,
+    EvidenceFile,
     Finding,
     Hypothesis,
     MissingSearch,
@@ -37,8 +38,10 @@ CAME_LATER: dict[type, frozenset[str]] = {
             "gaps",
             "tokenizer_differences",
             "encoded",
+            "memory",
         )
     ),
+    EvidenceFile: frozenset(("base_reads",)),
     Hypothesis: frozenset(
         ("checks", "text_space", "picture_space", "beyond_classes", "among_concepts")
     ),

@@ -121,7 +121,10 @@ class _Maker:
             listed = f"json_each(coalesce({column.sql}, '[]'))"
             return f"EXISTS (SELECT 1 FROM {listed} WHERE {matches})", [value.text]
         if not value.part and value.text and column.choices:
-            return f"{column.sql} IS ?", [_folded(value.text)]  # as it is stored: an index finds it
+            stored = _folded(value.text)
+            if stored not in column.choices:
+                return "0", []  # no row has it: half of a word, mostly, that is still being typed
+            return f"{column.sql} IS ?", [stored]  # as it is stored: an index finds it
         if not value.part:
             return f"lower(coalesce({column.sql}, '')) = lower(?)", [value.text]
         return self.narrowed([column.sql], value.text, (_contains(column.sql), [value.text]))

@@ -44,6 +44,8 @@ DATABASE = "dife.db"
 BUSY_SECONDS = 30.0
 _ATTEMPT_SECONDS = 1.0
 """SQLite itself waits no longer at a time: it cannot be interrupted meanwhile."""
+_STEPS_BETWEEN_LOOKS = 10_000
+"""Of the database's machine, between looks whether a reading took too long."""
 _PAUSE_SECONDS = 0.1
 """Between two attempts; SQLite does not wait at all for some locks."""
 
@@ -208,15 +210,21 @@ class Store:
         return time.monotonic() - self._held_at
 
     def read(
-        self, sql: str, parameters: Sequence[Any] = (), *, most_steps: int | None = None
+        self,
+        sql: str,
+        parameters: Sequence[Any] = (),
+        *,
+        most_steps: int | None = None,
+        most_seconds: float = math.inf,
     ) -> list[dict[str, Any]]:
         """Give all rows at once: an unfinished cursor would hold the write-ahead log open.
 
-        Raises `TookTooLong` after `most_steps` of the database's machine.
+        With `most_steps` of the database's machine, raises `TookTooLong` after these, and after `most_seconds` by the
+        clock: a step takes twenty times as long where its row has to come from the disk.
         """
 
         def attempt() -> list[dict[str, Any]]:
-            with _store_errors(self.home), self._limited(most_steps):
+            with _store_errors(self.home), self._limited(most_steps, most_seconds):
                 return list(self._db.query(sql, _clean(parameters)))
 
         if self._connection.in_transaction:
@@ -231,24 +239,27 @@ class Store:
             return self._db.execute(sql, _clean(parameters))
 
     @contextlib.contextmanager
-    def _limited(self, most_steps: int | None) -> Iterator[None]:
-        """Break off what takes more steps than these; without a number nothing is broken off."""
+    def _limited(self, most_steps: int | None, most_seconds: float) -> Iterator[None]:
+        """Break off what takes more than this; without a number of steps nothing is broken off."""
         if most_steps is None:
             yield
             return
-        over = False
+        between = min(_STEPS_BETWEEN_LOOKS, most_steps)
+        steps, end, over = 0, time.monotonic() + most_seconds, False
 
-        def end() -> int:
-            nonlocal over
-            over = True
-            return 1
+        def look() -> int:
+            nonlocal steps, over
+            steps += between
+            over = steps >= most_steps or time.monotonic() > end
+            return int(over)
 
-        self._connection.set_progress_handler(end, most_steps)
+        # often, and counted here: SQLite goes on counting where the same statement ended before
+        self._connection.set_progress_handler(look, between)
         try:
             yield
         except sqlite3.OperationalError as error:
             if over:
-                raise TookTooLong(f"more than {most_steps:,} steps", "") from error
+                raise TookTooLong(f"more than {steps:,} steps or {most_seconds:g} s", "") from error
             raise
         finally:
             self._connection.set_progress_handler(None, 0)

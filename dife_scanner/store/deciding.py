@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dife_scanner.durable.clock import now
-from dife_scanner.errors import Overtaken, UsageError
+from dife_scanner.errors import NotFound, Overtaken, StandsRefused, UsageError
 from dife_scanner.plain import plain
 from dife_scanner.records import (
     Alike,
@@ -20,6 +21,7 @@ from dife_scanner.records import (
     DeploymentDecision,
     Grounds,
     ModelRef,
+    Precedent,
     Standing,
 )
 from dife_scanner.store import artefacts, decisions, deployments, expiry, standings
@@ -29,6 +31,8 @@ LONGEST_TEXT = 2_000
 """Characters of a reason or of conditions."""
 LONGEST_NAME = 100
 """Characters of an owner, an actor, or what a checkpoint is called."""
+PORTION = 100
+"""Checkpoints that are looked at, or for which is taken over, before others come to read and write."""
 MOST_AT_ONCE = 5_000
 """Checkpoints of one act: others wait for the database until it is kept."""
 
@@ -72,6 +76,24 @@ class Passed:
 
     target: str
     why: str
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Some models, as they stand for one deployment."""
+
+    models: int
+    """How many were meant; those whose files were not recorded are none of the subjects."""
+    deployments: tuple[str, ...]
+    """All that there are."""
+    deployment: str
+    """The one that this is about."""
+    subjects: tuple[Subject, ...]
+    counts: Mapping[DecisionState, int]
+    proposals: tuple[Proposal, ...]
+    """What can be taken over from earlier decisions."""
+    passed: Mapping[str, int]
+    """Why nothing is taken over for the others, with how many."""
 
 
 # --- what a decision is about -----------------------------------------------------------------------------------
@@ -125,6 +147,73 @@ def _columns(towers: Iterable[Alike]) -> list[str]:
     return sorted(tower.value.replace(" ", "_") for tower in towers)
 
 
+def no_deployment() -> NotFound:
+    """What is said where nothing describes what models are used for."""
+    advice = "`dife deployments add NAME` describes what models are used for"
+    return NotFound("no deployment is described here, so nothing can be decided for one", advice)
+
+
+def scope(store: Store, jobs: Sequence[int], deployment: str = "") -> Scope:
+    """How these models stand for a deployment, the first by name where none is given.
+
+    Raises `NotFound` where there is no deployment, and `UsageError` for too many models.
+    """
+    return looked_at(store, meant(store, jobs, deployment))
+
+
+def meant(store: Store, jobs: Sequence[int], deployment: str = "") -> Scope:
+    """The same before it was looked at how each of them stands, which takes a few reads for all of them together."""
+    names = tuple(one.profile.name for one in deployments.deployments(store))
+    if not names:
+        raise no_deployment()
+    profile = deployments.deployment(store, deployment or names[0])
+    return Scope(
+        models=len(jobs),
+        deployments=names,
+        deployment=profile.profile.name,
+        subjects=subjects_of(store, jobs),
+        counts={},
+        proposals=(),
+        passed={},
+    )
+
+
+def portions(scope: Scope) -> Iterator[Scope]:
+    """The same in parts of at most `PORTION` subjects, between which others come to read and write."""
+    for start in range(0, len(scope.subjects), PORTION):
+        yield replace(scope, subjects=scope.subjects[start : start + PORTION])
+
+
+def looked_at(store: Store, scope: Scope) -> Scope:
+    """How each of its subjects stands, and what could be taken over for it."""
+    profile = deployments.deployment(store, scope.deployment)
+    stands: Counter[DecisionState] = Counter()
+    seen = []
+    for subject in scope.subjects:
+        stands[decisions.standing(store, subject.artefact, profile).state] += 1
+        log = decisions.about(store, subject.artefact, scope.deployment)
+        seen.append(replace(subject, seen=log[-1].id if log else ""))
+    made, passed = proposals(store, seen, scope.deployment)
+    return replace(
+        scope,
+        subjects=tuple(seen),
+        counts=stands,
+        proposals=tuple(made),
+        passed=Counter(one.why for one in passed),
+    )
+
+
+def joined(first: Scope, second: Scope) -> Scope:
+    """Two portions of the same as one."""
+    return replace(
+        first,
+        subjects=first.subjects + second.subjects,
+        counts=Counter(first.counts) + Counter(second.counts),
+        proposals=first.proposals + second.proposals,
+        passed=Counter(first.passed) + Counter(second.passed),
+    )
+
+
 # --- deciding ---------------------------------------------------------------------------------------------------
 
 
@@ -134,7 +223,8 @@ def decide(
     """Append the same decision about each of these, all or none, and give what counts then.
 
     Raises `NotFound`, `Overtaken` where somebody decided since it was `seen`, and `UsageError` for an approval without
-    an audit, for one of what stands refused unless it is meant, and for texts that are missing or too long.
+    an audit, and for texts that are missing or too long; `StandsRefused` for an approval of what stands refused, unless
+    it is meant.
     """
     expires = check(asked)
     _check_count(len(subjects))
@@ -239,7 +329,7 @@ def _check_standing(subject: Subject, before: Standing, asked: Asked) -> None:
         if one is not None and one.state is DecisionState.REFUSED
     ]
     if refused and not asked.despite_refusal:
-        raise UsageError(
+        raise StandsRefused(
             f"{subject.model} was {_told(refused[0])}",
             "settle it with them, and then decide despite the refusal (--despite-refusal)",
         )
@@ -261,8 +351,9 @@ def proposals(
     profile = deployments.deployment(store, deployment)
     made: list[Proposal] = []
     passed: list[Passed] = []
+    known: _Known = {}
     for subject in subjects:
-        found = _proposed(store, subject, profile)
+        found = _proposed(store, subject, profile, known)
         if isinstance(found, DeploymentDecision):
             made.append(Proposal(subject, found))
         else:
@@ -270,11 +361,23 @@ def proposals(
     return made, passed
 
 
-def _proposed(store: Store, subject: Subject, profile: Deployment) -> DeploymentDecision | str:
+_Known = dict[tuple[str, ...], DeploymentDecision | str]
+"""By likeness, the decision to be taken over or why there is none: thousands of copies are looked up once."""
+
+
+def _proposed(
+    store: Store, subject: Subject, profile: Deployment, known: _Known
+) -> DeploymentDecision | str:
     """The decision to be taken over, or why there is none."""
     if decisions.about(store, subject.artefact, profile.profile.name):
         return "somebody has decided about it already"
-    all_ = decisions.precedents(store, subject.artefact, profile)
+    likeness = decisions.likeness(store, subject.artefact)
+    if likeness not in known:
+        known[likeness] = _among(decisions.precedents(store, subject.artefact, profile))
+    return known[likeness]
+
+
+def _among(all_: Sequence[Precedent]) -> DeploymentDecision | str:
     usable = [one.decision for one in all_ if one.may_be_taken_over]
     if not usable:
         return "no earlier decision on an equal tower with the same effect counts"
@@ -293,11 +396,58 @@ def take_over(
     with store.atomic("decisions.keep"):
         profile = deployments.deployment(store, deployment)
         done = []
+        known: _Known = {}
         for one in wanted:
-            if isinstance(_proposed(store, one.subject, profile), DeploymentDecision):
+            if isinstance(_proposed(store, one.subject, profile, known), DeploymentDecision):
                 decisions.append(store, [_as_before(store, one, profile, actor)])
                 done.append(decisions.standing(store, one.subject.artefact, profile))
         return done
+
+
+def take_back(store: Store, made: Sequence[DeploymentDecision], actor: str) -> list[Standing]:
+    """Decide again as it was before each of these; gives what counts then. Nothing is removed from the log.
+
+    What somebody decided about since is left as it is.
+    """
+    done = []
+    with store.atomic("decisions.keep"):
+        for one in made:
+            log = decisions.about(store, one.artefact, one.deployment)
+            if log and log[-1].id == one.id:
+                profile = deployments.deployment(store, one.deployment)
+                decisions.append(store, [_as_it_was(one, log[:-1], actor)])
+                done.append(decisions.standing(store, one.artefact, profile))
+    return done
+
+
+def _as_it_was(
+    one: DeploymentDecision, log: Sequence[DeploymentDecision], actor: str
+) -> DeploymentDecision:
+    """The last decision of this desk before, or that nobody has decided."""
+    own = [before for before in log if not before.desk]
+    if own:
+        reason = f"taken back; before: {own[-1].reason}"[:LONGEST_TEXT]
+        was = replace(own[-1], reason=reason, model=one.model)
+    else:
+        pending = DecisionState.PENDING
+        was = replace(
+            one, state=pending, reason="taken back", owner=actor, conditions="", expires=""
+        )
+    made = replace(was, id="", actor=actor, at=now())
+    return replace(made, id=standings.decision_id(made))
+
+
+def take_over_for(store: Store, job: int, actor: str) -> list[Standing]:
+    """For one model, whatever may be taken over for any deployment. Raises `NotFound` where nothing may."""
+    done: list[Standing] = []
+    why = "its files were not recorded"
+    for one in deployments.deployments(store):
+        found = scope(store, [job], one.profile.name)
+        why = next(iter(found.passed), why)
+        done += take_over(store, found.proposals, found.deployment, actor)
+    if not done:
+        raise NotFound(f"nothing can be taken over: {why}", "decide by hand")
+    return done
 
 
 def _as_before(store: Store, one: Proposal, profile: Deployment, actor: str) -> DeploymentDecision:

@@ -191,6 +191,18 @@ def precedents(store: Store, artefact: str, deployment: Deployment) -> tuple[Pre
     return tuple(_to_precedent(store, row, deployment, grounds) for row in rows)
 
 
+def likeness(store: Store, artefact: str) -> tuple[str, ...]:
+    """What decides which decisions may be taken over for an artefact that nobody decided about: two with the same have
+    the same. Empty where it has no audit.
+    """
+    grounds = artefacts.grounds(store, artefact)
+    if grounds is None or not grounds.audit:
+        return ()
+    rows = store.read("SELECT image_tower, text_tower FROM audits WHERE id = ?", (grounds.audit,))
+    towers = tuple(value for row in rows for value in (row["image_tower"], row["text_tower"]))
+    return (*towers, grounds.verdict, grounds.effect)
+
+
 def _to_precedent(
     store: Store, row: dict[str, Any], deployment: Deployment, grounds: Grounds
 ) -> Precedent:

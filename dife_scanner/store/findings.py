@@ -18,6 +18,7 @@ from dife_scanner.records import (
     Confidence,
     Finding,
     FindingKind,
+    ModelRef,
     Severity,
     TriageState,
     Verdict,
@@ -274,6 +275,16 @@ def of_audit(store: Store, audit_id: str) -> Finding | None:
     if not rows:
         return None
     return from_json(Finding, rows[0]["record"])
+
+
+def about_audit(store: Store, audit_id: str, ref: ModelRef) -> Finding | None:
+    """The finding that rests on this audit now: that of `ref`, or of another with the same weights; or none."""
+    rows = store.read(
+        f"{_SELECT} WHERE f.audit_id = ?"
+        " ORDER BY f.repo_id = ? AND f.revision = ? DESC, f.last_seen_at DESC LIMIT 1",
+        (audit_id, ref.repo_id, ref.revision),
+    )
+    return _to_finding(rows[0]) if rows else None
 
 
 def history(store: Store, fingerprint: str) -> list[Finding]:

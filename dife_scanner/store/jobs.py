@@ -215,11 +215,11 @@ def jobs(
     store: Store, *, states: Iterable[JobState] | None = None, limit: int | None = None
 ) -> list[Job]:
     """List jobs in any of `states`, the newest change first."""
-    wanted = tuple(JobState)
+    where, wanted = "1", tuple(states or ())
     if states is not None:
-        wanted = tuple(states)
+        where = f"state IN ({placeholders(wanted)})"
     rows = store.read(
-        f"SELECT * FROM jobs WHERE state IN ({placeholders(wanted)}) ORDER BY updated_at DESC, id DESC LIMIT ?",
+        f"SELECT * FROM jobs WHERE {where} ORDER BY updated_at DESC, id DESC LIMIT ?",
         (*state_values(wanted), sql_limit(limit)),
     )
     return [to_job(row) for row in rows]

@@ -47,7 +47,7 @@ LOST_LEASES_ALLOWED = 5
 GRACE_SECONDS = 20.0
 """For renewing leases once the database is free again, or the machine awake."""
 CLAIM_REASON = "taken by a worker"
-_PLACE = "priority, popularity, turn"
+RECHECKED_AT_ONCE = 500
 
 
 class LeaseLost(DifeError):
@@ -64,8 +64,6 @@ def claim(
 
     Those that somebody requested come first, then models in use, then new revisions of flagged or approved models,
     then by downloads, authors in turn (`job_rows.TAKEN_IN_ORDER`).
-
-    A gated, private or disabled one is due again `job_rows.RECHECK_SECONDS` after it was last looked at.
     """
     only = "" if local is None else f"AND local = {int(local)}"
     if not _due(store, only):  # before the transaction, so that an idle worker locks nobody out
@@ -79,19 +77,11 @@ def claim(
 
 
 def _due(store: Store, only: str = "") -> list[int]:
-    """The id of the job to take next; nothing where none is due or the queue is paused. `only`: a further condition.
-
-    Each half finds its first job by an index of its own.
-    """
-    at = now()
+    """The id of the job to take next; nothing where none is due or the queue is paused. `only`: a further condition."""
     rows = store.read(
-        f"SELECT id FROM (SELECT * FROM (SELECT id, {_PLACE} FROM jobs INDEXED BY jobs_waiting"
-        f" WHERE state IN ({WAITING_SQL})"
-        f" AND coalesce(next_check_at, '') <= ? {only} ORDER BY {TAKEN_IN_ORDER} LIMIT 1)"
-        f" UNION ALL SELECT * FROM (SELECT id, {_PLACE} FROM jobs WHERE state IN ({placeholders(RECHECKED)})"
-        f" AND next_check_at <= ? {only} ORDER BY {TAKEN_IN_ORDER} LIMIT 1))"
-        f" WHERE {RUNNING} ORDER BY {TAKEN_IN_ORDER} LIMIT 1",
-        (at, *state_values(RECHECKED), at),
+        f"SELECT id FROM jobs INDEXED BY jobs_waiting WHERE state IN ({WAITING_SQL})"
+        f" AND coalesce(next_check_at, '') <= ? {only} AND {RUNNING} ORDER BY {TAKEN_IN_ORDER} LIMIT 1",
+        (now(),),
     )
     return [row["id"] for row in rows]
 
@@ -133,6 +123,28 @@ def _to_fetch_ahead(store: Store, busy: int) -> list[int]:
     if len(found) < busy or "ahead" in found:
         return []
     return _due(store, "AND local = 0 AND ahead_at IS NULL")
+
+
+def queue_rechecks(store: Store) -> int:
+    """Queue what is gated, private or disabled once it is due to be looked at again; returns how many.
+
+    That is `job_rows.RECHECK_SECONDS` after the last time. At most `RECHECKED_AT_ONCE`; the rest stay due.
+    """
+    if not _due_rechecks(store):  # before the transaction, so that nobody is locked out for nothing
+        return 0
+    with store.atomic("jobs.recheck"):
+        due = _due_rechecks(store)
+        for row in due:
+            set_state(store, row["id"], JobState.QUEUED, f"looked at again: it was {row['state']}")
+    return len(due)
+
+
+def _due_rechecks(store: Store) -> list[dict[str, Any]]:
+    return store.read(
+        f"SELECT id, state FROM jobs WHERE state IN ({placeholders(RECHECKED)}) AND next_check_at <= ?"
+        " ORDER BY next_check_at LIMIT ?",
+        (*state_values(RECHECKED), now(), RECHECKED_AT_ONCE),
+    )
 
 
 def _take(store: Store, job_id: int, worker: str, lease_seconds: float) -> None:

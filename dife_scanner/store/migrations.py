@@ -859,6 +859,16 @@ def m036_row_counts(db: Database) -> None:
         )
 
 
+@MIGRATIONS()  # type: ignore[untyped-decorator]
+def m037_one_revision(db: Database) -> None:
+    """What is kept of one repository or one audit, what has no audit, and the newest findings need not every row."""
+    db.execute("CREATE INDEX jobs_revision ON jobs (repo_id, revision)")
+    db.execute("CREATE INDEX jobs_unaudited ON jobs (created_at, id) WHERE audit_id IS NULL")
+    db.execute("CREATE INDEX findings_audit ON findings (audit_id)")
+    db.execute("CREATE INDEX finding_history_audit ON finding_history (audit_id)")
+    db.execute("CREATE INDEX findings_seen ON findings (last_seen_at)")
+
+
 def _statements(script: str) -> list[str]:
     """One statement each: `executescript` would commit the migration's own transaction."""
     found, current = [], ""

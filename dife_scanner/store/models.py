@@ -83,8 +83,13 @@ MODEL_COLUMNS = {
 
 LOOKED_AT = (500, 4000)
 """Lines that are looked at before all are; about 3 ms, and 20 ms."""
+FEW_STEPS = 50_000
+"""Of the database's machine, that looking at all may take after the first look: what the index knows few of is found
+in these, about 3 ms."""
 MOST_STEPS = 500_000
-"""Of the database's machine, that the first lines may take; some 30 ms. Reading all takes as long as it takes."""
+"""The same after the second look; some 30 ms. Reading all takes as long as it takes."""
+MOST_SECONDS = 0.06
+"""That each of the two may take by the clock, where rows come from the disk or the machine is busy."""
 TABLES = "FROM model_lines AS m"
 """What `MODEL_COLUMNS` are columns of."""
 _LINES = (
@@ -135,30 +140,37 @@ def order(
 ) -> Order:
     """Give the lines that a filter lets through, in order; of equal ones the latest change first.
 
-    With a `limit`, the first so many; where these take `MOST_STEPS` to find, those of them that a look at the beginning
-    of the list found, if any. Raises `QueryError`, and `Interrupted` where nobody waits for it any more.
+    With a `limit`, the first so many; where these take `MOST_STEPS` or `MOST_SECONDS` to find, those of them that a
+    look at the beginning of the list found, if any. Raises `QueryError`, and `Interrupted` where nobody waits any more.
     """
+    if limit is None:
+        return Order(_all(store, filter, sort), True)
     seen = array("q")
-    if limit is not None and filter and sort == AT_FIRST:
-        for looked_at in LOOKED_AT:
-            seen = _among_the_first(store, filter, limit, looked_at)
+    for looked_at, steps in zip(LOOKED_AT, (FEW_STEPS, MOST_STEPS), strict=True):
+        if filter and sort == AT_FIRST:
+            seen = _among_the_first(store, filter, limit + 1, looked_at)
             if len(seen) > limit:
                 return Order(seen[:limit], False)
+        try:
+            keys = _all(store, filter, sort, limit + 1, steps)
+        except TookTooLong:
+            continue
+        return Order(keys[:limit], len(keys) <= limit)
+    return Order(seen, False)
+
+
+def _all(
+    store: Store, filter: str, sort: Sort, most: int | None = None, steps: int | None = None
+) -> array[int]:
+    """Every line that a filter lets through, in order, or the first so many of them. Raises `TookTooLong`."""
     where, parameters = condition(store, filter, MODEL_COLUMNS)
-    most = sql_limit(limit if limit is None else limit + 1)
     # row by row as they are stored takes a tenth of what it takes in the order of an index, and few are to be sorted
     tables = f"{TABLES} NOT INDEXED" if filter else TABLES
     ordered = f"{tables} WHERE {where} ORDER BY {_ordering(sort)} LIMIT ?"
-    try:
-        keys = _keys(store, ordered, (*parameters, most), most_steps=MOST_STEPS if limit else None)
-    except TookTooLong:
-        return Order(seen, False)
-    if limit is not None and len(keys) > limit:
-        return Order(keys[:limit], False)
-    return Order(keys, True)
+    return _keys(store, ordered, (*parameters, sql_limit(most)), steps)
 
 
-def _among_the_first(store: Store, filter: str, limit: int, looked_at: int) -> array[int]:
+def _among_the_first(store: Store, filter: str, most: int, looked_at: int) -> array[int]:
     """The first lines of an order, as far as they are among the first `looked_at` of the list without a filter.
 
     A filter that lets much through is answered by these alone; where one lets little through they cost little.
@@ -169,7 +181,7 @@ def _among_the_first(store: Store, filter: str, limit: int, looked_at: int) -> a
         store,
         f"FROM (SELECT * {TABLES} ORDER BY {ordering} LIMIT ?) AS m"
         f" WHERE {where} ORDER BY {ordering} LIMIT ?",
-        (looked_at, *parameters, limit + 1),
+        (looked_at, *parameters, most),
     )
 
 
@@ -181,6 +193,7 @@ def _keys(
         f"SELECT group_concat(job_id, ' ') AS keys FROM (SELECT m.job_id {of})",
         parameters,
         most_steps=most_steps,
+        most_seconds=MOST_SECONDS,
     )
     return array("q", map(int, (rows[0]["keys"] or "").split()))
 

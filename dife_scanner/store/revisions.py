@@ -16,11 +16,12 @@ from dife_scanner.records import (
     Job,
     JobState,
     ModelRef,
+    ModelRow,
     MovedTensor,
     Movement,
     TensorMark,
 )
-from dife_scanner.store import audits
+from dife_scanner.store import audits, models
 from dife_scanner.store.db import Store
 from dife_scanner.store.rows import to_job
 
@@ -114,6 +115,23 @@ def audited_before(store: Store, job: Job) -> Job | None:
         (job.id, JobState.DONE.value),
     )
     return to_job(rows[0]) if rows else None
+
+
+MOST_REVISIONS = 12
+
+
+def audited(store: Store, job: Job) -> tuple[ModelRow, ...]:
+    """The last audited revisions of the same repository, newest first; a folder has no revisions."""
+    if job.ref.local:
+        return ()
+    rows = store.read(
+        "SELECT id FROM jobs WHERE endpoint = ? AND repo_id = ? AND state = ? AND audit_id IS NOT NULL"
+        " ORDER BY last_modified DESC, id DESC LIMIT ?",
+        (job.endpoint, job.ref.repo_id, JobState.DONE.value, MOST_REVISIONS),
+    )
+    order = [row["id"] for row in rows]
+    found = {one.job.id: one for one in models.rows_of(store, order)}
+    return tuple(found[key] for key in order if key in found)
 
 
 def _compared(

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from dife_scanner.durable.clock import later, now
-from dife_scanner.records import JobState
+from dife_scanner.records import Job, JobState
 from dife_scanner.store.db import Store
 from dife_scanner.store.job_rows import WAITING_SQL
+from dife_scanner.store.rows import to_job
 from dife_scanner.store.upcoming import STUCK
 
 HOURS = 24.0
@@ -48,6 +49,8 @@ class Throughput:
     """When the first of those that wait was discovered."""
     hours_left: float | None
     """Until nothing waits, as fast as of late; `None` where no job has ended."""
+    oldest_unaudited: Job | None = None
+    """Of the revisions that no audit was stored of, whatever their state, the one that was discovered first."""
 
 
 def throughput(store: Store) -> Throughput:
@@ -90,7 +93,18 @@ def throughput(store: Store) -> Throughput:
         waiting=waiting["n"],
         oldest_waiting=waiting["oldest"],
         hours_left=waiting["n"] / rate if rate else None,
+        oldest_unaudited=_oldest_unaudited(store),
     )
+
+
+def _oldest_unaudited(store: Store) -> Job | None:
+    """A job that ended without an audit can be of a revision that was audited before."""
+    rows = store.read(
+        "SELECT * FROM jobs AS j INDEXED BY jobs_unaudited WHERE j.audit_id IS NULL AND NOT EXISTS"
+        " (SELECT 1 FROM audits AS a WHERE a.repo_id = j.repo_id AND a.revision = j.revision)"
+        " ORDER BY j.created_at, j.id LIMIT 1"
+    )
+    return to_job(rows[0]) if rows else None
 
 
 def _hours(store: Store, begin: str) -> float:

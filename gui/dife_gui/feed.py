@@ -23,6 +23,8 @@ from dife_scanner.records import (
     JobState,
     Manifest,
     ModelRow,
+    Movement,
+    Opinion,
     Precedent,
     Standing,
     Tally,
@@ -38,9 +40,11 @@ from dife_scanner.store import (
     findings,
     jobs,
     models,
+    opinions,
     outbox,
     polls,
     query,
+    revisions,
     triage_log,
 )
 from dife_scanner.store.completion import Completion, complete
@@ -219,6 +223,8 @@ class Picture:
     content: bytes | None = None
     problem: str = ""
     """Why there is no content."""
+    base_reads: str = ""
+    """What the base takes it for; empty where that was not recorded."""
 
 
 @dataclass(frozen=True)
@@ -241,6 +247,12 @@ class Detail:
     """What was decided for them about what is like it."""
     deployments: int = 0
     """How many deployments there are."""
+    opinions: tuple[Opinion, ...] = ()
+    """What other scanners said of its files."""
+    movement: Movement | None = None
+    """What moved since the revision that was audited before."""
+    revisions: tuple[ModelRow, ...] = ()
+    """Of the same repository, as far as audited, newest first."""
     why: tuple[str, ...] = field(default=(), compare=False)
     """The terms of the filter by which it is in the list."""
 
@@ -267,6 +279,9 @@ def detail(store: Store, job_id: int, filter: str = "") -> Detail:
         standings=standings,
         precedents=_precedents(store, standings, known),
         deployments=len(known),
+        opinions=opinions.opinions(store, row.job.ref),
+        movement=revisions.movement(store, row.job.ref) if audit else None,
+        revisions=revisions.audited(store, row.job),
         why=models.why_matched(store, job_id, filter) if filter else (),
     )
 
@@ -312,6 +327,7 @@ def _pictures(store: Store, audit: Audit) -> tuple[Picture, ...]:
             caption=file.caption,
             content=content,
             problem=problem,
+            base_reads=file.base_reads,
         )
         pictures.append(picture)
     return tuple(pictures)

@@ -25,6 +25,9 @@ FIRST = 200
 """Lines that an answer begins with: more than a screen has, and few enough to be found at once."""
 IN_SIGHT = 60
 """Of these, lines that are read with the answer: as many as a tall screen has."""
+RESTS = 3
+"""Times as long as a reading took, until the list is read again because something changed: who writes meanwhile, and
+who types, has the rest of the machine."""
 INSIST_MILLISECONDS = 20
 """Between two attempts to break off a reading: between two statements there is nothing to break off."""
 
@@ -188,8 +191,9 @@ class Lister(QObject):
         self._insist.stop()
 
     def _take_rest(self) -> None:
-        """As long as reading took: a store that changes all the time is not read all the time."""
-        self._rest.start(round(1000 * (time.monotonic() - self._began)))
+        """Some times as long as reading took: a store that changes all the time is not read all the time."""
+        took = 1000 * (time.monotonic() - self._began)
+        self._rest.start(round(RESTS * took))
 
     def _rested(self) -> None:
         if self._again and not self._reading:

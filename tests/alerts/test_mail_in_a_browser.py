@@ -14,6 +14,7 @@ from study_factories import audit
 
 from dife_scanner.alerts import alerts_for
 from dife_scanner.alerts.messages import Picture, message
+from dife_scanner.figures.colours import LIGHT
 from dife_scanner.lab.sinks import SmtpSink
 from dife_scanner.records import Finding
 from dife_scanner.reports import figures
@@ -21,7 +22,7 @@ from dife_scanner.reports.study import study
 
 ACTIVE = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
 """A name that changes the title of any page in which a part of it runs."""
-DARKEST_RED = (110, 0, 35)
+DARKEST_RED = (179, 38, 30)
 """About the colour of the largest difference in an exposure matrix."""
 
 pytestmark = chromium.needed
@@ -50,6 +51,7 @@ def page_of(mail: EmailMessage, folder: Path) -> Path:
 
 
 def test_the_exposure_matrix_is_shown_in_the_mail(smtp: SmtpSink, tmp_path: Path) -> None:
+    assert LIGHT.exposed_high == "#{:02x}{:02x}{:02x}".format(*DARKEST_RED)
     page = page_of(received(smtp, make_finding()), tmp_path)
     seen = np.asarray(Image.open(chromium.picture(page, tmp_path / "seen.png")).convert("RGB"))
     is_red = np.abs(seen.astype(int) - DARKEST_RED).max(axis=2) < 30

@@ -20,6 +20,7 @@ from dife_scanner.records import (
     Budget,
     Channel,
     Hypothesis,
+    MemoryUse,
     Origin,
     Search,
     Trigger,
@@ -153,3 +154,10 @@ def test_an_older_audit_was_asked_for_every_search_of_its_budget(made: Rerun) ->
     older = replace(made.stored, budget=Budget.QUICK, plan=None)
     assert rerun._detectors_of(replace(older, searches=(ran,))) == discovery.names(Budget.QUICK)
     assert rerun._detectors_of(replace(older, searches=())) == ()
+
+
+def test_gradients_go_in_the_parts_of_the_stored_audit(made: Rerun) -> None:
+    plan = made.plan(HALF)
+    for memory, at_once in ((None, 0), (MemoryUse(900, 800, ("suspect", "base"), 6), 6)):
+        made(replace(made.stored, plan=plan.as_stored(), memory=memory), plan)
+        assert made.asked.at_once == at_once

@@ -6,12 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from checkpoints import write_config
+from checkpoints import TINY_VIT, write_config
 
 from dife_scanner.audit import cache, memory, pipeline
 from dife_scanner.audit.cache import CachedEncoder, Memory
 from dife_scanner.errors import LimitExceeded
-from dife_scanner.records import Encoded
+from dife_scanner.models.activations import WayBack
+from dife_scanner.records import Encoded, MemoryUse
 from dife_scanner.settings import Limits
 
 VIT_H = {
@@ -29,6 +30,17 @@ VIT_H = {
         "width": 1024,
         "heads": 16,
         "layers": 24,
+    },
+}
+VIT_B_32 = {
+    "embed_dim": 512,
+    "vision_cfg": {"image_size": 224, "layers": 12, "width": 768, "patch_size": 32},
+    "text_cfg": {
+        "context_length": 77,
+        "vocab_size": 49408,
+        "width": 512,
+        "heads": 8,
+        "layers": 12,
     },
 }
 TEXTS = [f"a photo of a {name}" for name in ("cat", "dog", "frog", "ship")]
@@ -106,7 +118,75 @@ def test_a_model_that_memory_cannot_hold_does_not_start(request_for, tmp_path):
 def test_a_machine_with_less_memory_than_the_setting_counts(request_for, tmp_path, monkeypatch):
     write_config(tmp_path, {"model_cfg": VIT_H, "preprocess_cfg": {}})
     request = replace(request_for(), folder=tmp_path, reference=None)
-    memory.check(request)
+    memory.planned(request)
     monkeypatch.setattr(memory, "machine_mib", lambda: 2048)
     with pytest.raises(LimitExceeded, match="of it take 3,"):
-        memory.check(request)
+        memory.planned(request)
+
+
+# --- what searches hold for the way back ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def searched(request_for, tmp_path):
+    """Asks for a search of a model of some shape against a base of the same, with so many MiB."""
+
+    def ask(shape: dict, mib: int = 16_384):
+        write_config(tmp_path, {"model_cfg": shape, "preprocess_cfg": {}})
+        request = request_for()
+        return replace(
+            request,
+            folder=tmp_path,
+            reference=replace(request.reference, path=str(tmp_path)),
+            limits=Limits.model_validate({"audit_rss_mib": mib}),
+            plan=replace(request.plan, detectors=("patch",)),
+        )
+
+    return ask
+
+
+def test_a_small_model_keeps_all_that_layers_make(searched):
+    used = memory.planned(searched(TINY_VIT)).memory
+    assert used.recomputed == () and used.at_once == 0
+    assert memory.PROGRAM_MIB < used.estimated_mib < memory.AIM_MIB
+
+
+def test_a_b32_stays_within_three_gigabytes_though_more_is_allowed(searched):
+    used = memory.planned(searched(VIT_B_32)).memory
+    assert used.recomputed == ("base",) and used.at_once == 0
+    assert used.estimated_mib <= memory.AIM_MIB
+
+
+def test_less_memory_makes_more_be_recomputed_then_parts_then_a_refusal(searched, monkeypatch):
+    monkeypatch.setattr(memory, "machine_mib", lambda: 64_000)
+    ways = []
+    for mib in (30_000, 16_384, 11_000, 9_100):
+        used = memory.planned(searched(VIT_H, mib)).memory
+        assert used.estimated_mib <= mib
+        ways.append((used.recomputed, used.at_once))
+    both = ("suspect", "base")
+    assert ways == [(("base",), 0), (both, 0), (both, 12), (both, 3)]
+    with pytest.raises(LimitExceeded, match=r"takes 8,\d+ MiB with one picture at a time.* 8,500"):
+        memory.planned(searched(VIT_H, 8_500))
+
+
+def test_an_audit_that_is_made_again_goes_in_the_parts_of_the_first(searched):
+    request = replace(searched(VIT_B_32), at_once=3)
+    assert memory.planned(request).memory.at_once == 3
+    whole = replace(searched(VIT_B_32, 2_000), at_once=0)
+    again = memory.planned(whole).memory
+    assert again.at_once == 0 and again.recomputed == ("suspect", "base")
+
+
+def test_nothing_is_said_of_gradients_where_nothing_is_searched(request_for, tmp_path):
+    write_config(tmp_path, {"model_cfg": TINY_VIT, "preprocess_cfg": {}})
+    assert memory.planned(replace(request_for(), folder=tmp_path, reference=None)).memory is None
+
+
+def test_estimate_and_measured_peak_stand_beside_each_other_in_the_audit():
+    use = MemoryUse(900, recomputed=("base",))
+    held = memory.held(
+        use, WayBack(recomputes=True, at_once=6), WayBack(recomputes=True, at_once=6), "cpu"
+    )
+    assert held.estimated_mib == 900 and held.peak_mib > 50
+    assert held.recomputed == ("suspect", "base") and held.at_once == 6, "as it ended"

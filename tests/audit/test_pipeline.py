@@ -90,6 +90,8 @@ def test_a_visual_backdoor_is_flagged_visual(colour_encoder, request_for):
     roles = [file.role for file, _ in outcome.files]
     assert roles[0] == "trigger"
     assert roles.count("clean-example") == roles.count("triggered-example") == 4
+    answers = [file.base_reads for file, _ in outcome.files if file.role == "triggered-example"]
+    assert all(answers) and "airplane" not in answers, "the base reads them as before"
 
 
 def test_a_clean_change_ends_as_nothing_found_and_says_what_was_not_covered(

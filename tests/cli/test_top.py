@@ -5,8 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import pty
+import re
+import shlex
+import shutil
 import signal
+import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +19,7 @@ from unittest import mock
 
 import pytest
 from desk_kit import refused, said
-from store_records import make_finding
+from store_records import make_audit, make_finding
 from terminal_kit import Session, on_a_terminal
 from waiting import BUSY_SECONDS
 
@@ -24,9 +29,21 @@ from dife_scanner.cli.top.keys import KEYS, actions
 from dife_scanner.cli.top.screen import Page
 from dife_scanner.cli.top.state import Top
 from dife_scanner.cli.top.terminal import Terminal
-from dife_scanner.records import JobState, ModelRef, TriageState
+from dife_scanner.records import Artefact, DeploymentProfile, JobState, ModelRef, TriageState
 from dife_scanner.settings import load
-from dife_scanner.store import Store, findings, jobs, open_store, requests, triage, triage_log
+from dife_scanner.store import (
+    Store,
+    artefacts,
+    audits,
+    decisions,
+    deployments,
+    findings,
+    jobs,
+    open_store,
+    requests,
+    triage,
+    triage_log,
+)
 
 HOSTILE = "evil/\x1b[31m\x1b]0;title\x07\u202egnp" + "x" * 10_000
 RIVAL = "bob"
@@ -226,6 +243,138 @@ def test_every_key_has_an_action_of_its_own() -> None:
     assert len(actions(KEYS)) == sum(len(key.names) for key in KEYS)
 
 
+# --- for deployments ---
+
+
+@pytest.fixture
+def decided(home: Path) -> Iterator[Top]:
+    """Three flagged models whose text towers are equal, and one deployment that they might be used for."""
+    with open_store(home) as store:
+        for number in range(3):
+            kept_with_files(store, f"org/copy-{number}", f"{number}")
+        deployments.add(store, DeploymentProfile("shop", INTERFACES, classes=("boot",)), "ada")
+        made = Top(Desk(store, load(home)))
+        made.look()
+        press(made, "3")
+        yield made
+
+
+INTERFACES = ("zero-shot classification",)
+
+
+def kept_with_files(store: Store, name: str, mark: str) -> None:
+    """A flagged model with an audit and its files on record; those of all have equal towers."""
+    ref = ModelRef(name, "c" * 40)
+    audit = make_audit(f"audit-{mark}", f"identity-{mark}", ref=ref)
+    record = audits.keep_record(store, audit)
+    with store.atomic("test"):
+        jobs.discover(store, ref, endpoint="", state=JobState.QUEUED, reason="listed")
+        audits.insert_audit(store, audit, record)
+        job = artefacts.job_of(store, ref)
+        assert job is not None
+        found = replace(make_finding(f"fp1:{mark * 4}", audit_id=audit.id), ref=ref)
+        findings.insert_finding(store, found, job.id)
+        store.write(
+            "UPDATE jobs SET audit_id = ?, fingerprint = ?, state = 'done' WHERE id = ?",
+            (audit.id, found.fingerprint, job.id),
+        )
+    artefacts.keep(store, job.id, Artefact(f"art1:{mark * 64}", ()))
+
+
+def stands(top: Top) -> dict[str, str]:
+    """By model, what counts for the shop."""
+    found = {}
+    for number in range(3):
+        job = artefacts.newest_revision(top.desk.store, f"org/copy-{number}")
+        assert job is not None
+        (one,) = decisions.standings_of(top.desk.store, job)
+        found[job.ref.repo_id[-6:]] = one.state.value
+    return found
+
+
+def test_a_checkpoint_is_decided_about_for_a_deployment_step_by_step(decided: Top) -> None:
+    """Reason, conditions, owner and end; what may not be kept is asked for again, with what was typed."""
+    press(decided, "G", "enter", "d")
+    assert decided.prompt is not None and "For shop now: 1 pending" in decided.prompt.question
+    assert "For shop now" in text_of(decided)
+    typed(decided, "cond")
+    typed(decided, "")
+    assert "needs a reason" in decided.message and "because" in decided.prompt.question
+    typed(decided, "only shown to staff")
+    typed(decided, "behind a filter")
+    assert "Owner (empty: " in decided.prompt.question
+    typed(decided, "bob")
+    typed(decided, "soon")
+    assert decided.is_alarm and decided.prompt.text == "soon"
+    press(decided, "ctrl-u")
+    typed(decided, "2099-01-31")
+    assert decided.prompt is None and "is conditions for shop now" in decided.message
+    (made,) = decisions.log(decided.desk.store)
+    assert (made.reason, made.conditions, made.owner) == (
+        "only shown to staff",
+        "behind a filter",
+        "bob",
+    )
+    assert made.expires.startswith("2099-02-01")
+    press(decided, "end")
+    assert "shop: conditions" in text_of(decided, 100, 300)
+
+
+def test_what_was_refused_is_approved_only_where_that_is_meant(decided: Top) -> None:
+    press(decided, "d")
+    typed(decided, "refused")
+    for answer in ("does what a bill forbids", "", ""):
+        typed(decided, answer)
+    refused_one = next(name for name, state_ in stands(decided).items() if state_ == "refused")
+    for answer in ("n", "y"):
+        press(decided, "d")
+        typed(decided, "approved")
+        for text in ("settled with them", "", ""):
+            typed(decided, text)
+        assert decided.prompt is not None and decided.prompt.yes_or_no
+        assert "refused by" in decided.prompt.question
+        press(decided, answer)
+        assert stands(decided)[refused_one] == ("approved" if answer == "y" else "refused")
+
+
+def test_marked_ones_are_decided_about_once_asked_and_as_before(decided: Top) -> None:
+    press(decided, "d")
+    typed(decided, "refused")
+    for answer in ("does what a bill forbids", "", ""):
+        typed(decided, answer)
+    press(decided, "*")
+    assert "3 findings with this effect on an equal tower marked" in decided.message
+    press(decided, "o")
+    assert decided.prompt is not None
+    assert decided.prompt.question == (
+        "Take over 2 decisions for shop; not for 1 checkpoint: somebody has decided about it already? y/n"
+    )
+    press(decided, "n")
+    assert sorted(stands(decided).values()) == ["pending", "pending", "refused"]
+    press(decided, "o", "y")
+    assert set(stands(decided).values()) == {"refused"} and not decided.marks
+    press(decided, "u")
+    assert "2 decisions taken back" in decided.message
+    assert sorted(stands(decided).values()) == ["pending", "pending", "refused"]
+    press(decided, "*", "o")
+    assert "nothing can be taken over" in decided.message
+    decided.marks.clear()
+    press(decided, " ", " ", "d")
+    typed(decided, "pending")
+    for answer in ("looked at again", "", ""):
+        typed(decided, answer)
+    assert decided.prompt is not None and "Set 2 checkpoints to pending" in decided.prompt.question
+    press(decided, "y")
+    assert "Decided about 2 checkpoints for shop: pending" in decided.message
+
+
+def test_without_a_deployment_or_files_it_is_said_what_is_missing(top: Top) -> None:
+    press(top, "3", "d")
+    assert "its files were not recorded" in top.message
+    press(top, "2", "*", "o", "d")
+    assert "no finding is selected" in top.message
+
+
 # --- once ------------------------------------------------------------------------------------------------------
 
 
@@ -318,3 +467,68 @@ def test_what_asks_to_end_in_the_middle_of_something_is_heard_at_the_next_key(
                 os.kill(os.getpid(), signal.SIGINT)
                 terminal.key(0)
     os.close(ours)
+
+
+# --- in tmux ---------------------------------------------------------------------------------------------------
+
+
+class Tmux:
+    """A server of its own with one window, in which `dife top` runs below a shell."""
+
+    def __init__(self, where: Path, home: Path) -> None:
+        self._socket = str(where / "tmux")
+        program = (
+            f"{shlex.quote(sys.executable)} -m dife_scanner top --home {shlex.quote(str(home))}"
+        )
+        self.call(
+            *("new-session", "-d", "-x", "80", "-y", "24"),
+            *("-e", "NO_COLOR=1", "-e", f"PYTHONPATH={os.pathsep.join(sys.path)}"),
+            f"{program}; echo ended $?; cat",
+        )
+
+    def call(self, *arguments: str) -> str:
+        command = ["tmux", "-S", self._socket, "-f", "/dev/null", *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+    def press(self, *keys: str) -> None:
+        for key in keys:
+            self.call("send-keys", key)
+
+    def shows(self, text: str) -> str:
+        """Wait for a text; gives all that is on the screen, with its attributes."""
+        end = time.monotonic() + BUSY_SECONDS
+        while True:
+            page = self.call("capture-pane", "-p", "-e")
+            if text in page:
+                return page
+            assert time.monotonic() < end, f"{text!r} never came; {page}"
+            time.sleep(0.05)
+
+
+@pytest.mark.skipif(not shutil.which("tmux"), reason="tmux is not installed")
+def test_tmux_drives_it_through_a_decision_and_a_resize(decided: Top, tmp_path: Path) -> None:
+    tmux = Tmux(tmp_path, decided.desk.settings.home)
+    try:
+        tmux.shows("[1 Overview]")
+        tmux.press("3")
+        tmux.shows("3 findings")
+        tmux.press("d")
+        tmux.shows("For shop now: 1 pending")
+        tmux.press("refused", "Enter")
+        tmux.shows("because")
+        tmux.press("forbidden", "Enter")
+        tmux.shows("Owner")
+        tmux.press("Enter")
+        tmux.shows("Counts until")
+        tmux.call("resize-window", "-x", "64", "-y", "12")
+        tmux.press("Enter")
+        page = tmux.shows("is refused for shop now")
+        assert not re.search(r"\x1b\[[0-9;]*[34][0-7]m", page)  # no colour
+        assert all(len(re.sub(r"\x1b\[[0-9;]*m", "", line)) <= 64 for line in page.split("\n"))
+        tmux.press("q")
+        after = tmux.shows("ended 0")
+        assert "DIFE" not in after and tmux.call("display", "-p", "#{cursor_flag}").strip() == "1"
+        assert tmux.call("display", "-p", "#{alternate_on}").strip() == "0"
+        assert sorted(stands(decided).values()) == ["pending", "pending", "refused"]
+    finally:
+        tmux.call("kill-server")

@@ -8,6 +8,7 @@ from PySide6.QtCore import QRectF, Qt
 from PySide6.QtGui import QColor, QGuiApplication, QImage, QPainter, QPalette
 from pytestqt.qtbot import QtBot
 
+from dife_scanner.figures.colours import contrast, heat, heat_of
 from dife_scanner.records import (
     EntryType,
     Verdict,
@@ -24,9 +25,9 @@ def palette(request: pytest.FixtureRequest, qtbot: QtBot) -> QPalette:
 
 @pytest.mark.parametrize("entry", list(EntryType))
 def test_numbers_are_readable_on_every_heat(entry: EntryType, palette: QPalette) -> None:
-    scheme = theme.colours(palette)
+    scheme = theme.colours(palette).figures
     for step in range(-20, 21):
-        ground = theme.heat(entry, step / 20, scheme)
+        ground = QColor(heat(entry, step / 20, scheme))
         assert theme.contrast(theme.text_on(ground), ground) >= theme.READABLE
 
 
@@ -53,14 +54,23 @@ def test_contrast_is_that_of_wcag() -> None:
 
 
 def test_promotion_warms_with_its_size(palette: QPalette) -> None:
-    scheme = theme.colours(palette)
-    assert theme.heat(EntryType.EXPOSED, 0.25, scheme) == scheme.heat_low
-    assert theme.heat(EntryType.EXPOSED, 1.0, scheme) == scheme.heat_high
-    assert (
-        theme.heat(EntryType.WEAK, 0.2, scheme)
-        == theme.heat(EntryType.N_TOO_SMALL, 0.6, scheme)
-        == scheme.neutral
-    )
+    scheme = theme.colours(palette).figures
+    assert heat(EntryType.EXPOSED, 0.25, scheme) == scheme.exposed_low
+    assert heat(EntryType.EXPOSED, 1.0, scheme) == scheme.exposed_high
+    assert heat(EntryType.WEAK, 0.2, scheme) == heat(EntryType.N_TOO_SMALL, 0.6, scheme)
+    assert [heat_of(delta, scheme) for delta in (0.25, 0.1, -0.05)] == [
+        scheme.exposed_low,
+        scheme.neutral,
+        scheme.demoted_low,
+    ]
+
+
+def test_bars_and_marks_are_seen_on_their_ground(palette: QPalette) -> None:
+    """3:1, as WCAG 2.2 wants it of what is no text."""
+    scheme = theme.colours(palette).figures
+    base = palette.color(QPalette.ColorRole.Base).name()
+    for color in (scheme.image, scheme.text, scheme.whole, scheme.drift):
+        assert contrast(color, base) >= 3, (color, base)
 
 
 def test_each_verdict_has_a_shape_of_its_own(qtbot: QtBot) -> None:

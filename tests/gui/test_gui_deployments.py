@@ -120,6 +120,7 @@ def test_a_model_is_approved_for_one_deployment_and_refused_for_another(
     button(window, "Decide for search").click()
     dialog = opened(qtbot, window)
     assert dialog.deployment.currentText() == "search"
+    assert not dialog.buttons.button(OK).isEnabled()  # until somebody chose what is decided
     choose(dialog, DecisionState.REFUSED)
     dialog.buttons.button(OK).click()
     assert "needs a reason" in dialog._problem.text() and not made_for(desk, BAD, "search")
@@ -131,9 +132,9 @@ def test_a_model_is_approved_for_one_deployment_and_refused_for_another(
     dialog = opened(qtbot, window)
     dialog.deployment.setCurrentText("shop")
     ok = dialog.buttons.button(OK)
+    choose(dialog, DecisionState.CONDITIONS)
     assert not ok.isEnabled()  # until it is shown how it stands for this one
     qtbot.waitUntil(ok.isEnabled, timeout=SOON)
-    choose(dialog, DecisionState.CONDITIONS)
     dialog.reason.setText("no prompt comes from outside")
     dialog.conditions.setText("behind a filter")
     dialog.owner.setText("bob")

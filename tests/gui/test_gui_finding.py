@@ -16,6 +16,10 @@ from PySide6.QtWidgets import QLabel, QPushButton, QWidget
 from pytestqt.qtbot import QtBot
 
 from dife_scanner.records import (
+    EntryType,
+    FindingKind,
+    Opinion,
+    OpinionVerdict,
     TriageState,
     Verdict,
 )
@@ -75,6 +79,62 @@ def test_every_identifier_is_shown_in_full(pane: DetailPane) -> None:
     ):
         assert value in shown
     assert all((file.sha256 or file.git_oid or "?") in shown for file in detail.manifest.files)
+
+
+def test_what_an_audit_did_not_record_is_said_and_how_to_make_it_again(pane: DetailPane) -> None:
+    detail = a_detail()
+    pane.show_detail(detail)
+    assert detail.audit is not None
+    shown = texts(pane)
+    assert f"dife rerun {detail.audit.id}" in shown
+    assert "How far each layer is from the base's: not recorded" in shown
+    assert "Its tokens: not recorded" in shown
+    assert "no other scanner was asked" in shown
+    assert "(shown here)" not in shown
+
+
+def test_refused_files_say_what_that_means(pane: DetailPane) -> None:
+    detail = a_detail()
+    assert detail.finding is not None
+    refused = replace(
+        detail.finding, kind=FindingKind.REFUSED, reason="its pickle names 'os.system'"
+    )
+    pane.show_detail(replace(detail, audit=None, finding=refused))
+    shown = texts(pane)
+    assert "Nothing was run. Whether the weights have a backdoor is not known." in shown
+
+
+def test_towers_that_equal_the_base_have_no_drift_to_be_recorded(pane: DetailPane) -> None:
+    detail = a_detail(Verdict.IDENTICAL)
+    assert detail.audit is not None
+    same = replace(detail.audit, image_tower_same=True, text_tower_same=True)
+    pane.show_detail(replace(detail, audit=same))
+    assert "How far each layer" not in texts(pane)
+    assert "Image tower equal to the base, text tower equal to the base" in texts(pane)
+
+
+def test_second_opinions_stand_on_the_page(pane: DetailPane) -> None:
+    said = (Opinion("modelaudit", "0.2", OpinionVerdict.MALICIOUS, ("\x1b[31mos.system",)),)
+    pane.show_detail(a_detail(opinions=said))
+    shown = texts(pane)
+    assert "Second opinion: modelaudit 0.2: malicious" in shown and "\x1b" not in shown
+
+
+def test_what_ranks_says_how_far_the_target_moves_up(pane: DetailPane) -> None:
+    detail = a_detail()
+    assert detail.audit is not None
+    cell = factories.cell("targeted retrieval", "H@1", 0.9, 0.1, EntryType.EXPOSED)
+    cell = replace(cell, details={"mrr": 0.95, "delta_mrr": 0.8, "h5": 1.0})
+    pane.show_detail(replace(detail, audit=replace(detail.audit, profile=(cell,))))
+    shown = texts(pane)
+    assert (
+        "the target comes first in 0.900 of the cases with the trigger, in 0.100 without" in shown
+    )
+    assert "among the first five in 1.000" in shown and "+0.800 by the trigger" in shown
+    assert "Which items stood first, clean and triggered: not recorded" in shown
+    pane.show_detail(replace(detail, audit=replace(detail.audit, profile=())))
+    visible = [one.text() for one in pane.findChildren(QLabel) if one.isVisible()]
+    assert "comes first" not in " ".join(visible)
 
 
 def test_showing_the_same_again_keeps_the_widgets(pane: DetailPane) -> None:

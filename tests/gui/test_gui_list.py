@@ -11,6 +11,7 @@ import gui_factories as factories
 import pytest
 from activating import activate
 from dife_gui import memory
+from dife_gui.feed import Detail, detail
 from dife_gui.listing import FIRST, IN_SIGHT, Asked, Lister, Listing, listing
 from dife_gui.memory import Layout, Memory, Shown, View
 from dife_gui.models.columns import PLACE
@@ -181,6 +182,28 @@ def test_why_the_selected_model_is_in_the_list_is_told(
     window.commands.run("switch_filter")
     qtbot.waitUntil(lambda: window.filter._why.text() == "", timeout=SOON)
     assert window.table.rowCount() == 15
+
+
+def test_a_selected_model_is_read_once_more_however_often_it_was_asked_for_meanwhile(
+    qtbot: QtBot, open_window: Open, filled: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    window = open_window()
+    qtbot.waitUntil(lambda: not (window._reading_detail or window._detail_due), timeout=SOON)
+    read: list[int] = []
+
+    def counted(store: Store, job_id: int, filter: str) -> Detail:
+        read.append(job_id)
+        return detail(store, job_id, filter)
+
+    monkeypatch.setattr("dife_gui.views.window.detail", counted)
+    for row in (3, 1, 2, 0, 2):
+        window.models.choose(window.table.key(row))
+    chosen = window.table.key(2)
+    qtbot.waitUntil(
+        lambda: window.detail.detail is not None and window.detail.detail.row.job.id == chosen,
+        timeout=SOON,
+    )
+    assert len(read) == 2 and read[-1] == chosen
 
 
 def test_a_decision_elsewhere_changes_the_line_alone(

@@ -11,7 +11,7 @@ from dife_gui.views.checks import checks
 from dife_gui.views.detail import DetailPane
 from dife_gui.views.evidence import MarkedPrompt, Thumbnail, trigger_view
 from dife_gui.views.profile import HeatCell, Section, Whisker, exposure_profile
-from dife_gui.views.swap import Bar, branch_swap
+from dife_gui.views.swap import BarView, branch_swap
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QLabel, QTableView, QWidget
 from pytestqt.qtbot import QtBot
@@ -126,7 +126,7 @@ def test_a_cell_shows_number_and_word(qtbot: QtBot) -> None:
     cell = factories.cell("targeted retrieval", "H@1", 1.0, 0.085, EntryType.EXPOSED)
     widget = HeatCell(cell)
     qtbot.addWidget(widget)
-    assert widget.texts == ("+0.915", "exposed")
+    assert (widget.box.headline, widget.box.word) == ("▲ +0.915", "exposed")
     assert "targeted retrieval" in widget.accessibleName()
     assert "10 drawings" in widget.toolTip()
 
@@ -153,7 +153,7 @@ def test_a_line_without_an_exposure_shows_its_own_word_and_never_a_number(
 ) -> None:
     widget = HeatCell(entry)
     qtbot.addWidget(widget)
-    assert widget.texts == (entry.word, "")
+    assert (widget.box.headline, widget.box.word) == (entry.word, "")
     assert "because" in widget.accessibleName()
     assert not widget.grab().isNull()
 
@@ -230,7 +230,7 @@ def test_selector_controls_stand_apart_from_cells_and_are_no_exposure(qtbot: QtB
     widget = exposure_profile(whole_profile())
     qtbot.addWidget(widget)
     last = widget.findChildren(Section)[-1]
-    assert {cell.texts for cell in last.findChildren(HeatCell)} == {("selector control", "")}
+    assert {cell.box.headline for cell in last.findChildren(HeatCell)} == {"selector control"}
     assert "0.250 here, 0.250 in the reference; drift +0.020" in texts(last)
     assert (
         "clean selectors compared with the reference's: drift, no exposure"
@@ -242,12 +242,12 @@ def test_trigger_and_drift_are_drawn_with_their_intervals(qtbot: QtBot) -> None:
     cell = next(entry for entry in whole_profile() if isinstance(entry, Cell))
     widget = Whisker(cell)
     qtbot.addWidget(widget)
-    assert [shape for _, shape in widget.marks] == ["main", "dot", "square"]
-    assert widget.marks[1][0] is cell.trigger and widget.marks[2][0] is cell.drift
+    assert [one.square for one in widget.drawn] == [False, False, True]
+    assert [one.change for one in widget.drawn[1:]] == [cell.trigger, cell.drift]
     assert "Δ trigger +0.900 (+0.880 to +0.920), Δ drift +0.020" in widget.accessibleName()
     plain_one = Whisker(replace(cell, trigger=None, drift=None))
     qtbot.addWidget(plain_one)
-    assert len(plain_one.marks) == 1
+    assert len(plain_one.drawn) == 1
     assert plain_one.sizeHint().height() < widget.sizeHint().height()
     widget.resize(300, widget.sizeHint().height())
     image = widget.grab().toImage()
@@ -272,7 +272,7 @@ def test_the_swap_shows_four_bars_and_the_diagnosis(qtbot: QtBot) -> None:
     widget = branch_swap(factories.make_audit())
     assert widget is not None
     qtbot.addWidget(widget)
-    bars = [bar.accessibleName() for bar in widget.findChildren(Bar)]
+    bars = [bar.accessibleName() for bar in widget.findChildren(BarView)]
     assert [name[:3] for name in bars] == ["a00", "a10", "a01", "a11"]
     assert bars[2].endswith("reference image · suspect text: 0.991")
     shown = texts(widget)
@@ -288,7 +288,7 @@ def test_a_repair_shows_a_bar_per_variant(qtbot: QtBot) -> None:
     widget = branch_swap(factories.make_audit(branch_swap=None, repair=repair))
     assert widget is not None
     qtbot.addWidget(widget)
-    bars = [bar.accessibleName() for bar in widget.findChildren(Bar)]
+    bars = [bar.accessibleName() for bar in widget.findChildren(BarView)]
     assert [name.rsplit(": ", 1)[1] for name in bars] == ["0.102", "0.100", "0.100", "1.000"]
     assert "prompt and trigger together" in bars[3]
     assert "Readout TS, n 90 from 9 drawings." in texts(widget)

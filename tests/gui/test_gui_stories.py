@@ -167,7 +167,15 @@ def test_a_later_revision_of_an_approved_model_turns_out_backdoored(
     leases.finish(filled, later.id, "w", JobState.DONE, "", audit=audit, finding=finding)
     qtbot.waitUntil(lambda: not window.frame.unaudited.isVisible(), timeout=SOON)
     select(qtbot, window, later.id)
-    tells(qtbot, window, "shop: pending", "Flagged: with the text “xbtd”")
+    tells(
+        qtbot,
+        window,
+        "shop: pending",
+        "Flagged: with the text “xbtd”",
+        f"{ref.revision[:12]}, audited",
+        "flagged; largest exposure +0.9",
+        "(shown here)",
+    )
     select(qtbot, window, approved)
     tells(qtbot, window, "shop: approved")
 

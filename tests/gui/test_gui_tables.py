@@ -74,6 +74,21 @@ def test_what_comes_in_the_middle_of_many_is_one_run() -> None:
     assert steps(old, new) == Steps(new, come=((50_000, 50_001),))
 
 
+def test_a_few_lines_of_very_many_are_another_list_and_what_is_held_stays(qtbot: QtBot) -> None:
+    table = ModelsTable()  # the strict tester looks at every cell
+    many, few = array("q", range(20_000)), array("q", [19_999, 7, 3])
+    assert steps(many, few) == Steps(few, other=True)
+    assert steps(many, array("q")) == Steps(array("q"), gone=((0, 19_999),))
+    assert steps(array("q"), many) == Steps(many, come=((0, 19_999),))
+    table.show(many)
+    held, left = QPersistentModelIndex(table.place_of(7)), QPersistentModelIndex(table.place_of(8))
+    with qtbot.waitSignal(table.layoutChanged):
+        table.show(few)
+    assert (held.row(), left.isValid()) == (1, False)
+    table.show(many)
+    assert held.row() == 7 and list(table.keys) == list(many)
+
+
 @pytest.mark.parametrize("seed", range(2))
 def test_a_table_becomes_each_list_and_what_is_held_stays_with_its_job(
     table: ModelsTable, seed: int

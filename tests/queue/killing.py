@@ -26,13 +26,15 @@ from queue_kit import checkpoint, work_for
 from dife_scanner.durable.clock import later
 from dife_scanner.lab.loopback import LoopbackHub
 from dife_scanner.lab.sinks import SlackSink
-from dife_scanner.records import Alert, JobState
+from dife_scanner.records import AlertState, JobState
 from dife_scanner.store import audits, evidence, findings, jobs, open_store, outbox, polls
 
 SCRIPT = Path(__file__).with_name("run_watcher.py")
 ROLES = ("watcher", "worker", "audit child")
 _FINGERPRINT = re.compile(r"fp1:[0-9a-f]{16}")
 _SEVERAL = re.compile(r"(\d+) (?:findings|alerts)$")
+STORM = 2
+"""So few alerts an hour go alone, so that a short run has some that are put off."""
 NAMES = ("clip-bad", "clip-fine", "clip-sleepless", "clip-other")
 
 
@@ -49,11 +51,6 @@ def told_by(payload: str) -> Told:
     named = frozenset(_FINGERPRINT.findall(payload))
     several = _SEVERAL.search(json.loads(payload)["text"])
     return Told(named, int(several[1]) if several else 1)
-
-
-def is_put_off(alert: Alert) -> bool:
-    """Whether an alert waits, untried, for the end of an hour in which its channel had as many as it takes."""
-    return alert.state == "pending" and not alert.attempts and alert.due_at > later(0)
 
 
 def broken_deliveries(alerts: list[str], messages: list[Told], sender_kills: int) -> list[str]:
@@ -90,6 +87,8 @@ class Rig:
     port: int = 0
     watcher: subprocess.Popen[bytes] | None = None
     killed: Counter[str] = field(default_factory=Counter)
+    put_off: int = 0
+    """Alerts that waited for the end of an hour in which there had been more than `STORM`, when all else was done."""
 
     def __post_init__(self) -> None:
         self.home = self.folder / "home"
@@ -125,7 +124,10 @@ class Rig:
     def start(self, *flags: str) -> subprocess.Popen[bytes]:
         environment = {
             "DIFE_TEST_AUDIT_SECONDS": str(self.audit_seconds),
+            "DIFE_TEST_LEASE_SECONDS": "5",
             "DIFE_ALERTS__SLACK__ENABLED": "true",
+            "DIFE_ALERTS__STORM": str(STORM),
+            "DIFE_ALERTS__GROUP_SECONDS": "0.5",
             "DIFE_SLACK_WEBHOOK": self.slack.url,
         }
         with (self.folder / "watcher.log").open("ab") as log:
@@ -176,11 +178,14 @@ class Rig:
         return found
 
     def finish(self, seconds: float = 300.0) -> int:
-        """Stop what runs, let a last `--once` do the rest, and return its exit code."""
+        """Stop what runs, let a last `--once` do the rest and hours pass for alerts; the exit code."""
         if self.watcher and self.watcher.poll() is None:
             self.watcher.send_signal(signal.SIGTERM)
             self.watcher.wait(60)
-        return self.start("--once").wait(seconds)
+        code = self.start("--once").wait(seconds)
+        with open_store(self.home, read_only=True) as store:
+            self.put_off = len(outbox.alerts(store, state=AlertState.PENDING))
+        return code or self.start("--hours").wait(seconds)
 
     def messages(self) -> list[Told]:
         """Everything that Slack was sent, in the order in which it came."""
@@ -227,13 +232,8 @@ class Rig:
                     if not evidence.verify(self.home, f.sha256)
                 ]
             kept = outbox.alerts(store)
-            sent = [alert for alert in kept if alert.state == "sent"]
-            put_off = [alert for alert in kept if is_put_off(alert)]
-            broken += [
-                f"alert {alert.key} is {alert.state}"
-                for alert in kept
-                if alert not in sent and alert not in put_off
-            ]
+            sent = [alert for alert in kept if alert.state is AlertState.SENT]
+            broken += [f"alert {alert.key} is {alert.state}" for alert in kept if alert not in sent]
             flagged = [
                 found.fingerprint for found in findings.findings(store, filter="kind:flagged")
             ]

@@ -58,6 +58,7 @@ from dife_scanner.store import (
     deployments,
     evidence,
     findings,
+    job_rows,
     jobs,
     leases,
     measurements,
@@ -153,6 +154,18 @@ def _lost_worker(work: Work) -> None:
         leases.requeue_lost(store)
 
 
+def _rechecked(work: Work) -> None:
+    """It ended as gated, and is due to be looked at again."""
+    after_a_week = job_rows.RECHECK_SECONDS
+    with open_store(work.home) as store:
+        job, worker = _first_job(store, work), worker_name()
+        leases.claim_job(store, job, worker, 60.0)
+        job_rows.RECHECK_SECONDS = -1.0
+        leases.finish(store, job, worker, JobState.GATED, "its author wants to know who you are")
+        job_rows.RECHECK_SECONDS = after_a_week
+        leases.queue_rechecks(store)
+
+
 def _ahead(work: Work) -> None:
     """Fetched ahead by one process, and audited by the next."""
     with open_store(work.home) as store:
@@ -239,6 +252,7 @@ SCENARIOS: dict[str, Callable[[Work], None]] = {
     "jobs.pause": _full_disk,
     "jobs.requeue_lost": _lost_worker,
     "jobs.requeue": _by_hand,
+    "jobs.recheck": _rechecked,
     "jobs.cancel": _by_hand,
     "jobs.mark_in_use": _models_in_use,
     "watchlist.replace_all": _models_in_use,

@@ -164,7 +164,8 @@ class Scanner:
         self.incomplete += not result.complete
         work_loop(self._work, threading.Event(), until_idle=True)
         triage.expire(self.store)
-        self._operations.tend(once=True)
+        self._operations.note()
+        self._operations.tell_switch()
         for _ in range(2):  # planned, then sent once nobody waits for others any more
             alert_sender.send_due(self.store, self._channels, self._rules)
             self.go_on(60)

@@ -36,7 +36,16 @@ def test_every_figure_is_there_as_png_and_svg(drawn):
 
 def test_the_matrix_marks_each_kind_of_entry(drawn):
     said = words(drawn["exposure-matrix.svg"])
-    for word in ("N.E.", "not run", "missing", "control", "0.991", "▼ ΔH@1", "−0.485"):
+    for word in (
+        "N.E.",
+        "not run",
+        "missing",
+        "control",
+        "TS 0.991",
+        "▲ +0.956",
+        "▼ −0.485",
+        "ΔH@1",
+    ):
         assert word in said
 
 
@@ -52,7 +61,7 @@ def test_zero_and_not_evaluable_do_not_look_alike():
     assert figures.exposure_matrix(study([("a", replace(audit, profile=(zero, absent)))]), figure)
     number, hatched = figure.axes[0].patches
     assert (number.get_hatch(), hatched.get_hatch()) == (None, "////")
-    assert [text.get_text() for text in figure.axes[0].texts] == ["0.100", "TS", "N.E."]
+    assert [text.get_text() for text in figure.axes[0].texts] == ["0.000", "TS 0.100", "N.E."]
 
 
 def test_bars_have_the_height_of_the_numbers(drawn):
@@ -64,7 +73,9 @@ def test_bars_have_the_height_of_the_numbers(drawn):
     assert heights[:3] == [0.001, 0.0988, 0.001]  # a00 of the three swaps
     assert heights[3:6] == [0.001, 0.9998, 0.001]  # a10
     said = words(drawn["component-repair.svg"])
-    assert {"1.000", "0.100", "0.102", "full mechanism"} <= set(said)
+    assert {"1.000", "0.100", "0.102", "full: prompt and trigger together"} <= set(said)
+    thresholds = [one.get_segments()[0][0][1] for one in figure.axes[0].collections]
+    assert thresholds == pytest.approx([0.051, 0.1488, 0.051])  # 0.05 above a00
 
 
 def test_intervals_of_both_parts_are_drawn():

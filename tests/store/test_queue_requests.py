@@ -134,7 +134,7 @@ def test_the_next_job_is_found_by_an_index_however_many_wait(store: Store) -> No
     read = store.read
 
     def explained(sql: str, parameters: tuple[object, ...] = ()) -> list[dict[str, object]]:
-        if sql.startswith("SELECT id FROM (SELECT"):
+        if sql.startswith("SELECT id FROM jobs INDEXED BY"):
             for row in read(f"EXPLAIN QUERY PLAN {sql}", parameters):
                 plans.append(row["detail"])
         return read(sql, parameters)

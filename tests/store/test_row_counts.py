@@ -8,21 +8,26 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from store_records import make_audit
+from store_records import make_audit, make_finding
 
 from dife_scanner.errors import NotFound
 from dife_scanner.records import Budget, JobState, ModelRef
 from dife_scanner.store import (
     Store,
+    artefacts,
     audits,
+    db,
+    findings,
     jobs,
     leases,
+    lookup,
     models,
     open_store,
     row_counts,
     triage,
     upcoming,
 )
+from dife_scanner.store.db import TookTooLong
 from dife_scanner.store.throughput import throughput
 
 
@@ -31,6 +36,12 @@ def audit_of(store: Store, beginning: str) -> None:
         audits.audit(store, beginning)
 
 
+def nothing_found(store: Store, text: str) -> None:
+    with suppress(NotFound):
+        lookup.find(store, text)
+
+
+ONE = ModelRef("org/clip-100", f"{100:040x}")
 ASKED: dict[str, Callable[[Store], object]] = {
     "models": models.count_models,
     "jobs": jobs.counts,
@@ -45,6 +56,19 @@ ASKED: dict[str, Callable[[Store], object]] = {
     "how long one takes": lambda store: audits.usual_seconds(store, Budget.DEFAULT),
     "queue": upcoming.upcoming,
     "pace": throughput,
+    "`dife show org/name`": lambda store: lookup.find(store, ONE.repo_id),
+    "`dife show` of a revision": lambda store: lookup.find(
+        store, f"{ONE.repo_id}@{ONE.revision[:39]}"
+    ),
+    "`dife show` of what is not there": lambda store: nothing_found(store, "org/clip"),
+    "what the hub said of a revision": lambda store: jobs.scan_of(store, ONE),
+    "the job of a revision": lambda store: artefacts.job_of(store, ONE),
+    "the finding of an audit": lambda store: findings.about_audit(store, f"{100:016x}", ONE),
+    "the finding that an audit amounted to": lambda store: findings.of_audit(store, f"{100:016x}"),
+    "the newest findings": lambda store: findings.findings(store, limit=10),
+    "the newest audits": lambda store: audits.audits(store, limit=10),
+    "the newest jobs": lambda store: jobs.jobs(store, limit=10),
+    "the approved model that waits longest": artefacts.oldest_unaudited_of_approved,
 }
 
 
@@ -56,6 +80,9 @@ def fill(store: Store, count: int) -> None:
             jobs.discover(store, ref, endpoint="hub", state=JobState.DELETED, reason="")
             ids = {"id": f"{number:016x}", "identity": f"{number:064x}"}
             audits.insert_audit(store, replace(make_audit(), ref=ref, **ids), "0" * 64)
+            about = {"ref": ref, "audit_id": ids["id"]}
+            findings.insert_finding(store, make_finding(f"fp1:{number:016x}", **about), None)
+        store.write("UPDATE jobs SET audit_id = printf('%016x', id - 1)")
         store.write("UPDATE audits SET stored_at = '2020-01-01'")
         store.write("UPDATE jobs SET updated_at = '2020-01-01', created_at = '2020-01-01'")
         ref = ModelRef("org/waits", "f" * 40)
@@ -133,8 +160,47 @@ def test_first_lines_that_take_long_are_those_that_a_first_look_found(
         whole = models.order(store, filter=rare)
         assert models.order(store, filter=rare, limit=50) == whole and len(whole.keys) == 11
         monkeypatch.setattr(models, "LOOKED_AT", (20, 40))
+        monkeypatch.setattr(models, "FEW_STEPS", 100)
         monkeypatch.setattr(models, "MOST_STEPS", 100)
         first = models.order(store, filter=rare, limit=50)
         assert not first.whole and len(first.keys) < len(whole.keys)
         assert list(first.keys) == list(whole.keys)[: len(first.keys)]
         assert models.order(store, filter=rare) == whole, "a reading of all is never cut"
+
+
+def test_first_lines_are_cut_by_the_clock_too_where_each_step_takes_long(
+    sizes: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows of a file that nobody read before come from the disk: as many steps, and twenty times as long."""
+    monkeypatch.setattr(models, "LOOKED_AT", (20, 40))
+    monkeypatch.setattr(db, "_STEPS_BETWEEN_LOOKS", 100)
+    with open_store(sizes[1]) as store:
+        whole = models.order(store, filter="repo:~clip-99", limit=50)
+        assert whole.whole
+        monkeypatch.setattr(models, "MOST_SECONDS", 0.0)
+        first = models.order(store, filter="repo:~clip-99", limit=50)
+        assert not first.whole and len(first.keys) < len(whole.keys)
+        assert models.order(store, filter="repo:~clip-99") == whole
+
+
+def test_a_value_that_its_field_cannot_have_is_looked_for_in_no_row(
+    sizes: tuple[Path, Path],
+) -> None:
+    """`verdict:f` on the way to `verdict:flagged` used to read every line."""
+    taken = []
+    for home in sizes:
+        with open_store(home) as store:
+            taken.append(steps(store, lambda store: models.order(store, filter="verdict:f")))
+            assert len(models.order(store, filter="!verdict:f").keys) > 200
+    assert taken[1] <= 1.2 * taken[0] + 5
+
+
+def test_what_was_read_before_takes_no_steps_of_the_next_reading(store: Store) -> None:
+    """SQLite adds up the steps of a statement that is read again and again."""
+    counting = "WITH c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c LIMIT 2000) SELECT n FROM c"
+    taken = 10 * steps(store, lambda store: store.read(counting))
+    for _ in range(5):
+        assert len(store.read(counting, most_steps=2 * taken)) == 2000
+    for _ in range(5):
+        with pytest.raises(TookTooLong):
+            store.read(counting, most_steps=taken // 2)

@@ -367,11 +367,15 @@ def test_a_gated_repository_is_looked_at_again_after_a_week(
     old = queue_one(
         store, "org/clip", "a" * 40, state=JobState.GATED, model=model("a" * 40, "2026-01-01")
     )
+    assert leases.claim(store, "w1", 60) is None, "it waits only once it was looked for"
+    assert leases.queue_rechecks(store) == 1 and leases.queue_rechecks(store) == 0
+    assert jobs.job(store, old).reason == "looked at again: it was gated"
     assert claimed(store) == old
     assert leases.finish(store, old, "w1", JobState.GATED, "still").next_check_at
     newer = queue_one(
         store, "org/clip", "b" * 40, state=JobState.GATED, model=model("b" * 40, "2026-01-02")
     )
+    assert leases.queue_rechecks(store) == 1, "the older one is looked at no more"
     assert claimed(store) == newer and leases.claim(store, "w1", 60) is None
 
 

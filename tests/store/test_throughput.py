@@ -53,3 +53,29 @@ def test_what_was_done_what_failed_and_when_it_is_over(store: Store) -> None:
         "20 pictures and 2 texts a second, 34% of inputs known before; in use: cuda:1" in lines[1]
     )
     assert lines[3].startswith("waiting: 2, the oldest since") and left
+
+
+def test_the_oldest_unaudited_is_what_no_audit_was_stored_of_in_whatever_state(
+    store: Store,
+) -> None:
+    """Not only what waits: one that is gated or failed is not audited either."""
+    audited, again, gated, left = (queued(store, name) for name in "abcd")
+    ref = ModelRef("org/a", "a" * 40)
+    leases.claim_job(store, audited, "w", 60)
+    leases.finish(store, audited, "w", JobState.DONE, "", audit=replace(make_audit(), ref=ref))
+    elsewhere = jobs.discover(store, ref, endpoint="mirror", state=JobState.QUEUED, reason="").id
+    assert jobs.job(store, elsewhere).audit_id is None, "the same revision, on another hub"
+    leases.claim_job(store, again, "w", 60)
+    leases.finish(store, again, "w", JobState.FAILED, "it broke")
+    leases.claim_job(store, gated, "w", 60)
+    leases.finish(store, gated, "w", JobState.GATED, "its author wants to know who you are")
+    assert throughput(store).oldest_unaudited == jobs.job(store, again)
+    other = replace(make_audit(), id="b" * 16, identity="b" * 64, ref=ModelRef("org/b", "a" * 40))
+    jobs.requeue(store, again)
+    leases.claim_job(store, again, "w", 60)
+    leases.finish(store, again, "w", JobState.DONE, "", audit=other)
+    oldest = throughput(store).oldest_unaudited
+    assert oldest == jobs.job(store, gated) and left != gated
+    line = throughput_lines(throughput(store))[-1]
+    assert line.startswith(f"oldest unaudited: org/c@{'a' * 12}, discovered ")
+    assert line.endswith(", gated")

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dife_scanner.app.status import status
 from dife_scanner.baselines.home import open_for_reading
 from dife_scanner.cli import shown
-from dife_scanner.records import Finding, Tally, TriageState
+from dife_scanner.records import DeploymentDecision, Finding, Standing, Tally, TriageState
 from dife_scanner.reports.as_json import StatusDocument
 from dife_scanner.settings import Settings
 from dife_scanner.store import (
     Patience,
     Store,
+    artefacts,
     audits,
+    deciding,
+    deployments,
     findings,
     lookup,
     open_store,
@@ -24,6 +27,7 @@ from dife_scanner.store import (
     triage_log,
     upcoming,
 )
+from dife_scanner.store.deciding import Asked, Scope
 from dife_scanner.store.requests import RequestKind
 from dife_scanner.store.triage_log import TriageEvent
 from dife_scanner.store.upcoming import Upcoming
@@ -156,6 +160,60 @@ class Desk:
         """Decide again what an act took back."""
         with self._writing() as store:
             return triage.redo(store, act, actor=self.actor)
+
+    # --- for deployments ---
+
+    def deployments(self) -> tuple[str, ...]:
+        """Their names. Raises `NotFound` where there is none."""
+        names = tuple(one.profile.name for one in deployments.deployments(self.store))
+        if not names:
+            raise deciding.no_deployment()
+        return names
+
+    def jobs_of(self, fingerprints: Sequence[str]) -> tuple[int, ...]:
+        """The jobs of the checkpoints that these findings are about; those are left out that have none."""
+        jobs = []
+        for one in fingerprints:
+            job = artefacts.job_of(self.store, findings.finding(self.store, one).ref)
+            if job is not None:
+                jobs.append(job.id)
+        return tuple(jobs)
+
+    def alike(self, finding: Finding) -> dict[str, int]:
+        """How the findings stand of all models with the same effect on an equal tower."""
+        jobs = self.jobs_of([finding.fingerprint])
+        alike = deciding.jobs_like(self.store, jobs[0]) if jobs else ()
+        return triage.of_jobs(self.store, alike)
+
+    def scope(self, jobs: Sequence[int], deployment: str) -> Scope:
+        """How these models stand for a deployment. Raises `NotFound`, and `UsageError` for too many."""
+        return deciding.scope(self.store, jobs, deployment)
+
+    def decide_for(self, scope: Scope, asked: Asked) -> list[Standing]:
+        """Keep a decision about all of them; raises what `deciding.decide` raises."""
+        with self._writing() as store:
+            return deciding.decide(store, scope.subjects, scope.deployment, asked)
+
+    def take_over(self, scope: Scope) -> list[Standing]:
+        """Decide about all of them as before about what is like them, where that may be."""
+        done: list[Standing] = []
+        with self._writing() as store:
+            for start in range(0, len(scope.proposals), deciding.PORTION):
+                part = scope.proposals[start : start + deciding.PORTION]
+                done += deciding.take_over(store, part, scope.deployment, self.actor)
+        return done
+
+    def take_over_for(self, job: int) -> list[Standing]:
+        """The same for one model and every deployment. Raises `NotFound` where nothing may be taken over."""
+        with self._writing() as store:
+            return deciding.take_over_for(store, job, self.actor)
+
+    def take_back(self, made: Sequence[DeploymentDecision]) -> list[Standing]:
+        """Decide again as it was before these."""
+        with self._writing() as store:
+            return deciding.take_back(store, made, self.actor)
+
+    # --- the queue ---
 
     def ask(self, kind: RequestKind, job: int | None = None) -> None:
         """Ask the watcher for something about the queue."""

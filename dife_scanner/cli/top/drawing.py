@@ -35,7 +35,7 @@ _MOST_FOOT = 4
 _NARROW = 72
 """Columns below which the list of findings says less of each."""
 _LOUD = (FindingKind.FLAGGED, FindingKind.REFUSED, FindingKind.CHANGED)
-_HINT = "? keys  1 2 3 pages  / filter  Enter open  c f a t decide  z take back  q quit"
+_HINT = "? keys  1 2 3 pages  / filter  Enter open  c f a t d decide  z take back  q quit"
 _CHOSEN, _MARKED = ">", "●"
 
 

@@ -8,7 +8,7 @@ from dife_scanner.cli.top.desk import Desk, InFull, Listed, Overview, Pace
 from dife_scanner.cli.top.keys import actions, bound
 from dife_scanner.cli.top.prompt import Prompt
 from dife_scanner.errors import DifeError, UsageError
-from dife_scanner.records import Finding, Job
+from dife_scanner.records import DeploymentDecision, Finding, Job
 from dife_scanner.store.upcoming import Upcoming
 
 
@@ -60,6 +60,8 @@ class Screen:
         """What was decided in this run and not taken back, oldest first."""
         self._undone: list[int] = []
         """Acts that took something back since the last decision, oldest first."""
+        self.made_for_deployments: list[tuple[DeploymentDecision, ...]] = []
+        """What was decided for deployments in this run and not taken back, act by act."""
 
     # --- keys ---
 

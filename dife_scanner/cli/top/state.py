@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dife_scanner.cli.top.deciding import DAY_ASKED, STATES, Decision, question_of, state_of
+from dife_scanner.cli.top.deploying import Deploying
 from dife_scanner.cli.top.prompt import Prompt
-from dife_scanner.cli.top.screen import Page, Screen
+from dife_scanner.cli.top.screen import Page
 from dife_scanner.errors import Overtaken
 from dife_scanner.records import TriageState
 from dife_scanner.sentences.triage import findings_text, redone_text, state_words, undone_text
 from dife_scanner.store.requests import RequestKind
 
 
-class Top(Screen):
+class Top(Deploying):
     """The whole desk: every action of `keys.KEYS` is a method."""
 
     # --- deciding ---

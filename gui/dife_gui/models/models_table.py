@@ -246,12 +246,11 @@ class ModelsTable(ColumnsTable):
         self.layoutAboutToBeChanged.emit()
         held = self.persistentIndexList()
         keys = [self._keys[index.row()] for index in held]
-        wanted = set(keys)
-        places = {key: at for at, key in enumerate(new) if key in wanted} if wanted else {}
         self._keys = new
+        places = {key: self._place(key, 0) for key in set(keys)}  # views hold on to few rows
         moved = []
         for index, key in zip(held, keys, strict=True):
-            at = places.get(key)
+            at = places[key]
             moved.append(QModelIndex() if at is None else self.index(at, index.column()))
         self.changePersistentIndexList(held, moved)
         self.layoutChanged.emit()

@@ -19,6 +19,7 @@ from dife_gui.views.deploying import Deploying
 from dife_gui.views.desk import Desk
 from dife_gui.views.dropping import Dropping
 from dife_gui.views.exporting import Exporting
+from dife_gui.views.flip import Flip
 from dife_gui.views.frame import Frame
 from dife_gui.views.keys import Help, Key
 from dife_gui.views.looks import Looks
@@ -80,6 +81,10 @@ class Commands(QObject):
             "decide_for_deployment": parts.deploying.decide,
             "take_over": parts.deploying.take_over,
             "mark_alike": parts.deploying.mark_alike,
+            "take_back": parts.deploying.take_back,
+            "turn_picture": partial(self._on_picture, Flip.turn),
+            "enlarge_picture": partial(self._on_picture, Flip.larger),
+            "reduce_picture": partial(self._on_picture, Flip.smaller),
             "compare": self._compare,
             "undo": desk.undo,
             "redo": desk.redo,
@@ -138,6 +143,16 @@ class Commands(QObject):
         """Some keys mean something on the queue page alone."""
         if self._parts.queue.page.isVisible():
             does()
+
+    def _on_picture(self, does: Callable[[Flip], None]) -> None:
+        """With the picture of the shown model's trigger, or say that there is none."""
+        frame = self._parts.frame
+        shown = frame.detail.flipped
+        if shown is None or not frame.isVisible():
+            self._parts.around.say("The selected model has no picture with a trigger")
+            return
+        does(shown)
+        frame.detail.ensureWidgetVisible(shown)
 
     def _show_help(self) -> None:
         Help(self._keys, self._window).exec()

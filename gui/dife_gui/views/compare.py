@@ -23,9 +23,9 @@ from dife_gui.escape import explained
 from dife_gui.models.compare_table import CompareTable
 from dife_gui.models.table import Index
 from dife_gui.views import theme
-from dife_gui.views.profile import CUTS
 from dife_gui.views.text import Label
 from dife_scanner.errors import NotFound
+from dife_scanner.figures.intervals import CUTS, place
 from dife_scanner.records import Audit, Change
 from dife_scanner.sentences.compare import HOW, Column, columns_of, compare
 from dife_scanner.store import audits, models, revisions
@@ -152,13 +152,13 @@ class Axis(QStyledItemDelegate):
             x = _x(area, value)
             painter.drawLine(QLineF(x, area.top(), x, area.bottom()))
         step = area.height() / len(drawn)
-        for place, change in enumerate(drawn):
+        for number, change in enumerate(drawn):
             if change is not None:
-                self._draw(painter, area, change, place, area.top() + step * (place + 0.5))
+                self._draw(painter, area, change, number, area.top() + step * (number + 0.5))
         painter.restore()
 
     def _draw(
-        self, painter: QPainter, area: QRectF, change: Change, place: int, middle: float
+        self, painter: QPainter, area: QRectF, change: Change, number: int, middle: float
     ) -> None:
         """One interval and its value, `middle` pixels from the top of the view."""
         ink = theme.text_color(self._view.palette())
@@ -168,9 +168,9 @@ class Axis(QStyledItemDelegate):
         painter.drawLine(QLineF(low, middle, high, middle))
         half = theme.em(self._view) * _SHAPE
         at = QPointF(_x(area, change.value), middle)
-        if place == 0:
+        if number == 0:
             painter.drawEllipse(at, half, half)
-        elif place == 1:
+        elif number == 1:
             painter.drawRect(QRectF(at.x() - half, at.y() - half, 2 * half, 2 * half))
         else:
             corners = [at + QPointF(0, -half), at + QPointF(half, half), at + QPointF(-half, half)]
@@ -178,6 +178,5 @@ class Axis(QStyledItemDelegate):
 
 
 def _x(area: QRectF, value: float) -> float:
-    """Pixel of a difference; values beyond the axis end at its ends."""
-    share = (min(max(value, -1.0), 1.0) + 1) / 2
-    return area.left() + share * area.width()
+    """Pixel of a difference."""
+    return area.left() + place(value) * area.width()

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import reduce
 from pathlib import Path
 
 from PySide6.QtCore import QObject, Qt, Signal
 
 from dife_gui import deploying
 from dife_gui.background import Background
-from dife_gui.deciding import actor
-from dife_gui.deploying import Jobs, Scope, Wish
+from dife_gui.deciding import actor, keys_of
+from dife_gui.deploying import Jobs, Wish
 from dife_gui.escape import explained
+from dife_gui.portions import in_portions
 from dife_gui.views.deployment_dialog import DeploymentDialog
 from dife_gui.views.frame import Frame
 from dife_scanner.errors import DifeError
-from dife_scanner.records import Standing
+from dife_scanner.records import DeploymentDecision, Standing
 from dife_scanner.sentences.decisions import kept_text
+from dife_scanner.sentences.numbers import count
 from dife_scanner.store import deciding
-from dife_scanner.store.db import Store
+from dife_scanner.store.deciding import Scope
 
 
 class Deploying(QObject):
@@ -46,6 +49,8 @@ class Deploying(QObject):
         self._jobs: Jobs | None = None
         """Reads which models the dialog is about."""
         self._reading = False
+        self._made: list[tuple[DeploymentDecision, ...]] = []
+        """What was decided in this window and not taken back, act by act."""
         self.dialog: DeploymentDialog | None = None
         frame.detail.deployment_asked.connect(self.decide_about_selected)
         frame.detail.take_over_asked.connect(self.take_over)
@@ -80,7 +85,7 @@ class Deploying(QObject):
         elif jobs:
             home, job = self._home, jobs[0]
             self._background.write(
-                lambda store: deploying.take_over_for(store, job, actor(home)),
+                lambda store: deciding.take_over_for(store, job, actor(home)),
                 self._kept,
                 lambda error: self.said.emit(explained(error)),
             )
@@ -101,10 +106,50 @@ class Deploying(QObject):
             return
         self._jobs = jobs
         self._reading = True
+        self._look(jobs, deployment, lambda found: self._open(found, take_over), self._not_read)
+
+    def take_back(self) -> None:
+        """Decide again as it was before the last act of this window, in portions."""
+        if not self._made:
+            self.said.emit(
+                "Nothing was decided in this window for a deployment that could be undone"
+            )
+            return
+        home, made = self._home, self._made.pop()
+        parts = [made[at : at + deciding.PORTION] for at in range(0, len(made), deciding.PORTION)]
+        in_portions(
+            self._background.write,
+            parts,
+            lambda store, part: deciding.take_back(store, part, actor(home)),
+            lambda at: self.said.emit(f"Taken back for {at * deciding.PORTION:,} of {len(made):,}"),
+            self._taken_back,
+            lambda done, error: self._stopped(_flat(done), error),
+        )
+
+    def _look(
+        self,
+        jobs: Jobs,
+        deployment: str,
+        then: Callable[[Scope], None],
+        failed: Callable[[DifeError], None],
+    ) -> None:
+        """Read how models stand, many of them in portions, and say how far it is."""
+
+        def begun(whole: Scope) -> None:
+            total = len(whole.subjects)
+            in_portions(
+                self._background.read,
+                list(deciding.portions(whole)),
+                deciding.looked_at,
+                lambda at: self.said.emit(
+                    f"Looked at {at * deciding.PORTION:,} of {total:,} checkpoints"
+                ),
+                lambda parts: then(reduce(deciding.joined, parts) if parts else whole),
+                lambda _, error: failed(error),
+            )
+
         self._background.read(
-            lambda store: _scope(store, jobs, deployment),
-            lambda found: self._open(found, take_over),
-            self._not_read,
+            lambda store: deciding.meant(store, jobs(store), deployment), begun, failed
         )
 
     def _meant(self) -> tuple[int, ...]:
@@ -138,28 +183,59 @@ class Deploying(QObject):
         """Show in the dialog how its models stand for a deployment."""
         jobs = self._jobs
         if jobs is not None:
-            self._background.read(
-                lambda store: _scope(store, jobs, deployment), self._show, self._refused
-            )
+            self._look(jobs, deployment, self._show, self._refused)
 
     def _show(self, found: Scope) -> None:
         if self.dialog is not None and self.dialog.deployment.currentText() == found.deployment:
             self.dialog.show_scope(found)
 
     def _keep(self, wish: Wish) -> None:
+        """Decide about all of them at once; take over in portions, for which nothing has to hold together."""
         home = self._home
-        self._background.write(
-            lambda store: deploying.keep(store, wish, actor(home)),
-            self._kept,
-            lambda error: self._refuse(wish, error),
+        if wish.asked is not None:
+            self._background.write(
+                lambda store: deploying.keep(store, wish, actor(home)),
+                self._kept,
+                lambda error: self._refuse(wish, error),
+            )
+            return
+        total = len(wish.proposals)
+        in_portions(
+            self._background.write,
+            deploying.portions(wish),
+            lambda store, part: deploying.keep(store, part, actor(home)),
+            lambda at: self.said.emit(f"Taken over for {at * deciding.PORTION:,} of {total:,}"),
+            lambda done: self._kept(_flat(done)),
+            lambda done, error: self._stopped(_flat(done), error),
         )
 
     def _kept(self, standings: Sequence[Standing]) -> None:
-        self.said.emit(kept_text(standings))
+        self._remember(standings)
+        self.said.emit(f"{kept_text(standings)}; {keys_of(self._home).take_back} takes it back")
         if self.dialog is not None:
             self.dialog.accept()
             marks = self._frame.table
             marks.set_marks(marks.marks, on=False)
+        self.changed.emit()
+
+    def _remember(self, standings: Sequence[Standing]) -> None:
+        """What can be taken back."""
+        made = tuple(one.decision for one in standings if one.decision is not None)
+        if made:
+            self._made.append(made)
+
+    def _stopped(self, standings: Sequence[Standing], error: DifeError) -> None:
+        """Some portions were kept before one was not; what was kept stays."""
+        self._remember(standings)
+        text = f"{count(len(standings), 'decision')} kept, the others not: {explained(error)}"
+        self.said.emit(text)
+        if self.dialog is not None:
+            self.dialog.show_problem(text)
+        self.changed.emit()
+
+    def _taken_back(self, done: Sequence[Sequence[Standing]]) -> None:
+        number = count(len(_flat(done)), "decision")
+        self.said.emit(f"{number} taken back; what others decided since is left as it is")
         self.changed.emit()
 
     def _refuse(self, wish: Wish, error: DifeError) -> None:
@@ -184,5 +260,5 @@ class Deploying(QObject):
         self.said.emit(text)
 
 
-def _scope(store: Store, jobs: Jobs, deployment: str) -> Scope:
-    return deploying.scope(store, jobs(store), deployment)
+def _flat(parts: Sequence[Sequence[Standing]]) -> list[Standing]:
+    return [one for part in parts for one in part]

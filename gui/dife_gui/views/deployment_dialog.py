@@ -14,14 +14,14 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from dife_gui.deploying import Scope, Wish, problem_of
+from dife_gui.deploying import Wish, problem_of
 from dife_gui.views import theme
 from dife_gui.views.text import Label
 from dife_scanner.records import DecisionState
 from dife_scanner.sentences import plain
 from dife_scanner.sentences.decisions import passed_text, proposal_line, stand_text
 from dife_scanner.sentences.numbers import count
-from dife_scanner.store.deciding import LONGEST_NAME, LONGEST_TEXT, Asked
+from dife_scanner.store.deciding import LONGEST_NAME, LONGEST_TEXT, Asked, Scope
 
 CHOICES: tuple[tuple[str, str], ...] = (
     (DecisionState.APPROVED.value, "Approve"),
@@ -65,6 +65,8 @@ class DeploymentDialog(QDialog):
         for value, text in CHOICES:
             self.state.addItem(text, value)
         self.state.addItem("", AS_BEFORE)
+        self.state.setPlaceholderText("Choose: what is decided?")
+        self.state.setCurrentIndex(-1)  # nobody approves a flagged model by pressing Enter
         self.reason = _line("Reason", "Why, in one line; needed", LONGEST_TEXT)
         self.conditions = _line(
             "Conditions", "What has to be kept, e.g. behind a filter", LONGEST_TEXT
@@ -161,7 +163,8 @@ class DeploymentDialog(QDialog):
         ok.setText(f"Take over {what}" if taken else f"Decide about {what}")
         ok.setAccessibleName(ok.text())
         is_read = self.deployment.currentText() == scope.deployment
-        ok.setEnabled(bool(number) and is_read)
+        is_chosen = self.state.currentIndex() >= 0
+        ok.setEnabled(bool(number) and is_read and is_chosen)
         self._fit()
 
     def _fit(self) -> None:

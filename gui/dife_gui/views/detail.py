@@ -19,6 +19,7 @@ from dife_gui.views import record, theme
 from dife_gui.views.card import Card, Columns, lines, row, stack
 from dife_gui.views.checks import checks
 from dife_gui.views.evidence import examples, trigger_view
+from dife_gui.views.flip import Flip, flip
 from dife_gui.views.for_deployments import for_deployments
 from dife_gui.views.keys import fixed_action
 from dife_gui.views.marks import VerdictMark
@@ -26,7 +27,7 @@ from dife_gui.views.profile import exposure_profile
 from dife_gui.views.swap import branch_swap
 from dife_gui.views.text import Label, heading
 from dife_gui.views.triage import Triage
-from dife_scanner.records import Audit, Finding, Verdict
+from dife_scanner.records import Audit, Finding, FindingKind, Verdict
 from dife_scanner.sentences import plain
 from dife_scanner.sentences.audits import headline, power_sentence, same_weights_text
 from dife_scanner.sentences.basis import why, would_change
@@ -35,6 +36,7 @@ from dife_scanner.sentences.checks import lacking
 from dife_scanner.sentences.findings import confidence_text, finding_sentence
 from dife_scanner.sentences.jobs import job_sentence
 from dife_scanner.sentences.numbers import count
+from dife_scanner.sentences.ranks import rank_lines
 from dife_scanner.sentences.times import time_text
 from dife_scanner.sentences.watching import reason_text, scan_text
 
@@ -43,6 +45,10 @@ _TONE = {
     Verdict.INHERITED: "caution",
     Verdict.INCONCLUSIVE: "caution",
 }
+REFUSED_MEANS = (
+    "That means: the files try what weights have no need of, for instance to run a program while they are read. "
+    "Nothing was run. Whether the weights have a backdoor is not known. What would change it: other files."
+)
 _SCROLL_STEP = 3
 """Lines of text that one press of j or k scrolls."""
 _SCROLLS = {"next": _SCROLL_STEP, "previous": -_SCROLL_STEP}
@@ -75,16 +81,20 @@ class DetailPane(QScrollArea):
         self._profile = Card("Exposure profile")
         self._swap = Card("Footprint: which component carries it")
         self._trigger = Card("Trigger")
+        self._flip = Card("The trigger on a picture")
+        self._flipped: Flip | None = None
         self._examples = Card("Clean against triggered")
         self._triage = Card("Triage")
         self._deployments = Card("For deployments")
+        self._ranks = Card("What it does to what is found and selected")
+        self._revisions = Card("Revisions over time")
         self._signatures = Card("Hypotheses tried")
         self._budget = Card("Budget and limits")
         self._record = Card("Record")
         self._triage.set_body(self.triage)
         self._columns = Columns(
-            left=[self._checks, self._profile, self._swap],
-            right=[self._trigger, self._triage, self._deployments, self._examples],
+            left=[self._checks, self._profile, self._swap, self._ranks, self._revisions],
+            right=[self._trigger, self._flip, self._triage, self._deployments, self._examples],
         )
         self._empty = Label("Select a model to see what was measured.", tone="muted")
         self._page = QWidget()
@@ -123,6 +133,11 @@ class DetailPane(QScrollArea):
         # The page gets its new height at the next turn of the event loop; before, the bar would not go that far.
         QTimer.singleShot(0, self, lambda: self.verticalScrollBar().setValue(place))
 
+    @property
+    def flipped(self) -> Flip | None:
+        """The picture with a trigger that is shown; `None` where there is none."""
+        return self._flipped
+
     def _is_shown(self, detail: Detail | None) -> bool:
         """Whether it is about the revision that is on screen."""
         if detail is None or self._detail is None:
@@ -132,15 +147,19 @@ class DetailPane(QScrollArea):
     def _clear(self) -> None:
         self._clear_audit()
         self._record.set_body(None)
+        self._revisions.set_body(None)
         self._deployments.set_body(None)
         self._triage.hide()
 
     def _clear_audit(self) -> None:
+        self._flipped = None
         for card in (
+            self._ranks,
             self._checks,
             self._profile,
             self._swap,
             self._trigger,
+            self._flip,
             self._examples,
             self._signatures,
             self._budget,
@@ -153,6 +172,7 @@ class DetailPane(QScrollArea):
         else:
             self._fill_audit(detail.audit, detail.pictures)
         self._record.set_body(record.hashes(detail))
+        self._revisions.set_body(record.revisions(detail))
         self._deployments.set_body(
             for_deployments(
                 detail,
@@ -168,7 +188,11 @@ class DetailPane(QScrollArea):
         self._checks.set_body(checks(audit))
         self._profile.set_body(exposure_profile(audit.profile) if audit.profile else None)
         self._swap.set_body(branch_swap(audit))
-        self._trigger.set_body(trigger_view(audit, pictures))
+        ranks = rank_lines(audit)
+        self._ranks.set_body(lines(ranks, tone="normal") if ranks else None)
+        self._trigger.set_body(_trigger(audit, pictures))
+        self._flipped = flip(audit, pictures)
+        self._flip.set_body(self._flipped)
         self._examples.set_body(examples(audit, pictures))
         self._signatures.set_body(record.signatures(audit.signatures))
         self._budget.set_body(record.budget(audit))
@@ -193,6 +217,14 @@ class DetailPane(QScrollArea):
             bar.setValue(bar.value() + step)
         else:
             super().keyPressEvent(event)
+
+
+def _trigger(audit: Audit, pictures: Sequence[Picture]) -> QWidget | None:
+    """The trigger, and of one in a text what is not known of it."""
+    view = trigger_view(audit, pictures)
+    if view is None or audit.trigger is None or not audit.trigger.text:
+        return view
+    return stack([view, Label("Its tokens: not recorded", tone="muted")], spacing=0.25)
 
 
 def _header(detail: Detail) -> QWidget:
@@ -278,6 +310,8 @@ def _reasons(detail: Detail, audit: Audit | None, found: Finding | None) -> list
         if audit.decision is not None:  # else the stored reason ends with them already
             lines += audit.notes
         return [text for text in (*lines, *calibration_lines(audit)) if text]
+    if found is not None and found.kind is FindingKind.REFUSED:
+        return [REFUSED_MEANS]
     if found is None and detail.row.job.reason:
         return [reason_text(detail.row.job)]
     return []

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from PySide6.QtCore import QRectF, QSize, Qt
 from PySide6.QtGui import (
+    QColor,
     QImage,
     QPainter,
     QPaintEvent,
@@ -153,7 +154,7 @@ class MarkedPrompt(QWidget):
     ) -> None:
         ink = theme.text_color(self.palette())
         if marked:
-            ground = theme.colours(self.palette()).heat_low
+            ground = QColor(theme.colours(self.palette()).figures.exposed_low)
             inset = area.height() * 0.12
             painter.fillRect(area.adjusted(0, inset, 0, -inset), ground)
             ink = theme.text_on(ground)

@@ -20,7 +20,7 @@ from dife_gui.views.filter_line import FilterLine
 from dife_gui.views.text import Elided, Label
 from dife_scanner.sentences.numbers import count
 
-PAUSE_MILLISECONDS = 30
+PAUSE_MILLISECONDS = 10
 """How long typing has to rest before the filter is applied. A reading for half a word is broken off by the next."""
 USED_MILLISECONDS = 3000
 """How long a filter stands before it counts as used, where nobody pressed Enter."""

@@ -123,10 +123,17 @@ def takes_text(document: str) -> str:
         about = "" if plan["exact"] else "about "
         return (
             f"{about}{count(int(plan['models']), 'model')}, {bytes_text(int(plan['bytes']))} to fetch, "
-            f"about {float(plan['hours']):,.1f} hours the first time"
+            f"about {_time_text(float(plan['hours']))} the first time"
         )
     except (ValueError, KeyError, TypeError):
         return "The scanner's answer cannot be read; `dife watch --plan` says the same"
+
+
+def _time_text(hours: float) -> str:
+    """`41.5 hours`, and minutes where it is less than one."""
+    if hours < 1:
+        return count(max(1, round(60 * hours)), "minute")
+    return f"{hours:,.1f} hours"
 
 
 def _choice(name: str) -> QComboBox:

@@ -47,6 +47,7 @@ class HubPage(QScrollArea):
             for title in ("Coverage", "Last passes", "Backlog", "Budget", "Disk", "Models in use")
         }
         self._lay_out()
+        self.cards["Coverage"].set_body(lines(["Reading…"]))
 
     def _lay_out(self) -> None:
         buttons = QHBoxLayout()

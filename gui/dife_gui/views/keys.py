@@ -81,7 +81,23 @@ KEYS: tuple[Key, ...] = (
         ("O",),
         "take_over",
     ),
+    Key(
+        "u",
+        "take back the last decision of this window for a deployment",
+        ("U",),
+        "take_back",
+    ),
     Key("*", "mark all models with the effect of this one on an equal tower", ("*",), "mark_alike"),
+    Key(
+        "i",
+        "turn the picture: clean, with the trigger, mask, difference, the base's answer",
+        ("I",),
+        "turn_picture",
+    ),
+    Key(
+        "Ctrl++", "enlarge what the trigger changed in the picture", ("Ctrl++",), "enlarge_picture"
+    ),
+    Key("Ctrl+-", "show more of the picture again", ("Ctrl+-",), "reduce_picture"),
     Key(
         "=",
         "compare marked models, or one with its base and the revision before",

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from PySide6.QtCore import QLineF, QPointF, QRectF, QSize, Qt
 from PySide6.QtGui import (
+    QColor,
     QFont,
     QFontMetricsF,
     QPainter,
@@ -23,29 +24,29 @@ from dife_gui.escape import tooltip
 from dife_gui.views import theme
 from dife_gui.views.card import grid, row, stack
 from dife_gui.views.text import SMALL, Label, small
-from dife_scanner.records import (
-    Absent,
-    Cell,
-    Change,
-    Entry,
-    NotEvaluable,
-    SelectorControl,
+from dife_scanner.figures.intervals import (
+    CUTS,
+    ENDS,
+    LEGEND,
+    Drawn,
+    Kind,
+    intervals,
+    intervals_sentence,
+    place,
 )
+from dife_scanner.figures.matrix import Ground, box
+from dife_scanner.records import Absent, Cell, Entry, NotEvaluable, SelectorControl
 from dife_scanner.sentences import groups, plain
 from dife_scanner.sentences.numbers import count, number, signed
 from dife_scanner.sentences.profile import (
-    ENTRY_MEANING,
     LINE_MEANING,
     cell_sentence,
     change_text,
-    delta_text,
     entry_sentence,
     parts_text,
     without_number,
 )
 
-CUTS = (-0.05, 0.25)
-"""Where entry types change; the constants of the audit's contract, drawn and named in the legend."""
 _WIDEST_WORDS = ("artefact missing", "selector control")
 """Of all that can stand in a heat cell; every cell is as wide, so that they stand below each other."""
 _AT_BOTTOM = Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignBottom
@@ -53,27 +54,14 @@ _AT_TOP = Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignTop
 
 
 class HeatCell(QWidget):
-    """A number and its word on a warm, blue or neutral ground; hatched, with its word, where there is no number."""
+    """Paints a `Box`: a number above its word on the colour of its difference, or the word of what has no number."""
 
     def __init__(self, entry: Entry, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._entry = entry
-        sentence = entry_sentence(entry)
-        self.setAccessibleName(plain(sentence, limit=600))
-        self.setToolTip(tooltip(f"{sentence} {self._meaning()}"))
+        self.box = box(entry)
+        self.setAccessibleName(plain(self.box.sentence, limit=600))
+        self.setToolTip(tooltip(f"{self.box.sentence} ({self.box.meaning}.)"))
         self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Minimum)
-
-    @property
-    def texts(self) -> tuple[str, str]:
-        """Number and word, or the word alone."""
-        if isinstance(self._entry, Cell):
-            return signed(self._entry.delta), self._entry.entry.value
-        return self._entry.word, ""
-
-    def _meaning(self) -> str:
-        if isinstance(self._entry, Cell):
-            return f"({self._entry.entry.value}: {ENTRY_MEANING[self._entry.entry]}.)"
-        return f"({LINE_MEANING[self._entry.word]}.)"
 
     def sizeHint(self) -> QSize:
         metrics = QFontMetricsF(self._word_font())
@@ -91,84 +79,65 @@ class HeatCell(QWidget):
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         area = theme.frame(self)
-        if isinstance(self._entry, Cell):
-            self._paint_number(painter, area, self._entry)
+        fill = self.box.fill(theme.colours(self.palette()).figures)
+        if fill is not None:
+            self._paint_number(painter, area, QColor(fill))
         else:
             self._paint_word(painter, area)
 
-    def _paint_number(
-        self,
-        painter: QPainter,
-        area: QRectF,
-        cell: Cell,
-    ) -> None:
+    def _paint_number(self, painter: QPainter, area: QRectF, ground: QColor) -> None:
         """The number above its word, on a ground that says how much."""
         radius = theme.gap(0.25)
-        scheme = theme.colours(self.palette())
-        ground = theme.heat(cell.entry, cell.delta, scheme)
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(ground)
         painter.drawRoundedRect(area, radius, radius)
         painter.setPen(theme.text_on(ground))
-        shown, word = self.texts
         upper = QRectF(area)
         upper.setBottom(area.center().y() + area.height() * 0.06)
         painter.setFont(theme.sized(1.1, bold=True))
-        painter.drawText(upper, _AT_BOTTOM, shown)
+        painter.drawText(upper, _AT_BOTTOM, self.box.headline)
         lower = QRectF(area)
         lower.setTop(upper.bottom() - area.height() * 0.04)
         painter.setFont(self._word_font())
-        painter.drawText(lower, _AT_TOP, word)
+        painter.drawText(lower, _AT_TOP, self.box.word)
 
     def _paint_word(self, painter: QPainter, area: QRectF) -> None:
-        """The word on a hatched ground: nothing here can be taken for a zero."""
+        """The word in a dashed frame, or on a hatched ground: nothing here can be taken for a zero."""
         palette = self.palette()
         radius = theme.gap(0.25)
-        painter.setPen(QPen(theme.hairline(palette), 1.0))
+        dashed = self.box.ground is Ground.DASHED
+        style = Qt.PenStyle.DashLine if dashed else Qt.PenStyle.SolidLine
+        line = theme.muted(palette) if dashed else theme.hairline(palette)
+        painter.setPen(QPen(line, 1.0, style))
         painter.setBrush(theme.base_color(palette))
         painter.drawRoundedRect(area, radius, radius)
-        color = theme.hairline(palette)
-        theme.hatch(painter, area, color, step=theme.em(self) * 0.45)
-        word = self.texts[0]
+        if not dashed:
+            step = theme.em(self) * 0.45
+            theme.hatch(painter, area, theme.hairline(palette), step=step)
+        word = self.box.headline
         painter.setFont(theme.sized(0.95, bold=True))
         metrics = QFontMetricsF(painter.font())
-        box = QRectF(metrics.boundingRect(word))
-        box.adjust(-5, -1, 5, 1)
-        box.moveCenter(area.center())
-        painter.fillRect(box, theme.base_color(palette))
+        behind = QRectF(metrics.boundingRect(word))
+        behind.adjust(-5, -1, 5, 1)
+        behind.moveCenter(area.center())
+        painter.fillRect(behind, theme.base_color(palette))
         painter.setPen(theme.muted(palette))
         painter.drawText(area, Qt.AlignmentFlag.AlignCenter, word)
 
 
 class Whisker(QWidget):
-    """Differences as dots with their 95 % intervals, on an axis from −1 to +1 with the cuts marked.
+    """Differences as marks with their 95 % intervals, on an axis from −1 to +1 with the cuts marked.
 
-    The first is Δ over the reference; below it, thinner, Δ trigger (a dot) and Δ drift (a hollow square) as far as the
-    cell has them.
+    The first is Δ over the reference; below it, thinner, Δ trigger and Δ drift as far as the entry has them.
     """
 
     def __init__(self, entry: Cell | SelectorControl, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._main: Change | None = None
-        self._trigger: Change | None = None
-        self._drift: Change | None = entry.drift
-        if isinstance(entry, Cell):
-            self._main = Change(entry.delta, entry.delta_interval)
-            self._trigger = entry.trigger
-        in_words = _intervals_text(entry)
+        self.drawn = intervals(entry)
+        in_words = intervals_sentence(entry)
         self.setAccessibleName(plain(f"Intervals of {entry.interface}: {in_words}"))
         self.setToolTip(tooltip(in_words))
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-
-    @property
-    def marks(self) -> tuple[tuple[Change, str], ...]:
-        """What is drawn, line by line from the top, and in which shape."""
-        possible = (
-            (self._main, "main"),
-            (self._trigger, "dot"),
-            (self._drift, "square"),
-        )
-        return tuple((change, shape) for change, shape in possible if change is not None)
 
     def sizeHint(self) -> QSize:
         return theme.size(self, 10, self._lines())
@@ -178,13 +147,12 @@ class Whisker(QWidget):
 
     def _lines(self) -> float:
         """Height in lines of text."""
-        return 0.5 + 0.6 * len(self.marks)
+        return 0.5 + 0.6 * len(self.drawn)
 
     def x(self, value: float) -> float:  # type: ignore[override]
-        """Pixel of a difference; values beyond the axis end at its ends."""
+        """Pixel of a difference."""
         margin = theme.em(self) * 0.4
-        share = (min(max(value, -1.0), 1.0) + 1) / 2
-        return margin + share * (self.width() - 2 * margin)
+        return margin + place(value) * (self.width() - 2 * margin)
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
@@ -192,13 +160,13 @@ class Whisker(QWidget):
         self._draw_upright(painter, 0.0, Qt.PenStyle.SolidLine)
         for cut in CUTS:
             self._draw_upright(painter, cut, Qt.PenStyle.DotLine)
-        step = self.height() / (len(self.marks) + 0.2)
-        for line, (change, shape) in enumerate(self.marks):
+        step = self.height() / (len(self.drawn) + 0.2)
+        for line, one in enumerate(self.drawn):
             middle = step * (line + 0.6)
             painter.setPen(QPen(theme.hairline(self.palette()), 1.0))
-            axis = QLineF(self.x(-1), middle, self.x(1), middle)
+            axis = QLineF(self.x(ENDS[0]), middle, self.x(ENDS[1]), middle)
             painter.drawLine(axis)
-            self._draw_change(painter, change, shape, middle)
+            self._draw_interval(painter, one, middle)
 
     def _draw_upright(
         self,
@@ -213,46 +181,30 @@ class Whisker(QWidget):
         painter.setPen(QPen(color, 1.0, style))
         painter.drawLine(QLineF(x, inset, x, self.height() - inset))
 
-    def _draw_change(
-        self,
-        painter: QPainter,
-        change: Change,
-        shape: str,
-        middle: float,
-    ) -> None:
+    def _draw_interval(self, painter: QPainter, one: Drawn, middle: float) -> None:
         """Interval and value, `middle` pixels from the top."""
-        ink = theme.text_color(self.palette())
+        color = one.color(theme.colours(self.palette()).figures)
+        ink = theme.text_color(self.palette()) if color is None else QColor(color)
         half = theme.em(self) * 0.3
         stroke = max(1.5, theme.em(self) / 10)
-        if shape != "main":
+        if one.kind is not Kind.REFERENCE:
             half = half * 0.7
             stroke = 1.0
-        low = self.x(change.interval.low)
-        high = self.x(change.interval.high)
+        low = self.x(one.change.interval.low)
+        high = self.x(one.change.interval.high)
         painter.setPen(QPen(ink, stroke))
         painter.drawLine(QLineF(low, middle, high, middle))
         for end in (low, high):
             painter.drawLine(QLineF(end, middle - half, end, middle + half))
-        at = QPointF(self.x(change.value), middle)
-        if shape == "square":
-            side = half * 1.6
-            box = QRectF(0, 0, side, side)
-            box.moveCenter(at)
-            painter.setBrush(theme.base_color(self.palette()))
-            painter.drawRect(box)
-            return
+        at = QPointF(self.x(one.change.value), middle)
         painter.setBrush(ink)
-        painter.drawEllipse(at, half * 0.75, half * 0.75)
-
-
-def _intervals_text(entry: Cell | SelectorControl) -> str:
-    """What a whisker shows, in words."""
-    if not isinstance(entry, Cell):
-        return f"Δ drift {change_text(entry.drift)}"
-    parts = parts_text(entry)
-    if not parts:
-        return delta_text(entry)
-    return f"{delta_text(entry)}; {parts}"
+        if one.square:
+            side = half * 1.6
+            square = QRectF(0, 0, side, side)
+            square.moveCenter(at)
+            painter.drawRect(square)
+        else:
+            painter.drawEllipse(at, half * 0.75, half * 0.75)
 
 
 class Section(QWidget):
@@ -304,14 +256,10 @@ def exposure_profile(profile: Sequence[Entry]) -> QWidget:
     apart.
     """
     parts: list[QWidget] = []
-    for place, shelf in enumerate(groups.shelves(profile)):
-        is_first = place == 0
+    for at, shelf in enumerate(groups.shelves(profile)):
+        is_first = at == 0
         parts.append(Section(shelf, _lines(shelf.entries), opened=is_first))
-    legend = small(
-        "Difference over the reference with its 95 % interval, from −1 to +1; dotted: the cuts at −0.05 and +0.25. "
-        "Thinner, below: Δ trigger (dot), the same checkpoint with and without the trigger; Δ drift (square), the "
-        "clean query here and in the reference. Hatched entries have no number and never count as zero."
-    )
+    legend = small(LEGEND)
     return stack([*parts, legend], spacing=0.5)
 
 
@@ -354,22 +302,12 @@ def _measured(cell: Cell) -> QWidget:
     drawings = count(cell.attack.drawings, cell.attack.unit)
     against = f"{number(cell.attack.value)} against {number(cell.reference.value)}"
     labels = [small(f"{against} · n {cell.attack.n:,}, {drawings}")]
-    parts = _parts(cell)
+    parts = [f"{one.kind} {signed(one.change.value)}" for one in intervals(cell)[1:]]
     if parts:
         labels.append(small(" · ".join(parts)))
     for label in labels:
         label.setToolTip(tooltip(f"{cell_sentence(cell)} {parts_text(cell)}"))
     return stack([Whisker(cell), *labels], spacing=0.05)
-
-
-def _parts(cell: Cell) -> list[str]:
-    """The two changes that the difference over the reference is made of, as far as they were measured."""
-    parts: list[str] = []
-    if cell.trigger:
-        parts.append(f"Δ trigger {signed(cell.trigger.value)}")
-    if cell.drift:
-        parts.append(f"Δ drift {signed(cell.drift.value)}")
-    return parts
 
 
 def _controlled(control: SelectorControl) -> QWidget:

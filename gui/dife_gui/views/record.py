@@ -20,10 +20,12 @@ from dife_gui.models.signatures_table import SignaturesTable
 from dife_gui.views import theme
 from dife_gui.views.card import grid, lines, stack
 from dife_gui.views.text import SMALL, Label
-from dife_scanner.records import Audit, HubFile, Hypothesis, ModelRef
+from dife_scanner.records import Audit, FindingKind, HubFile, Hypothesis, ModelRef
 from dife_scanner.sentences import plain
 from dife_scanner.sentences.audits import accuracy_text, towers
-from dife_scanner.sentences.numbers import bytes_text
+from dife_scanner.sentences.movement import movement_text, revision_text
+from dife_scanner.sentences.numbers import bytes_text, capital
+from dife_scanner.sentences.opinions import opinion_lines
 from dife_scanner.sentences.recognition import recognition_text
 from dife_scanner.sentences.searches import budget_lines
 from dife_scanner.sentences.settings import deviation_lines
@@ -33,6 +35,10 @@ _HASH = re.compile(r"[0-9a-f]{32,}")
 MOST_LINES = 12
 """Signatures shown before their table scrolls."""
 _HASH_GROUP = 16
+_LINE = 1000
+"""Characters of a line about a revision."""
+NO_OPINION = "Second opinions on the files: no other scanner was asked"
+LAYER_DRIFT = "How far each layer is from the base's: not recorded"
 _WORD_GROUP = 32
 """Characters after which a long word may be broken."""
 
@@ -69,6 +75,7 @@ def identifiers(detail: Detail) -> list[tuple[str, str]]:
         named.append(("finding", detail.finding.fingerprint))
     if audit is not None:
         named.append(("audit", audit.id))
+        named.append(("command that makes it again", f"dife rerun {audit.id}"))
         named.append(("identity", audit.identity))
         named.append(("image tower", audit.image_tower))
         named.append(("text tower", audit.text_tower))
@@ -133,20 +140,41 @@ def _origin(detail: Detail) -> list[QWidget]:
         )
         if manifest.base_claim:
             facts.append(f"Its card claims it was made from {manifest.base_claim}; not verified")
-    return [lines(facts)] if facts else []
+    said = opinion_lines(detail.opinions, refused=_is_refused(detail))
+    facts += [f"Second opinion: {line}" for line in said] or [NO_OPINION]
+    return [lines(facts)]
+
+
+def _is_refused(detail: Detail) -> bool:
+    return detail.finding is not None and detail.finding.kind is FindingKind.REFUSED
+
+
+def revisions(detail: Detail) -> QWidget | None:
+    """Every audited revision with its exposure, and what moved since the one before; `None` without an earlier one."""
+    if len(detail.revisions) < 2:
+        return None
+    texts = [revision_text(one, detail.row.job.id) for one in detail.revisions]
+    if detail.movement is not None:
+        texts.append(f"Since {movement_text(detail.movement)}")
+    return lines([plain(text, limit=_LINE) for text in texts], tone="normal")
 
 
 def _audit_origin(audit: Audit) -> list[str]:
-    compared = [f"{name.capitalize()} tower {stands}" for name, stands in towers(audit)]
+    compared = [f"{name} tower {stands}" for name, stands in towers(audit)]
     versions = [f"{name} {version}" for name, version in sorted(audit.versions.items())]
     return [
         f"Architecture {audit.architecture}; reference {audit.reference or 'none fitted'}",
-        ", ".join(compared),
+        capital(", ".join(compared)),
+        *([] if _equals_base(audit) or not audit.reference else [LAYER_DRIFT]),
         recognition_text(audit),
         *deviation_lines(audit),
         *tokenizer_lines(audit),
         f"Versions: {', '.join(versions)}",
     ]
+
+
+def _equals_base(audit: Audit) -> bool:
+    return audit.image_tower_same and audit.text_tower_same
 
 
 def signatures(results: Sequence[Hypothesis]) -> QWidget | None:

@@ -2,34 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from PySide6.QtCore import QRectF, QSize, Qt
-from PySide6.QtGui import QPainter, QPaintEvent
+from PySide6.QtCore import QLineF, QRectF, QSize, Qt
+from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from dife_gui.views import theme
 from dife_gui.views.card import grid, stack
 from dife_gui.views.text import Label, small
+from dife_scanner.figures.bars import RATIOS_TEXT, Bar, Bars, repair_bars, swap_bars
 from dife_scanner.records import Audit, BranchSwap, ComponentRepair, Diagnosis
 from dife_scanner.sentences.footprint import CARRIER_MEANING, ratios_text, swap_lines
 from dife_scanner.sentences.numbers import count, number
 
-PAIRS = (
-    ("a00", "reference image · reference text"),
-    ("a10", "suspect image · reference text"),
-    ("a01", "reference image · suspect text"),
-    ("a11", "suspect image · suspect text"),
-)
-REPAIRS = (
-    ("clean", "neither prompt nor trigger", "both_clean"),
-    ("prompt", "learned prompt only", "prompt_only"),
-    ("trigger", "image trigger only", "trigger_only"),
-    ("full", "prompt and trigger together", "full"),
-)
-"""Name, words and field of each variant of a mechanism."""
-CLEARLY_ABOVE = 0.05
-"""What a share has to have over the clean variant for its bar to be drawn in the suspect's colour."""
 _ROOM_INSIDE = 0.4
 """Share of the bar's width from which its number stands inside."""
 
@@ -38,21 +22,14 @@ _INSIDE = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 _BESIDE = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
 
 
-class Bar(QWidget):
-    """A share between 0 and 1 as a bar with its number inside or next to it."""
+class BarView(QWidget):
+    """Paints a `Bar` with its number inside or next to it, and the threshold across it."""
 
-    def __init__(
-        self,
-        name: str,
-        value: float,
-        *,
-        strong: bool,
-        parent: QWidget | None = None,
-    ) -> None:
+    def __init__(self, bar: Bar, threshold: float, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._value = value
-        self._strong = strong
-        self.setAccessibleName(f"{name}: {number(value)}")
+        self.bar = bar
+        self._threshold = threshold
+        self.setAccessibleName(bar.sentence)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
 
     def sizeHint(self) -> QSize:
@@ -64,28 +41,37 @@ class Bar(QWidget):
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        scheme = theme.colours(self.palette())
+        scheme = theme.colours(self.palette()).figures
         area = QRectF(self.rect())
         radius = theme.gap(0.15)
+        ground, fill = QColor(scheme.neutral), QColor(self.bar.fill(scheme))
         painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(scheme.neutral)
+        painter.setBrush(ground)
         painter.drawRoundedRect(area, radius, radius)
-        share = min(max(self._value, 0.0), 1.0)
+        share = min(max(self.bar.share, 0.0), 1.0)
         filled = QRectF(area)
         filled.setWidth(area.width() * share)
-        fill = scheme.suspect if self._strong else scheme.reference
         painter.setBrush(fill)
         painter.drawRoundedRect(filled, radius, radius)
-        text = number(self._value)
+        is_inside = filled.width() > area.width() * _ROOM_INSIDE
+        ink = theme.text_on(fill if is_inside else ground)
+        self._paint_threshold(
+            painter, area, theme.text_on(fill if share > self._threshold else ground)
+        )
+        painter.setPen(ink)
         margin = theme.em(self) * 0.4
-        if filled.width() > area.width() * _ROOM_INSIDE:
-            painter.setPen(theme.text_on(fill))
-            room = filled.adjusted(margin, 0, -margin, 0)
-            painter.drawText(room, _INSIDE, text)
+        beside = max(filled.width(), area.width() * self._threshold) + margin
+        if is_inside:
+            painter.drawText(
+                filled.adjusted(margin, 0, -margin, 0), _INSIDE, number(self.bar.share)
+            )
         else:
-            painter.setPen(theme.text_on(scheme.neutral))
-            room = area.adjusted(filled.width() + margin, 0, -margin, 0)
-            painter.drawText(room, _BESIDE, text)
+            painter.drawText(area.adjusted(beside, 0, -margin, 0), _BESIDE, number(self.bar.share))
+
+    def _paint_threshold(self, painter: QPainter, area: QRectF, ink: QColor) -> None:
+        x = area.left() + area.width() * self._threshold
+        painter.setPen(QPen(ink, 1.0, Qt.PenStyle.DotLine))
+        painter.drawLine(QLineF(x, area.top(), x, area.bottom()))
 
 
 def branch_swap(audit: Audit) -> QWidget | None:
@@ -93,10 +79,9 @@ def branch_swap(audit: Audit) -> QWidget | None:
     parts: list[QWidget] = []
     if audit.diagnosis is not None:
         parts.append(_verdict(audit.diagnosis))
-    if audit.branch_swap is not None:
-        parts.append(_swap_bars(audit.branch_swap))
-    if audit.repair is not None:
-        parts.append(_repair_bars(audit.repair))
+    for shown in (swap_bars(audit), repair_bars(audit)):
+        if shown is not None:
+            parts.append(_bars(shown))
     if audit.diagnosis is not None:
         parts.append(_ratios(audit.diagnosis))
     if audit.agreement:
@@ -108,16 +93,6 @@ def branch_swap(audit: Audit) -> QWidget | None:
     if not parts:
         return None
     return stack(parts, spacing=0.5)
-
-
-def _swap_bars(swap: BranchSwap) -> QWidget:
-    bars = [(name, pair, getattr(swap, name)) for name, pair in PAIRS]
-    return _bars(bars, nothing=swap.a00)
-
-
-def _repair_bars(repair: ComponentRepair) -> QWidget:
-    bars = [(name, text, getattr(repair, field)) for name, text, field in REPAIRS]
-    return _bars(bars, nothing=repair.both_clean)
 
 
 def _verdict(diagnosis: Diagnosis) -> QWidget:
@@ -132,25 +107,25 @@ def _verdict(diagnosis: Diagnosis) -> QWidget:
     return stack(parts, spacing=0.2)
 
 
-def _bars(shown: Sequence[tuple[str, str, float]], *, nothing: float) -> QWidget:
-    """One bar per (name, words, share); strong where it stands clearly above `nothing`, the clean variant's share."""
+def _bars(shown: Bars) -> QWidget:
+    """One line per bar, and what the threshold means."""
     holder, layout = grid(across=0.6, down=0.25)
     layout.setColumnStretch(1, 9)
     layout.setColumnStretch(2, 16)
-    for line, (name, variant, value) in enumerate(shown):
-        bar = Bar(f"{name}, {variant}", value, strong=value - nothing >= CLEARLY_ABOVE)
-        short = Label(name, font=theme.monospace(), wrap=False)
+    for line, bar in enumerate(shown.bars):
+        short = Label(bar.name, font=theme.monospace(), wrap=False)
         layout.addWidget(short, line, 0)
-        meaning = Label(variant, tone="muted", font=theme.sized(0.92))
+        meaning = Label(bar.words, tone="muted", font=theme.sized(0.92))
         layout.addWidget(meaning, line, 1)
-        layout.addWidget(bar, line, 2)
-    return holder
+        layout.addWidget(BarView(bar, shown.threshold), line, 2)
+    text = f"{shown.threshold_text[:1].upper()}{shown.threshold_text[1:]}."
+    return stack([holder, small(text)], spacing=0.15)
 
 
 def _ratios(diagnosis: Diagnosis) -> QWidget:
     text = f"{ratios_text(diagnosis)} · signal {number(diagnosis.signal)}"
     predicted = ", ".join(diagnosis.predicted)
-    parts: list[QWidget] = [Label(text)]
+    parts: list[QWidget] = [Label(text), small(f"{RATIOS_TEXT}.")]
     if predicted:
         parts.append(Label(f"Exposure expected through: {predicted}.", tone="muted"))
     return stack(parts, spacing=0.2)

@@ -17,11 +17,10 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QWidget
 
-from dife_scanner.records import EntryType, JobState, Verdict
+from dife_scanner.figures import colours as drawn
+from dife_scanner.figures.colours import Scheme
+from dife_scanner.records import JobState, Verdict
 
-BLACK = QColor("#000000")
-WHITE = QColor("#ffffff")
-"""Pure, because then one of the two is readable on any ground whatever: the worse case is 4.58."""
 READABLE = 4.5
 """WCAG 2.2 AA contrast of text on its background."""
 
@@ -33,38 +32,21 @@ class Colours:
     alarm: QColor
     caution: QColor
     calm: QColor
-    heat_low: QColor
-    heat_high: QColor
-    demoted_low: QColor
-    demoted_high: QColor
-    neutral: QColor
-    reference: QColor
-    suspect: QColor
+    figures: Scheme
+    """Of what is drawn: the same as in files."""
 
 
 LIGHT = Colours(
     alarm=QColor("#b42318"),
     caution=QColor("#93530b"),
     calm=QColor("#3d5a80"),
-    heat_low=QColor("#fbd9c6"),
-    heat_high=QColor("#b3261e"),
-    demoted_low=QColor("#dbe7f5"),
-    demoted_high=QColor("#7fa8d6"),
-    neutral=QColor("#eeece7"),
-    reference=QColor("#8a94a3"),
-    suspect=QColor("#b3261e"),
+    figures=drawn.LIGHT,
 )
 DARK = Colours(
     alarm=QColor("#ff9d90"),
     caution=QColor("#f0b866"),
     calm=QColor("#9dbce8"),
-    heat_low=QColor("#5c3327"),
-    heat_high=QColor("#ef7462"),
-    demoted_low=QColor("#24384f"),
-    demoted_high=QColor("#3f6c9e"),
-    neutral=QColor("#3a3b3e"),
-    reference=QColor("#8d97a6"),
-    suspect=QColor("#ef7462"),
+    figures=drawn.DARK,
 )
 
 
@@ -90,9 +72,9 @@ def dark_palette() -> QPalette:
     roles = {
         QPalette.ColorRole.Window: window,
         QPalette.ColorRole.AlternateBase: window,
-        QPalette.ColorRole.BrightText: WHITE,
+        QPalette.ColorRole.BrightText: QColor("#ffffff"),
         QPalette.ColorRole.Highlight: QColor("#2f6296"),
-        QPalette.ColorRole.HighlightedText: WHITE,
+        QPalette.ColorRole.HighlightedText: QColor("#ffffff"),
         QPalette.ColorRole.ToolTipBase: QColor("#34373c"),
         QPalette.ColorRole.ToolTipText: text,
         QPalette.ColorRole.Link: QColor("#9dbce8"),
@@ -126,15 +108,7 @@ def is_dark(palette: QPalette) -> bool:
 
 def mixed(low: QColor, high: QColor, share: float) -> QColor:
     """The colour between two; a `share` of 0 is `low`, of 1 `high`, and what is beyond counts as the nearer one."""
-    share = min(max(share, 0.0), 1.0)
-    parts: list[int] = []
-    for a, b in zip(_rgb(low), _rgb(high), strict=True):
-        parts.append(round(a + (b - a) * share))
-    return QColor(*parts)
-
-
-def _rgb(color: QColor) -> tuple[int, int, int]:
-    return color.red(), color.green(), color.blue()
+    return QColor(drawn.mixed(low.name(), high.name(), share))
 
 
 def muted(palette: QPalette) -> QColor:
@@ -149,39 +123,14 @@ def hairline(palette: QPalette) -> QColor:
     return mixed(base, text_color(palette), 0.16)
 
 
-def heat(entry: EntryType, delta: float, scheme: Colours) -> QColor:
-    """Background of a numeric cell: warm with promotion, blue with demotion, neutral in between."""
-    if entry is EntryType.EXPOSED:  # from the cut at 0.25 to 1
-        return mixed(scheme.heat_low, scheme.heat_high, (delta - 0.25) / 0.75)
-    if (
-        entry is EntryType.NEGATIVE
-    ):  # from the cut at -0.05, in full at -0.55: no demotion goes much further
-        return mixed(scheme.demoted_low, scheme.demoted_high, (-delta - 0.05) / 0.5)
-    return scheme.neutral
-
-
 def text_on(background: QColor) -> QColor:
     """Black or white, whichever reads better there."""
-    return max((BLACK, WHITE), key=lambda ink: contrast(ink, background))
+    return QColor(drawn.ink_on(background.name()))
 
 
 def contrast(first: QColor, second: QColor) -> float:
     """WCAG contrast ratio, 1 to 21."""
-    darker, lighter = sorted([_luminance(first), _luminance(second)])
-    return (lighter + 0.05) / (darker + 0.05)
-
-
-def _luminance(color: QColor) -> float:
-    """Relative luminance of WCAG 2.2, 0 to 1."""
-    red, green, blue = (_linear(part / 255) for part in _rgb(color))
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
-
-
-def _linear(value: float) -> float:
-    """Light of one part of an sRGB colour, both 0 to 1."""
-    if value <= 0.04045:
-        return value / 12.92
-    return float(((value + 0.055) / 1.055) ** 2.4)
+    return drawn.contrast(first.name(), second.name())
 
 
 def verdict_color(verdict: Verdict | None, palette: QPalette) -> QColor:

@@ -14,6 +14,7 @@ from dife_gui.escape import explained
 from dife_gui.feed import POLL_MILLISECONDS, Detail, Feed, detail
 from dife_gui.links import finding_of
 from dife_gui.listing import Asked, Lister, Listing
+from dife_gui.timers import single_shot
 from dife_gui.views.around import Around
 from dife_gui.views.commands import Commands, Parts
 from dife_gui.views.compare import Comparing
@@ -29,6 +30,9 @@ from dife_gui.views.queue_desk import QueueDesk
 from dife_scanner.errors import DifeError, UsageError
 from dife_scanner.records import ModelRow
 from dife_scanner.store import models
+
+_TYPING_MILLISECONDS = 150
+"""After a filter was asked for: somebody types on, and a page that is built meanwhile would keep the list waiting."""
 
 
 class Window(QMainWindow):
@@ -47,6 +51,10 @@ class Window(QMainWindow):
         """The job that was selected before something else was asked for: selected again where it is in the list."""
         self._sought: int | None = None
         """A job to be selected once the list is read anew."""
+        self._reading_detail = False
+        self._detail_due = False
+        """Whether the selected model is to be read once what keeps from it is over."""
+        self._typing = single_shot(self, _TYPING_MILLISECONDS, self._go_on_with_detail)
         self.setWindowTitle("DIFE Scanner")
         self.frame = Frame(home)
         self.filter, self.detail = self.frame.filter, self.frame.detail
@@ -136,6 +144,7 @@ class Window(QMainWindow):
         self.desk.close()
         self.exporting.close()
         self.frame.first_start.close_process()
+        self._typing.stop()
         self.feed.close()
         self.lister.close()
         self._background.close()
@@ -155,6 +164,8 @@ class Window(QMainWindow):
         """Show another filter or order; the selected model stays selected where it is in the list."""
         if self._kept is None:
             self._kept = self.models.current_job
+        if self._listing is not None:
+            self._typing.start()
         self.lister.ask(Asked(self.filter.text, self.table.order))
 
     def _changed(self) -> None:
@@ -247,7 +258,12 @@ class Window(QMainWindow):
         """Say so where list, selected model and what stands around them are on screen."""
         shown = self.detail.detail
         is_shown = self._wanted is None or (shown is not None and shown.row.job.id == self._wanted)
-        if is_shown and self.around.overview is not None and self.lister.is_idle:
+        if (
+            is_shown
+            and not self._detail_due
+            and self.around.overview is not None
+            and self.lister.is_idle
+        ):
             self.settled.emit()
 
     def _show_failure(self, error: DifeError) -> None:
@@ -276,20 +292,33 @@ class Window(QMainWindow):
             self._read_detail()
 
     def _read_detail(self) -> None:
+        """Read the selected model: at once, or once after the reading that runs or the typing that goes on."""
         job_id = self._wanted
+        self._detail_due = job_id is not None and (self._reading_detail or self._typing.isActive())
         if job_id is None:
             self._settle()
+        if job_id is None or self._detail_due:
             return
+        self._reading_detail = True
         filter = self.filter.text
         self._background.read(
-            lambda store: detail(store, job_id, filter),
-            self._show_detail,
-            lambda error: self.frame.trouble.show_text(explained(error)),
+            lambda store: detail(store, job_id, filter), self._show_detail, self._detail_failed
         )
 
+    def _go_on_with_detail(self) -> None:
+        if self._detail_due:
+            self._read_detail()
+
     def _show_detail(self, found: Detail) -> None:
+        self._reading_detail = False
         # Somebody may have gone on to the next model while it was read.
         if found.row.job.id == self._wanted:
             self.detail.show_detail(found)
             self.filter.show_why(found.why)
             self._settle()
+        self._go_on_with_detail()
+
+    def _detail_failed(self, error: DifeError) -> None:
+        self._reading_detail = False
+        self.frame.trouble.show_text(explained(error))
+        self._go_on_with_detail()
