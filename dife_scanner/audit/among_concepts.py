@@ -34,10 +34,12 @@ def effect(trigger: Trigger, test: Pair[Side], concepts: Sequence[str], seed: in
     Of a prompt mechanism: that have the target among the nearest concepts. Paired 95 % interval over the drawings of
     these sides, whose classes have the target among them. What means the same as the target to the base
     (`core.directions`) is no other concept.
+    What a trigger writes stands in the prompts of all of them.
     """
-    names = recovery.readable(test, concepts)
-    prompts = test.map(lambda side: recovery.prompts_of(side, names))
-    directions = Directions.of(names, np.asarray(prompts.reference, np.float64))
+    names = _readable(trigger, test, concepts)
+    prompts = test.map(lambda side: _prompts_with(trigger, side, names))
+    clean = recovery.prompts_of(test.reference, names)
+    directions = Directions.of(names, np.asarray(clean, np.float64))
     same = directions.same_as(trigger.target)
     suspect = test.suspect
     keep = metrics.other_than(suspect.split.labels, suspect.index(trigger.target))
