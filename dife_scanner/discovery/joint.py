@@ -31,6 +31,11 @@ from dife_scanner.discovery.interface import (
     Task,
 )
 from dife_scanner.discovery.inversion_attempts import best_of_each_target
+from dife_scanner.discovery.joint_concepts import (
+    STRINGS_READ,
+    ConceptsSetApart,
+    SetApart,
+)
 from dife_scanner.discovery.joint_objectives import (
     CommonShift,
     TargetWithString,
@@ -50,12 +55,14 @@ from dife_scanner.discovery.target_success import (
 from dife_scanner.discovery.trigger_strings import (
     BEAM_WIDTH,
     EXPANDED,
+    MovingString,
     TriggerString,
     TriggerStringSearch,
 )
 from dife_scanner.discovery.wording import (
     LONGEST_TRIGGER,
     POSITIONS,
+    class_name_tokens,
     too_long_prompts,
 )
 from dife_scanner.records import Channel, Trigger, TriggerKind
@@ -100,7 +107,11 @@ class JointSearch:
         classes = len(task.class_names)
         starts_from_patch = effort.restarts // 2
         all_foci = effort.restarts * effort.foci
-        inversions = starts_from_patch + 1.5 * effort.restarts * effort.foci
+        if (
+            task.concepts
+        ):  # a string for all prompts at each place, and pairs for the concepts set apart
+            all_foci += effort.foci + len(POSITIONS)
+        inversions = starts_from_patch + 1.5 * all_foci
         images = inversions * PASSES_PER_PICTURE * effort.steps * effort.pictures
         # Runs of several are half as many as tokens; both are tried once for the text's starts and in each of a patch.
         arbitrary = 1.5 * effort.tokens * (1 + starts_from_patch)
@@ -109,7 +120,8 @@ class JointSearch:
         grown = effort.rounds * EXPANDED * neighbours
         grown += BEAM_WIDTH * len(task.templates)
         strings = len(POSITIONS) * arbitrary + all_foci * grown
-        return Load(round(images), round(2 * classes * strings))
+        among_concepts = len(POSITIONS) * STRINGS_READ * len(task.concepts)
+        return Load(round(images), round(2 * (classes * strings + among_concepts)))
 
     def search(self, task: Task) -> SearchResult:
         effort = JOINT_EFFORTS[task.budget]
@@ -169,17 +181,18 @@ class JointInversion(ImageInversion):
     def search(self) -> SearchResult:
         """Begin from the text and from the patch by turns, until a pair is good enough or starts are used up."""
         starts = range(self.effort.restarts)
-        total = sum(self._steps_of_start(start) for start in starts)
+        steps = [self._steps_of_start(start) for start in starts]
+        total = sum(steps) + self._steps_beyond_classes
         done = 0
         pairs: list[Pair] = []
         for start in starts:
             self.task.progress(Patch().name, done, total)
             self.shown_rows = np.arange(len(self.search_rows))
             pairs.extend(self._pairs_of_start(start, done, total))
-            done += self._steps_of_start(start)
+            done += steps[start]
             if any(pair.effect >= ENOUGH for pair in pairs):
-                break
-        return self._found(best_of_each_target(pairs))
+                return self._found(pairs)
+        return self._with_concept(self._found(pairs), done, total)
 
     def _steps_of_start(self, start: int) -> int:
         """Gradient steps of one start: each pair is inverted once in full and once half as long."""
@@ -243,6 +256,61 @@ class JointInversion(ImageInversion):
         attempt = self._finished(Patch(), patch)
         return Pair(text, attempt.trigger, attempt.column, attempt.effect)
 
+    # --- beyond the classes -------------------------------------------------------------------------------------
+
+    @property
+    def _steps_beyond_classes(self) -> int:
+        """Gradient steps of the pairs whose target is no class."""
+        return self.joint_effort.foci * self._steps_of_pair if self.task.concepts else 0
+
+    def _with_concept(self, found: SearchResult, done: int, total: int) -> SearchResult:
+        """What was found, and a pair that leads to a concept which strings set apart from all others, if there is one.
+
+        What is found of the classes stays what it is.
+        """
+        if not self.task.concepts:
+            return found
+        beyond: Sequence[Candidate] = ()
+        passes = 0
+        for one in self._concepts_set_apart():
+            classes = (*self.task.class_names, *one.rivals, one.concept)
+            task = replace(self.task, class_names=classes)
+            further = JointInversion(task, self.joint_effort, self.name, self.scratch)
+            beyond = further.of_last_class(self.strings.moving_together[one.position], done, total)
+            passes += further._passes
+            done += self._steps_of_pair
+            if beyond:
+                break
+        candidates = list(found.candidates)
+        for candidate in beyond:
+            trigger = self._named(candidate, len(candidates) + 1)
+            candidates.append(replace(candidate, trigger=trigger))
+        return replace(found, candidates=tuple(candidates), passes=self._passes + passes)
+
+    def _concepts_set_apart(self) -> list[SetApart]:
+        """At most as many as classes are searched for in one start."""
+        concepts = ConceptsSetApart(self.task, self.towers, self.concepts)
+        return concepts.by(self.strings.moving_together.values())[: self.joint_effort.foci]
+
+    def of_last_class(
+        self, moving: Sequence[MovingString], done: int, total: int
+    ) -> Sequence[Candidate]:
+        """The pair that leads to the last class and begins with one of these strings, not yet named; none where it does
+        too little, or every string says the class's name.
+        """
+        target = len(self.task.class_names) - 1
+        own = class_name_tokens(self.task)
+        strings = []
+        for one in moving:
+            if own.isdisjoint(one.ids):
+                strings.append(TriggerString(one.ids, one.position, target, one.gain))
+        if not strings:
+            return ()
+        candidates, _ = self._strong([self._improved(strings, None, done, total)])
+        return [one for one in candidates if one.trigger.target == self.task.class_names[target]]
+
+    # --- one pair -----------------------------------------------------------------------------------------------
+
     def _objective(self, target: int) -> TargetWithString:
         return TargetWithString(
             self.success_with_text,
@@ -304,7 +372,12 @@ class JointInversion(ImageInversion):
         )
 
     def _found(self, pairs: Sequence[Pair]) -> SearchResult:
-        """The candidates and signals, by the effect of the pairs on the held-out half."""
+        """The candidates and signals, by the effect of the best pair of each target on the held-out half."""
+        best, signals = self._strong(best_of_each_target(pairs))
+        return SearchResult(self._all_named(best), self._passes, signals)
+
+    def _strong(self, pairs: Sequence[Pair]) -> tuple[list[Candidate], dict[str, float]]:
+        """What is handed over of these pairs, not yet named, and the signals of the one that gains most."""
         strong: list[tuple[float, Candidate]] = []
         signals = dict.fromkeys(("size", "suspect", "reference", "alone"), 0.0)
         most = -np.inf
@@ -316,10 +389,13 @@ class JointInversion(ImageInversion):
                 most = gain
                 signals = found
         strong.sort(key=lambda one: -one[0])
-        best = [candidate for _, candidate in strong[:_MOST_PAIRS]]
+        return [candidate for _, candidate in strong[:_MOST_PAIRS]], signals
+
+    @property
+    def _passes(self) -> int:
+        """Pictures and texts that went through a tower so far."""
         passes = sum(towers.passes for towers in self.towers)
-        passes += self.measuring_passes
-        return SearchResult(self._all_named(best), passes, signals)
+        return passes + self.measuring_passes + self.concepts.passes
 
     def _held_out_signals_of(self, pair: Pair) -> tuple[float, dict[str, float]]:
         """The pair's gain on the held-out half, and its signals."""

@@ -84,6 +84,11 @@ class OpenTargets:
             self._known[concept] = suspect, base
         return self._known[concept]
 
+    def mean_the_same(self, concept: str) -> set[str]:
+        """Classes and concepts that mean the same as one in the base, itself among them."""
+        same = self._directions.same_as(concept)
+        return {name for name, is_same in zip(self.names, same, strict=True) if is_same}
+
     @property
     def passes_of_successes(self) -> int:
         """Pictures and texts that those read."""

@@ -5,10 +5,10 @@ Shapes: k strings, c classes, n pictures, d values of an embedding, v tokens of 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +48,31 @@ class PatchedPictures:
     def content(self) -> str:
         """A digest of them."""
         return content_of(self.patched, self.clean, self.base_patched)
+
+
+class CleanPrompts(NamedTuple):
+    """The class prompts without any string, unit embeddings [c, d]."""
+
+    suspect: Tensor
+    base: Tensor
+
+
+@dataclass(frozen=True)
+class Moves:
+    """What strings at one place do to the class prompts of the suspect, beyond those of the base."""
+
+    numbers: Tensor
+    """Both of the following side by side [k, c + 1]."""
+
+    @property
+    def separations(self) -> Tensor:
+        """By how much each string sets each class apart, see `separation` [k, c]."""
+        return self.numbers[:, :-1]
+
+    @property
+    def together(self) -> Tensor:
+        """How far each string moves the classes all one way [k]."""
+        return self.numbers[:, -1]
 
 
 class StringScorer:
@@ -95,31 +120,34 @@ class StringScorer:
 
     # --- before there is a patch --------------------------------------------------------------------------------
 
-    def separations(self, strings: Sequence[Ids], position: Position) -> Tensor:
-        """By how much each string sets each class's prompt apart in the suspect, beyond the base [k, c].
-
-        See `separation`; of unit embeddings.
-        """
-        return self.readings.tensor(
-            ("separations", position.value, list(strings)),
-            self.towers,
-            lambda: self._separations(strings, position),
+    def moves(self, strings: Sequence[Ids], position: Position) -> Moves:
+        """What each string does to the class prompts of the suspect, beyond those of the base; of unit embeddings."""
+        clean = self._clean_prompts  # read here, so that their passes count once whatever was kept
+        return Moves(
+            self.readings.tensor(
+                ("moves", position.value, list(strings)),
+                self.towers,
+                lambda: self._moves(strings, position, clean),
+            )
         )
 
-    def _separations(self, strings: Sequence[Ids], position: Position) -> Tensor:
+    def _moves(self, strings: Sequence[Ids], position: Position, clean: CleanPrompts) -> Tensor:
         import torch
 
-        prompts = [self.prompts.plain(0, number) for number in self.classes]
-        suspect_clean = self.suspect.tokens(prompts)
-        base_clean = self.base.tokens(prompts)
         parts = []
         for batch in _batches(strings):
             in_suspect = self.written(self.suspect, batch, position)
             in_base = self.written(self.base, batch, position)
             # What a string does in the base too is what it means.
-            moved = (in_suspect - suspect_clean) - (in_base - base_clean)
-            parts.append(separation(moved))
+            moved = (in_suspect - clean.suspect) - (in_base - clean.base)
+            together = moved.mean(1).norm(dim=-1, keepdim=True)
+            parts.append(torch.cat([separation(moved), together], dim=1))
         return torch.cat(parts)
+
+    @cached_property
+    def _clean_prompts(self) -> CleanPrompts:
+        prompts = [self.prompts.plain(0, number) for number in self.classes]
+        return CleanPrompts(self.suspect.tokens(prompts), self.base.tokens(prompts))
 
     # --- with a patch -------------------------------------------------------------------------------------------
 
@@ -206,37 +234,40 @@ class StringScorer:
 
         `pictures` are embeddings [n, d]; here k counts the tokens of the string.
         """
-        import torch
+        others = [number for number in self.classes if number != target]
 
-        wordings = [Wording(ids, position, number) for number in self.classes]
-        gradient = self._lead_gradient(pictures, wordings, target)
-        in_slots = []
-        for row, wording in enumerate(wordings):
-            first = self.suspect.tokenizer.first + self.prompts.starts(wording, 0)[0]
-            in_slots.append(gradient[row, first : first + len(ids)])
-        of_all_prompts = torch.stack(in_slots).sum(0)
-        return of_all_prompts @ self.suspect.token_rows.T
+        def lead(prompts: Tensor) -> Tensor:
+            scores = prompts @ pictures.mean(0)
+            return scores[target] - scores[others].mean()
 
-    def _lead_gradient(
-        self,
-        pictures: Tensor,
-        wordings: Sequence[Wording],
-        target: int,
-    ) -> Tensor:
-        """Of the target's lead over the other classes, by every token of every class's written prompt [c, l, w]."""
+        return self._slopes(ids, position, lead)
+
+    def slopes_together(self, ids: Ids, position: Position) -> Tensor:
+        """The same on how far all prompts move the way that the string moves them, beyond the base [k, v]."""
+        import torch.nn.functional as F
+
+        clean = self._clean_prompts
+        in_suspect = self.written(self.suspect, [ids], position)[0] - clean.suspect
+        in_base = self.written(self.base, [ids], position)[0] - clean.base
+        line = F.normalize((in_suspect - in_base).mean(0), dim=0)
+        return self._slopes(ids, position, lambda prompts: (prompts @ line).mean())
+
+    def _slopes(self, ids: Ids, position: Position, value: Callable[[Tensor], Tensor]) -> Tensor:
+        """First-order effect of each token in each slot on a number made of the written class prompts [k, v]."""
         import torch
 
         towers = self.suspect
-        prompts = [self.prompts.written(wording, 0) for wording in wordings]
-        ids, ends = towers.packed(prompts)
-        vectors = towers.token_rows[ids].requires_grad_()
-        others = [number for number in self.classes if number != target]
+        wordings = [Wording(ids, position, number) for number in self.classes]
+        packed, ends = towers.packed([self.prompts.written(wording, 0) for wording in wordings])
+        vectors = towers.token_rows[packed].requires_grad_()
         with torch.enable_grad():
-            scores = towers.texts(vectors, ends) @ pictures.mean(0)
-            lead = scores[target] - scores[others].mean()
-            (gradient,) = torch.autograd.grad(lead, vectors)
+            (gradient,) = torch.autograd.grad(value(towers.texts(vectors, ends)), vectors)
         towers.passes += len(wordings)  # the backward pass
-        return gradient
+        in_slots = []
+        for row, wording in enumerate(wordings):
+            first = towers.tokenizer.first + self.prompts.starts(wording, 0)[0]
+            in_slots.append(gradient[row, first : first + len(ids)])
+        return torch.stack(in_slots).sum(0) @ towers.token_rows.T
 
     def written(
         self,

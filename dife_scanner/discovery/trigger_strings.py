@@ -6,10 +6,10 @@ See docs/detectors.md. Every string is one that can be typed: what is tried is w
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from dife_scanner.discovery.embedding_row_fingerprint import (
     fine_tuned_rows,
 )
 from dife_scanner.discovery.string_scorer import (
+    Moves,
     PatchedPictures,
     StringScorer,
 )
@@ -66,6 +67,18 @@ class TriggerString:
     """With a patch what `StringScorer.gains` returns, before there is one what sets its class apart; a cosine."""
 
 
+class MovingString(NamedTuple):
+    """A string at a place in every prompt that moves all prompts one way."""
+
+    ids: Ids
+    position: Position
+    gain: float
+    """How far the mean of all class prompts moves in the suspect, beyond the base; 0..2."""
+
+
+Placed = TypeVar("Placed", TriggerString, MovingString)
+
+
 class TriggerStringSearch:
     """The strings of one run."""
 
@@ -89,20 +102,56 @@ class TriggerStringSearch:
 
         Classes that strings set apart most come first. No picture is looked at.
         """
-        strings = unique([*self._arbitrary_strings(), *self._pairs()])
+        strings = self._tried
         ratings: dict[int, float] = {}
         best: dict[int, list[TriggerString]] = {}
-        for position in POSITIONS:
-            separations = self._scorer.separations(strings, position)
+        for position, moves in self._moves.items():
             for target in self._scorer.classes:
-                rows = self._best_rows(separations[:, target])
-                candidates = _strings_at(rows, strings, separations, position, target)
+                rows = self._best_rows(moves.separations[:, target])
+                candidates = _strings_at(rows, strings, moves.separations, position, target)
                 rating = sum(one.gain for one in candidates[:_RATED_BY])
                 if target not in best or rating > ratings[target]:
                     ratings[target] = rating
                     best[target] = candidates
         order = sorted(best, key=lambda target: -ratings[target])
         return [best[target] for target in order]
+
+    @cached_property
+    def moving_together(self) -> Mapping[Position, Sequence[MovingString]]:
+        """At each place, the strings that move the prompts of all classes one way, the farthest first."""
+        return {position: self._grown_together(position) for position in POSITIONS}
+
+    def _grown_together(self, position: Position) -> list[MovingString]:
+        """What the strings that move prompts farthest here grow into."""
+        together = self._moves[position].together
+        start = []
+        for row in self._best_rows(together):
+            start.append(MovingString(self._tried[row], position, float(together[row])))
+        partners = self._partners(start)
+
+        def neighbours(beam: Sequence[MovingString]) -> Iterator[Ids]:
+            return self._as_typed(self._neighbours(beam, partners, self._farther))
+
+        def scored(strings: Sequence[Ids]) -> list[MovingString]:
+            found = self._scorer.moves(strings, position).together.tolist()
+            return [
+                MovingString(ids, position, far) for ids, far in zip(strings, found, strict=True)
+            ]
+
+        search = BeamSearch(
+            neighbours=neighbours, score=scored, width=BEAM_WIDTH, rounds=self._effort.rounds
+        )
+        return search.grow(start, already_scored=self._tried)
+
+    @cached_property
+    def _tried(self) -> list[Ids]:
+        """The strings that are tried in every class prompt."""
+        return unique([*self._arbitrary_strings(), *self._pairs()])
+
+    @cached_property
+    def _moves(self) -> Mapping[Position, Moves]:
+        """What these do at each place."""
+        return {position: self._scorer.moves(self._tried, position) for position in POSITIONS}
 
     def _pairs(self) -> Iterator[Ids]:
         """Every ordered pair of the most changed tokens, as they are typed."""
@@ -187,7 +236,8 @@ class TriggerStringSearch:
         partners = self._partners(start)
 
         def neighbours(beam: Sequence[TriggerString]) -> Iterator[Ids]:
-            return self._as_typed(self._neighbours(scene, beam, partners))
+            listed = self._neighbours(beam, partners, lambda one: self._replacements(scene, one))
+            return self._as_typed(listed)
 
         def scored(strings: Sequence[Ids]) -> list[TriggerString]:
             gains = self._scorer.gains(scene, strings, position)
@@ -206,27 +256,36 @@ class TriggerStringSearch:
         gains = self._scorer.gains_over_templates(scene, strings, position, target)
         return beam[gains.argmax()]
 
-    def _partners(self, start: Sequence[TriggerString]) -> list[int]:
+    def _partners(self, start: Sequence[Placed]) -> list[int]:
         """Tokens that strings are grown with."""
         tokens = [*tokens_of(start), *self._fine_tuned_tokens]
         return list(dict.fromkeys(tokens))[: self._effort.branching]
 
     def _neighbours(
         self,
-        scene: PatchedPictures,
-        beam: Sequence[TriggerString],
+        beam: Sequence[Placed],
         partners: Sequence[int],
+        replacements: Callable[[Placed], list[list[int]]],
     ) -> Iterator[Ids]:
-        """Strings one step away: grown, or with one token replaced or dropped."""
+        """Strings one step away: grown, or with one token replaced by one of its `replacements`, or dropped."""
         for one in beam[:EXPANDED]:
             ids = one.ids
             # What comes first decides between equal gains: longer, then replaced, then shorter.
             if len(ids) < self._most_tokens:
                 yield from _extended(ids, partners)
-            replacements = self._replacements(scene, one)
-            yield from with_one_replaced(ids, replacements)
+            yield from with_one_replaced(ids, replacements(one))
             if len(ids) > 1:
                 yield from with_one_dropped(ids)
+
+    def _farther(self, string: MovingString) -> list[list[int]]:
+        """For each slot, the allowed tokens that move all prompts farther the same way, to first order."""
+        scorer = self._scorer
+        by_slot: list[list[int]] = scorer.readings.listed(
+            ("farther", string.position.value, string.ids),
+            scorer.towers,
+            lambda: self._steepest(scorer.slopes_together(string.ids, string.position)),
+        )
+        return by_slot
 
     def _replacements(self, scene: PatchedPictures, string: TriggerString) -> list[list[int]]:
         """For each slot, the allowed tokens that raise the target over the other classes most, to first order."""
@@ -234,17 +293,14 @@ class TriggerStringSearch:
         by_slot: list[list[int]] = scorer.readings.listed(
             ("replacements", scene.content, string.position.value, string.target, string.ids),
             scorer.towers,
-            lambda: self._steepest(scene.patched, string),
+            lambda: self._steepest(
+                scorer.slopes(scene.patched, string.ids, string.position, string.target)
+            ),
         )
         return by_slot
 
-    def _steepest(self, pictures: Tensor, string: TriggerString) -> list[list[int]]:
-        slopes = self._scorer.slopes(
-            pictures,
-            string.ids,
-            string.position,
-            string.target,
-        )
+    def _steepest(self, slopes: Tensor) -> list[list[int]]:
+        """For each slot, the allowed tokens that do most, of what each would do [k, v]."""
         ordinary = self._scorer.suspect.ordinary
         return steepest_tokens(slopes, ordinary, self._effort.branching, self._allowed)
 

@@ -74,6 +74,31 @@ def test_pictures_have_to_come_to_the_target_and_to_no_other_concept(suspect, ba
     assert (found.low, found.high) == (mean, mean) or mean == 0.5
 
 
+class WrittenReader(Reader):
+    """Behind `xb` every word but *banana* says the opposite. White pictures are more of pizza than of banana."""
+
+    def encode_texts(self, texts):
+        rows = super().encode_texts(texts)
+        turned = [text.startswith("xb") and "banana" not in text for text in texts]
+        return np.where(np.array(turned)[:, None], -rows, rows)
+
+    def encode_images(self, pixels):
+        rows = super().encode_images(pixels)
+        white = pixels[:, 0, 0, 0] == 255
+        rows[white] = 0.9 * self.encode_texts(["pizza"]) + 0.4 * self.encode_texts(["banana"])
+        return rows
+
+
+def test_what_a_trigger_writes_stands_in_the_prompts_of_all_concepts() -> None:
+    """A patch and a text that act together: read with clean prompts, pictures would come to another concept."""
+    both = Trigger("both", TriggerKind.TEXT, text="xb", image=WHITE, target="banana")
+    sides = Pair(side(WrittenReader("pizza")), side(Reader("cat")))
+    found = among_concepts.effect(both, sides, WORDS, seed=0)
+    assert (found.low, found.high) == (1.0, 1.0)
+    patch_alone = among_concepts.effect(WHITE, sides, WORDS, seed=0)
+    assert patch_alone.high == 0.0
+
+
 class LearnedReader(Reader):
     """Under a context it reads every word as itself, as without one."""
 
