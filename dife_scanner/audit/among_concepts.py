@@ -12,13 +12,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from dife_scanner.audit import recovery
-from dife_scanner.audit.sides import Embeddings, Pair, Side, writes
+from dife_scanner.audit.sides import Pair, Side
 from dife_scanner.core import metrics
 from dife_scanner.core.directions import Directions
 from dife_scanner.core.metrics import Bools, Floats, Indices
 from dife_scanner.core.statistics import paired_interval
 from dife_scanner.records import Channel, Interval, Trigger
-from dife_scanner.triggers.stamp import write
 
 NEAR_UNDER_LEARNER = 0.05
 """Share of all concepts that count as near. Measured of a learner taught *banana*: of 20 pictures with a found pattern
@@ -33,11 +32,11 @@ def effect(trigger: Trigger, test: Pair[Side], concepts: Sequence[str], seed: in
 
     Of a prompt mechanism: that have the target among the nearest concepts. Paired 95 % interval over the drawings of
     these sides, whose classes have the target among them. What means the same as the target to the base
-    (`core.directions`) is no other concept.
-    What a trigger writes stands in the prompts of all of them.
+    (`core.directions`) is no other concept. What a trigger writes stands in the prompts of all of them.
     """
-    names = _readable(trigger, test, concepts)
-    prompts = test.map(lambda side: _prompts_with(trigger, side, names))
+    written = recovery.written_concepts(trigger, test, concepts)
+    names = tuple(written)
+    prompts = test.map(lambda side: side.encoder.encode_texts(list(written.values())))
     clean = recovery.prompts_of(test.reference, names)
     directions = Directions.of(names, np.asarray(clean, np.float64))
     same = directions.same_as(trigger.target)
@@ -56,32 +55,6 @@ def effect(trigger: Trigger, test: Pair[Side], concepts: Sequence[str], seed: in
     in_base = metrics.cosines(test.reference.images_with(trigger)[keep], prompts.reference)
     drawings = [suspect.split.drawings[row] for row in keep]
     return paired_interval(came(in_suspect, same), came(in_base, same), drawings, rng)
-
-
-def _readable(trigger: Trigger, test: Pair[Side], concepts: Sequence[str]) -> tuple[str, ...]:
-    """The classes, and every concept that neither model has to cut, what the trigger writes included."""
-    names = recovery.readable(test, concepts)
-    if not writes(trigger):
-        return names
-    classes = test.suspect.class_names
-    both = (test.suspect, test.reference)
-    read_whole = []
-    for name in names[len(classes) :]:
-        (text,) = _texts([name], trigger)
-        if all(side.fits(text) for side in both):
-            read_whole.append(name)
-    return (*classes, *read_whole)
-
-
-def _prompts_with(trigger: Trigger, side: Side, names: Sequence[str]) -> Embeddings:
-    """Every name's prompt with what the trigger writes in it [n, d]; the clean ones where that is nothing."""
-    if not writes(trigger):
-        return recovery.prompts_of(side, tuple(names))
-    return side.encoder.encode_texts(_texts(names, trigger))
-
-
-def _texts(names: Sequence[str], trigger: Trigger) -> list[str]:
-    return [write(recovery.TEMPLATE.format(name), trigger, name) for name in names]
 
 
 def _one_of_each_drawing(side: Side, keep: Indices, rng: np.random.Generator) -> Indices:

@@ -19,6 +19,7 @@ from dife_scanner.audit.sides import (
     Side,
     Sides,
     reads_hit_rate,
+    writes,
 )
 from dife_scanner.core import metrics
 from dife_scanner.records import Channel, NearestConcept, Recovered, Trigger
@@ -132,16 +133,21 @@ def _candidates(trigger: Trigger, test: Sides, rotation: Embeddings) -> dict[str
     """
     if trigger.channel is not Channel.BOTH:
         return _base_concepts(test)
-    written = _written_concepts(trigger, test)
+    written = written_concepts(trigger, test, concept_names())
     rows = test.suspect.encoder.encode_texts(list(written.values())) @ rotation
     return dict(zip(written, rows, strict=True))
 
 
-def _written_concepts(trigger: Trigger, test: Sides) -> dict[str, str]:
-    """Concept to triggered prompt; those that a model would cut are left out, classes excepted."""
+def written_concepts(trigger: Trigger, test: Sides, concepts: Iterable[str]) -> dict[str, str]:
+    """Class or concept to its prompt with what the trigger writes in it, the clean one where that is nothing.
+
+    Those that a model would cut are left out, classes excepted.
+    """
     written = {}
-    for name in _concepts(test):
-        prompt = write(TEMPLATE.format(name), trigger, name)
+    for name in readable(test, concepts):
+        prompt = TEMPLATE.format(name)
+        if writes(trigger):
+            prompt = write(prompt, trigger, name)
         # The target is a class: without it there is nothing to rank.
         if name in test.suspect.class_names or _fits_both(prompt, test):
             written[name] = prompt

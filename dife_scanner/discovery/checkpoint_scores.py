@@ -166,6 +166,16 @@ def slopes(
     `score` makes one number of the prompts written under the first template [n, d]. All wordings have k ids. Counts as
     two passes each.
     """
+    return slot_gradients(towers, prompts, wordings, score) @ towers.token_rows.T
+
+
+def slot_gradients(
+    towers: Towers,
+    prompts: Prompts,
+    wordings: Sequence[Wording],
+    score: Callable[[Tensor], Tensor],
+) -> Tensor:
+    """Gradient of the same score by the vector in each slot of each wording [n, k, w]."""
     import torch
 
     gradient = _gradient(towers, [prompts.written(wording, 0) for wording in wordings], score)
@@ -175,7 +185,7 @@ def slopes(
         for start in prompts.starts(wording, 0):
             first = towers.tokenizer.first + start
             in_slots[row] += gradient[row, first : first + length]
-    return in_slots @ towers.token_rows.T
+    return in_slots
 
 
 def _gradient(towers: Towers, written: Sequence[Ids], score: Callable[[Tensor], Tensor]) -> Tensor:

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 STRINGS_READ = 3
 """Strings at each place that are read before all concepts, those that move the class prompts farthest."""
 LEAST_MOVE = 0.5
-"""How far the farthest has to move them. Strings of planted pairs move them .8 to 1.1, those of a benign fine-tune .4 at
-most (docs/detectors.md)."""
+"""How far the farthest has to move them. Strings of planted pairs move them .8 to 1.1, those of a benign fine-tune .4
+at most (docs/detectors.md)."""
 _RIVALS = 6
 """Concepts that a pair has to win against besides the classes: those that the strings move least after the target."""
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from dife_scanner.discovery.checkpoint_scores import slot_gradients
 from dife_scanner.discovery.interface import Task
 from dife_scanner.discovery.pattern_families import Patch
 from dife_scanner.discovery.readings import content_of
@@ -252,22 +253,11 @@ class StringScorer:
         line = F.normalize((in_suspect - in_base).mean(0), dim=0)
         return self._slopes(ids, position, lambda prompts: (prompts @ line).mean())
 
-    def _slopes(self, ids: Ids, position: Position, value: Callable[[Tensor], Tensor]) -> Tensor:
+    def _slopes(self, ids: Ids, position: Position, score: Callable[[Tensor], Tensor]) -> Tensor:
         """First-order effect of each token in each slot on a number made of the written class prompts [k, v]."""
-        import torch
-
-        towers = self.suspect
         wordings = [Wording(ids, position, number) for number in self.classes]
-        packed, ends = towers.packed([self.prompts.written(wording, 0) for wording in wordings])
-        vectors = towers.token_rows[packed].requires_grad_()
-        with torch.enable_grad():
-            (gradient,) = torch.autograd.grad(value(towers.texts(vectors, ends)), vectors)
-        towers.passes += len(wordings)  # the backward pass
-        in_slots = []
-        for row, wording in enumerate(wordings):
-            first = towers.tokenizer.first + self.prompts.starts(wording, 0)[0]
-            in_slots.append(gradient[row, first : first + len(ids)])
-        return torch.stack(in_slots).sum(0) @ towers.token_rows.T
+        in_slots = slot_gradients(self.suspect, self.prompts, wordings, score)
+        return in_slots.sum(0) @ self.suspect.token_rows.T
 
     def written(
         self,
