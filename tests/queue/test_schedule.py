@@ -5,17 +5,15 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import pytest
 from apscheduler.jobstores.memory import MemoryJobStore
 from packaging.requirements import Requirement
 from queue_kit import work_for
-from waiting import BUSY_SECONDS
+from waiting import BUSY_SECONDS, until
 
 from dife_scanner.durable import jumps
 from dife_scanner.durable.clock import later
@@ -24,14 +22,6 @@ from dife_scanner.queue.schedule import BEAT, POLL, Due, Regular, Schedule
 from dife_scanner.queue.watch import watch
 from dife_scanner.records import JobState, ModelRef
 from dife_scanner.store import Store, job_rows, jobs, leases, polls
-
-
-def until(condition: Callable[[], Any], seconds: float = BUSY_SECONDS) -> Any:
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end, "waited too long"
-        time.sleep(0.02)
-    return found
 
 
 def test_the_schedule_fires_at_once_and_tells_of_trouble() -> None:

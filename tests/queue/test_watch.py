@@ -18,6 +18,7 @@ from typing import Any
 
 import psutil
 import pytest
+import waiting
 from queue_kit import checkpoint, checkpoint_folder, work_for
 from waiting import BUSY_SECONDS
 
@@ -46,12 +47,8 @@ def start(home: Path, endpoint: str, *flags: str, **environment: str) -> subproc
     )
 
 
-def until(condition: Callable[[], Any], seconds: float = 120.0) -> Any:
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end, "waited too long"
-        time.sleep(0.05)
-    return found
+def until(condition: Callable[[], Any], seconds: float = waiting.WORK_SECONDS) -> Any:
+    return waiting.until(condition, seconds)
 
 
 def test_once_polls_audits_and_ends(store: Store, hub: LoopbackHub) -> None:
