@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from dife_scanner.baselines.home import open_home
@@ -59,14 +60,18 @@ def unread(store: Store, settings: Settings) -> dict[str, Reach]:
 def work(settings: Settings, *, until_idle: bool, progress: Progress) -> None:
     """Be one worker in this process until stopped."""
     from dife_scanner.queue.processes import stop_event
+    from dife_scanner.queue.stopping import run_until_stopped
     from dife_scanner.queue.work import default_work
     from dife_scanner.queue.worker import work_loop
 
     with open_home(settings):
         pass
-    work_loop(
+    stop = stop_event()
+    loop = partial(
+        work_loop,
         default_work(settings),
-        stop_event(),
+        stop,
         until_idle=until_idle,
         progress_for=lambda job: progress,
     )
+    run_until_stopped(settings.home, loop, stop)

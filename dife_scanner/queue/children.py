@@ -24,6 +24,7 @@ from dife_scanner.queue.processes import (
     start_child,
     stop_event,
 )
+from dife_scanner.queue.stopping import GRACE_SECONDS
 from dife_scanner.queue.work import Work
 from dife_scanner.queue.worker import work_loop
 from dife_scanner.records import Job
@@ -34,8 +35,6 @@ log = logging.getLogger(__name__)
 BEAT_PROGRESS_SECONDS = 1.0
 _BEAT_PATIENCE = Patience(0.2, log.info)
 """A sign of life is left out rather than waited for."""
-GRACE_SECONDS = 8.0
-"""Between asking a child to stop and killing it: a watcher that is asked to stop ends within ten."""
 PASS_GRACE_SECONDS = 30.0
 """A pass watches its own deadline; this long after it, it is killed."""
 LONGEST_RESTART_SECONDS = 60.0

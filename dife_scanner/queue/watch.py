@@ -11,7 +11,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
@@ -32,7 +32,6 @@ from dife_scanner.queue import devices
 from dife_scanner.queue.alert_sender import alerts_main
 from dife_scanner.queue.children import (
     GAVE_UP,
-    GRACE_SECONDS,
     EndedPass,
     PassChild,
     SteadyChild,
@@ -41,7 +40,7 @@ from dife_scanner.queue.children import (
     stop_all,
     work_main,
 )
-from dife_scanner.queue.lease import gone, is_of_process
+from dife_scanner.queue.lease import gone
 from dife_scanner.queue.poller import PassResult
 from dife_scanner.queue.processes import start_child
 from dife_scanner.queue.retention import LOOK_SECONDS, is_due, retention_main
@@ -56,11 +55,10 @@ from dife_scanner.queue.schedule import (
     Regular,
     Schedule,
 )
+from dife_scanner.queue.stopping import GRACE_SECONDS, give_back
 from dife_scanner.queue.work import Work
-from dife_scanner.queue.worker import STOPPED
 from dife_scanner.records import Job, JobState
 from dife_scanner.store import (
-    LeaseLost,
     Patience,
     Store,
     jobs,
@@ -79,8 +77,6 @@ TICK_SECONDS = 0.2
 BEAT_SECONDS = 10.0
 RECHECK_SECONDS = 60.0
 """Between looks for what is to be looked at again; each is due a week after the last time."""
-GIVE_BACK_SECONDS = 1.5
-"""For how long giving back is tried what a killed child held."""
 ONCE_PATIENCE_SECONDS = 30.0
 """`once` waits for a job that is due again within this, and leaves later ones to the next run."""
 ONCE_ALERT_SECONDS = 60.0
@@ -280,7 +276,7 @@ class _Watcher:
         finally:
             steady = [child.process for child in self._steady]
             killed = stop_all([*steady, self._pass.process, self._retention], GRACE_SECONDS)
-            self._give_back([process.pid for process in killed])
+            give_back(self._store, [process.pid for process in killed])
             self._report_jobs()
         self._report(EventKind.STOPPED, "stopped")
         return self._summary()
@@ -292,25 +288,6 @@ class _Watcher:
             self._due.want(POLL, RECHECKS)
             regular = [one for one in regular if one.name not in (POLL, RETENTION)]
         return regular
-
-    def _give_back(self, killed: Sequence[int]) -> None:
-        """Queue again what children held that had to be killed: being stopped is no fault of a job, whatever hung.
-
-        Where it cannot be written in time, the next watcher finds a lost lease.
-        """
-        end = time.monotonic() + GIVE_BACK_SECONDS
-        while killed:
-            try:
-                for job in jobs.jobs(self._store, states=HELD):
-                    worker = job.worker or ""
-                    if any(is_of_process(worker, pid) for pid in killed):
-                        leases.release(self._store, job.id, worker, STOPPED)
-                return
-            except (DiskFull, LeaseLost, StoreBusy) as error:
-                log.info("not given back yet: %s", error.what)
-                if time.monotonic() > end:
-                    return
-                time.sleep(TICK_SECONDS)
 
     def _loop(self, schedule: Schedule) -> None:
         while not self._stop.is_set():

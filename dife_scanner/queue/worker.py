@@ -35,6 +35,7 @@ from dife_scanner.queue.failures import record_failure
 from dife_scanner.queue.job_run import JobRun, remove_folder
 from dife_scanner.queue.lease import Lease, gone, worker_name
 from dife_scanner.queue.schedule import BEAT, CLEANUP, Due, Schedule
+from dife_scanner.queue.stopping import STOPPED
 from dife_scanner.queue.work import Work
 from dife_scanner.records import Job
 from dife_scanner.store import LeaseLost, Patience, Store, jobs, leases, open_store, polls
@@ -44,8 +45,6 @@ log = logging.getLogger(__name__)
 
 IDLE_SECONDS = 1.0
 BEAT_SECONDS = 10.0
-STOPPED = "its worker was stopped"
-"""Why a job waits again that was in work."""
 ENVIRONMENT_SECONDS = 2.0
 """Between looks at an environment that allows no connection."""
 

@@ -15,7 +15,7 @@ import pytest
 
 from dife_scanner.confinement import Means
 from dife_scanner.confinement.probe import probe
-from dife_scanner.queue.children import GRACE_SECONDS
+from dife_scanner.queue.stopping import GRACE_SECONDS
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "packaging" / "systemd"

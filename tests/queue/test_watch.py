@@ -26,7 +26,7 @@ from dife_scanner.durable import jumps
 from dife_scanner.durable.clock import later
 from dife_scanner.lab.loopback import LoopbackHub, faults
 from dife_scanner.queue import targets
-from dife_scanner.queue.children import GRACE_SECONDS
+from dife_scanner.queue.stopping import GRACE_SECONDS
 from dife_scanner.queue.watch import Event, EventKind, watch
 from dife_scanner.queue.work import hub_for
 from dife_scanner.store import Store, findings, jobs, models, polls, requests
