@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import math
 import os
 import random
 import resource
@@ -242,9 +243,8 @@ def spread(values: list[float]) -> str:
 
 
 def most(values: list[float]) -> float:
-    """The 95th percentile."""
-    ordered = sorted(values)
-    return ordered[min(int(0.95 * len(ordered)), len(ordered) - 1)]
+    """The 95th percentile: the least value that 95 of 100 do not exceed."""
+    return sorted(values)[math.ceil(0.95 * len(values)) - 1]
 
 
 def said(what: str, value: float, aim: str, text: str) -> None:

@@ -25,7 +25,7 @@ from dife_gui.hub import read_hub
 from dife_gui.listing import FIRST, Asked, listing
 from dife_gui.models.models_table import PAGE
 from dife_gui.queue import read_queue
-from window import TYPED
+from window import TYPED, most
 
 from dife_scanner.store import Store, leases, models, open_store
 
@@ -67,10 +67,9 @@ def measured(home: Path, findings: int, by_the_clock: bool) -> int:
         )
         for what, bound, asked in questions(store):
             found = sorted(milliseconds(store, one, clock) for one in asked)
-            most = found[min(int(0.95 * len(found)), len(found) - 1)]
-            late += most > bound
-            spread = f"{statistics.median(found):.1f} | {most:.1f} | {found[-1]:.1f}"
-            mark = " **late**" if most > bound else ""
+            late += most(found) > bound
+            spread = f"{statistics.median(found):.1f} | {most(found):.1f} | {found[-1]:.1f}"
+            mark = " **late**" if most(found) > bound else ""
             print(f"| {what} | {len(found)} | {spread} | {bound:.0f}{mark} |", flush=True)
     return int(late > 0)
 

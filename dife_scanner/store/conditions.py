@@ -9,8 +9,10 @@ Upper and lower case are the same for the 26 letters of ASCII and for no others,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from enum import Enum
 
 from dife_scanner.durable import clock
 from dife_scanner.store import fields, trigrams
@@ -20,38 +22,25 @@ from dife_scanner.store.query import Part, Query, Term, Value, parse
 
 Sql = tuple[str, list[str | float]]
 """A condition, and the parameters of its question marks in their order."""
-Narrow = Callable[[Sequence[str], str, Sql], Sql]
-"""From columns, a word, and a condition that looks for it in each row: one that says the same and is found sooner."""
+
+
+class Narrow(Enum):
+    """How words are found sooner than by looking for them in each row, where the tables of `trigrams` are in step."""
+
+    BY_SIGHT = "of each row: as LIKE sees it, and row by row where LIKE may not see everything"
+    BY_INDEX = "the same, of the rows that the index of texts names"
 
 
 def condition(store: Store, filter: str, columns: Columns) -> Sql:
     """The condition of a filter as people write it, with the index of texts where there is one. Raises `QueryError`."""
-    found = by_index if trigrams.is_in_step(store.read) else None
+    found = Narrow.BY_INDEX if trigrams.is_in_step(store.read) else None
     return to_sql(parse(filter), columns, narrow=found)
 
 
 def without_index(store: Store, filter: str, columns: Columns) -> Sql:
     """The same for a few rows that are looked at one by one: to ask the index of texts would take longer."""
-    found = by_sight if trigrams.is_in_step(store.read) else None
+    found = Narrow.BY_SIGHT if trigrams.is_in_step(store.read) else None
     return to_sql(parse(filter), columns, narrow=found)
-
-
-def by_index(places: Sequence[str], word: str, scan: Sql) -> Sql:
-    """Of the rows that the index of texts names; of all, by sight, where it does not know the word."""
-    rows = trigrams.candidates(places, word)
-    if rows is None:
-        return by_sight(places, word, scan)
-    return _joined([(f"({rows[0]})", list(rows[1])), (f"({scan[0]})", scan[1])], " AND ")
-
-
-def by_sight(places: Sequence[str], word: str, scan: Sql) -> Sql:
-    """Of each row: as LIKE sees it, and as `scan` says where LIKE may not see everything."""
-    seen = trigrams.alike(places, word)
-    if seen is None:
-        return scan
-    # as a case it ends at the first text that has the word; as a value, SQLite would look at every one of them
-    made = f"CASE WHEN {seen.has} THEN 1 WHEN {seen.unsure} THEN ({scan[0]}) ELSE 0 END"
-    return made, [*seen.values, *scan[1]]
 
 
 def to_sql(
@@ -59,11 +48,31 @@ def to_sql(
 ) -> Sql:
     """A condition and its parameters. Raises `QueryError` for what `columns` do not have or cannot be compared with.
 
-    `narrow`: `by_index`, or another, where the tables of `trigrams` are there and in step.
+    `narrow`: only where the tables of `trigrams` are there and in step.
     `now`: from when ages are counted back.
     """
     maker = _Maker(columns, narrow, now or clock.moment())
-    return maker.joined(query.terms, either=False)
+    return _among_named(maker.joined(query.terms, either=False))
+
+
+@dataclass(frozen=True)
+class _Made:
+    """A condition, and the words that each row has that it lets through: those that the index of texts knows."""
+
+    sql: str
+    values: list[str | float]
+    words: tuple[trigrams.Word, ...] = ()
+
+
+def _among_named(made: _Made) -> Sql:
+    """The condition, of those rows alone that the index names for all of its words together.
+
+    Asked together, the index is done as soon as the rarest of them is.
+    """
+    if not made.words:
+        return made.sql, made.values
+    rows, matches = trigrams.candidates(made.words)
+    return f"({rows}) AND ({made.sql})", [*matches, *made.values]
 
 
 class _Maker:
@@ -74,60 +83,73 @@ class _Maker:
         self.narrow = narrow
         self.now = now
 
-    def joined(self, parts: Sequence[Part], *, either: bool) -> Sql:
+    def joined(self, parts: Sequence[Part], *, either: bool) -> _Made:
         """All or either of `parts`; no part at all is true."""
         made = [self.part(part) for part in parts]
-        return _joined(made, " OR " if either else " AND ") if made else ("1", [])
+        if not made:
+            return _Made("1", [])
+        return _either(made) if either else _all(made)
 
-    def part(self, part: Part) -> Sql:
+    def part(self, part: Part) -> _Made:
         """One part, turned round where it is negated."""
-        if part.negated and self.narrow is by_index:
+        if part.negated and self.narrow is Narrow.BY_INDEX:
             # what a word is to be missing from is most rows: to see it missing takes less than to name all that have it
-            return _Maker(self.columns, by_sight, self.now).part(part)
-        if isinstance(part, Term):
-            sql, values = self.term(part)
-        else:
-            sql, values = self.joined(part.parts, either=part.either)
-        negation = "NOT " if part.negated else ""
-        return f"{negation}({sql})", values
+            return _Maker(self.columns, Narrow.BY_SIGHT, self.now).part(part)
+        made = self.as_it_stands(part)
+        if part.negated:
+            return _Made(f"NOT ({made.sql})", made.values)
+        return _Made(f"({made.sql})", made.values, made.words)
 
-    def term(self, term: Term) -> Sql:
-        """One term, as if it were not negated."""
+    def as_it_stands(self, part: Part) -> _Made:
+        """One part, as if it were not negated."""
+        if isinstance(part, Term):
+            return self.term(part)
+        return self.joined(part.parts, either=part.either)
+
+    def term(self, term: Term) -> _Made:
+        """A word, or what is said of a field, as if it were not negated."""
         if not term.field:
             return self.anywhere(term.values[0].text)
         column = column_of(term, self.columns)
         if column.kind is Kind.NUMBER:
-            return _numbers(term, column)
+            return _Made(*_numbers(term, column))
         if column.kind in (Kind.TIME, Kind.AGE):
-            return self.times(term, column)
-        return _joined([self.text(column, value) for value in term.values], " OR ")
+            return _Made(*self.times(term, column))
+        return _either([self.text(column, value) for value in term.values])
 
-    def anywhere(self, word: str) -> Sql:
+    def anywhere(self, word: str) -> _Made:
         """A word in any text of a row."""
         texts = [one.sql for one in self.columns.values() if one.kind in (Kind.TEXT, Kind.LIST)]
-        places = list(dict.fromkeys(texts))
+        return self.word_in(tuple(dict.fromkeys(texts)), word)
+
+    def word_in(self, places: tuple[str, ...], word: str) -> _Made:
+        """A word in one of these columns."""
         scan = " OR ".join(_contains(place) for place in places)
         values: list[str | float] = [word] * len(places)
-        return self.narrowed(places, word, (scan, values))
+        seen = None if self.narrow is None else trigrams.alike(places, word)
+        if seen is not None:
+            # as a case it ends at the first text that has the word; as a value, SQLite would look at every one of them
+            scan = f"CASE WHEN {seen.has} THEN 1 WHEN {seen.unsure} THEN ({scan}) ELSE 0 END"
+            values = [*seen.values, *values]
+        asked = trigrams.Word(places, word)
+        known = self.narrow is Narrow.BY_INDEX and trigrams.knows(asked)
+        return _Made(scan, values, (asked,) if known else ())
 
-    def narrowed(self, places: Sequence[str], word: str, scan: Sql) -> Sql:
-        """What `scan` says, of fewer rows where the tables of `trigrams` help."""
-        return scan if self.narrow is None else self.narrow(places, word, scan)
-
-    def text(self, column: Column, value: Value) -> Sql:
+    def text(self, column: Column, value: Value) -> _Made:
         """A text, or one of a list, that is equal to a value or contains it."""
         matches = _contains("value") if value.part else "lower(value) = lower(?)"
         if column.kind is Kind.LIST:
             listed = f"json_each(coalesce({column.sql}, '[]'))"
-            return f"EXISTS (SELECT 1 FROM {listed} WHERE {matches})", [value.text]
+            return _Made(f"EXISTS (SELECT 1 FROM {listed} WHERE {matches})", [value.text])
         if not value.part and value.text and column.choices:
             stored = _folded(value.text)
             if stored not in column.choices:
-                return "0", []  # no row has it: half of a word, mostly, that is still being typed
-            return f"{column.sql} IS ?", [stored]  # as it is stored: an index finds it
+                # no row has it: half of a word, mostly, that is still being typed
+                return _Made("0", [])
+            return _Made(f"{column.sql} IS ?", [stored])  # as it is stored: an index finds it
         if not value.part:
-            return f"lower(coalesce({column.sql}, '')) = lower(?)", [value.text]
-        return self.narrowed([column.sql], value.text, (_contains(column.sql), [value.text]))
+            return _Made(f"lower(coalesce({column.sql}, '')) = lower(?)", [value.text])
+        return self.word_in((column.sql,), value.text)
 
     def times(self, term: Term, column: Column) -> Sql:
         """A time that begins with one of the values, or is before or after the one moment."""
@@ -163,6 +185,21 @@ def _begins(moment: str, value: str) -> Sql:
     if not value:
         return f"{moment} = ''", []
     return f"substr({moment}, 1, {len(value)}) = ?", [value]
+
+
+def _all(made: Sequence[_Made]) -> _Made:
+    words: list[trigrams.Word] = []
+    for one in made:
+        words.extend(one.words)
+    sql, values = _joined([(one.sql, one.values) for one in made], " AND ")
+    return _Made(sql, values, tuple(words))
+
+
+def _either(made: Sequence[_Made]) -> _Made:
+    """Of several each has its own rows: a row has the words of one of them."""
+    if len(made) == 1:
+        return made[0]
+    return _Made(*_joined([_among_named(one) for one in made], " OR "))
 
 
 def _joined(made: Sequence[Sql], between: str) -> Sql:

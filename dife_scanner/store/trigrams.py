@@ -106,29 +106,56 @@ Read = Callable[[str], list[dict[str, Any]]]
 # --- asking ---------------------------------------------------------------------------------------------------
 
 
-def candidates(places: Sequence[str], word: str) -> tuple[str, tuple[str, ...]] | None:
-    """A condition for rows that may have `word` in one of `places`, with its parameters; `None` where none is known.
+@dataclass(frozen=True)
+class Word:
+    """A word that is looked for."""
+
+    places: tuple[str, ...]
+    """In one of these columns, as the store's statements call them."""
+    text: str
+
+
+def knows(word: Word) -> bool:
+    """Whether `candidates` can name rows for this word."""
+    if len(word.text) < SHORTEST or _NUL in word.text or _OF_IDS.issuperset(word.text.lower()):
+        return False
+    return all(place in _PLACES for place in word.places)
+
+
+def candidates(words: Sequence[Word]) -> tuple[str, list[str]]:
+    """A condition for rows that may have all of these words, each one that it `knows`, with its parameters.
 
     The index takes more letters for the same than a filter does (`Ä` and `ä`), so it never leaves a row out.
     """
-    if len(word) < SHORTEST or _NUL in word or _OF_IDS.issuperset(word.lower()):
-        return None
-    if not all(place in _PLACES for place in places):
-        return None
+    asked: dict[tuple[_Texts, ...], list[dict[_Texts, str]]] = {}
+    for word in words:
+        matches = _matches(word)
+        asked.setdefault(tuple(matches), []).append(matches)
+    conditions = []
+    parameters = []
+    for tables, together in asked.items():
+        # of one table they are asked for at once, of several each on its own: the row of either may have it
+        groups = [together] if len(tables) == 1 else [[one] for one in together]
+        for group in groups:
+            conditions.append("(" + " OR ".join(_among(texts) for texts in tables) + ")")
+            parameters += [" AND ".join(one[texts] for one in group) for texts in tables]
+    return " AND ".join(conditions), parameters
+
+
+def _matches(word: Word) -> dict[_Texts, str]:
+    """By table, what its index is asked."""
     columns: dict[_Texts, list[str]] = {}
-    for place in places:
+    for place in word.places:
         texts, column = _PLACES[place]
         of_table = columns.setdefault(texts, [])
         if column in texts.columns:
             of_table.append(column)
-    # what is asked of ids alone is asked of every text as well: rows too many, never too few
-    phrase = '"' + word[:_LONGEST].replace('"', '""') + '"'
-    conditions = [_among(texts) for texts in columns]
-    matches = [
-        f"{{{' '.join(of_table or texts.columns)}}} : {phrase}"
-        for texts, of_table in columns.items()
-    ]
-    return " OR ".join(conditions), tuple(matches)
+    phrase = '"' + word.text[:_LONGEST].replace('"', '""') + '"'
+    found = {}
+    for texts, of_table in columns.items():
+        # what is asked of ids alone is asked of every text as well: rows too many, never too few
+        found[texts] = f"({{{' '.join(of_table or texts.columns)}}} : {phrase})"
+    return found
 
 
 @dataclass(frozen=True)

@@ -256,6 +256,23 @@ def test_an_answer_begins_with_the_first_lines(store: Store) -> None:
     assert (len(whole.rows), whole.whole, whole.steps.come) == (3, True, ((FIRST, FIRST + 4),))
 
 
+def test_the_first_model_is_shown_before_the_list_is_whole(
+    qtbot: QtBot, home: Path, store: Store
+) -> None:
+    for number in range(FIRST + 5):
+        factories.discover(store, f"org/{number}")
+    window = Window(home)
+    qtbot.addWidget(window)
+    chosen: list[tuple[bool, int | None]] = []
+    window.lister.found.connect(
+        lambda found: chosen.append((found.whole, window.models.current_job))
+    )
+    with qtbot.waitSignal(window.settled, timeout=SOON):
+        window.start()
+    assert chosen[0] == (False, window.table.key(0))
+    window.close()
+
+
 def test_what_is_read_for_an_earlier_wish_is_broken_off(
     qtbot: QtBot, filled: Store, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

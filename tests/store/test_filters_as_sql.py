@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from store_records import make_finding, put_finding
 
 from dife_scanner.store import Store, findings, models, open_store, trigrams
-from dife_scanner.store.conditions import by_index, by_sight, to_sql
+from dife_scanner.store.conditions import Narrow, to_sql
 from dife_scanner.store.findings import FINDING_COLUMNS
 from dife_scanner.store.matching import holds, selected
 from dife_scanner.store.query import COMPARISONS, Part, Query, Term, Value, grouped, query_of
@@ -152,7 +152,7 @@ def test_sql_chooses_what_the_slow_evaluator_chooses(
             trigrams._take(database, texts, taken)
         held = database.execute(f"SELECT {selected(FINDING_COLUMNS)} FROM findings AS f").fetchall()
         expected = {row["id"] for row in held if holds(query, dict(row), FINDING_COLUMNS, now=NOW)}
-        for narrow in (by_index, by_sight, None):
+        for narrow in (*Narrow, None):
             where, parameters = to_sql(query, FINDING_COLUMNS, narrow=narrow, now=NOW)
             statement = f"SELECT fingerprint FROM findings AS f WHERE {where}"
             assert {row[0] for row in database.execute(statement, parameters)} == expected

@@ -49,6 +49,9 @@ ASKED: dict[str, Callable[[Store], object]] = {
     "findings": triage.all_by_state,
     "first lines": lambda store: models.order(store, limit=10),
     "first lines of a filter": lambda store: models.order(store, filter="repo:~clip", limit=10),
+    "a word that none has beside one that all have": lambda store: models.order(
+        store, filter="clip xylophone", limit=10
+    ),
     "a page": lambda store: models.rows_of(store, [11, 12, 13]),
     "an audit": lambda store: audits.audit_by_identity(store, "f" * 64),
     "an audit by the beginning of its id": lambda store: audit_of(store, "abc"),

@@ -21,7 +21,7 @@ from dife_scanner.store import (
     triage,
     trigrams,
 )
-from dife_scanner.store.conditions import by_index, to_sql
+from dife_scanner.store.conditions import Narrow, to_sql
 from dife_scanner.store.findings import FINDING_COLUMNS
 from dife_scanner.store.models import MODEL_COLUMNS
 from dife_scanner.store.query import parse
@@ -241,9 +241,25 @@ def test_a_home_made_without_the_tokenizer_gets_its_index_later(
 )
 def test_words_of_three_characters_ask_the_index(text: str, asks: bool) -> None:
     for columns in (FINDING_COLUMNS, MODEL_COLUMNS):
-        where, parameters = to_sql(parse(text), columns, narrow=by_index)
+        where, parameters = to_sql(parse(text), columns, narrow=Narrow.BY_INDEX)
         assert ("MATCH" in where) is asks
         assert where.count("?") == len(parameters)
+
+
+@pytest.mark.parametrize(
+    ("text", "questions"),
+    [
+        ("word other", 1),
+        ("word (other repo:~part) verdict:flagged", 1),
+        ("word | other", 2),
+        ("word !other", 1),
+        ("word (other | third)", 3),
+    ],
+)
+def test_words_that_a_row_has_together_are_asked_for_together(text: str, questions: int) -> None:
+    where, parameters = to_sql(parse(text), MODEL_COLUMNS, narrow=Narrow.BY_INDEX)
+    assert where.count("MATCH") == questions
+    assert where.count("?") == len(parameters)
 
 
 def test_models_are_found_by_the_texts_of_all_their_tables(store: Store) -> None:

@@ -232,9 +232,10 @@ class Window(QMainWindow):
             self.around.say("It is done; the filter hides that model")
         if self._kept is not None and self.models.choose(self._kept):
             self._kept = None
-        elif found.whole and (self._kept is not None or self.models.current_job is None):
+        elif found.whole or self._kept is None:  # what is sought or kept may be further down
+            nothing_kept = self._kept is not None or self.models.current_job is None
             self._kept = None
-            if found.found:
+            if nothing_kept and found.found:
                 self.models.choose(self.table.key(0))
 
     def _listing_failed(self, error: DifeError) -> None:
