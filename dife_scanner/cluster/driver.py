@@ -8,12 +8,15 @@ import uuid
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from dife_scanner import errors
 from dife_scanner.alerts.rules import alerts_for
+from dife_scanner.audit.plan import AUDIT_VERSION
 from dife_scanner.cluster.tasks import (
     RESULT_SUFFIX,
     Result,
     Task,
     conditions_here,
+    files_of,
     key_of,
     read_result,
     read_task,
@@ -21,15 +24,16 @@ from dife_scanner.cluster.tasks import (
 )
 from dife_scanner.core.findings import fingerprint
 from dife_scanner.core.verdict import is_complete
-from dife_scanner.errors import DifeError, HubUnavailable, UsageError
+from dife_scanner.errors import DifeError, HubError, HubUnavailable, UsageError
 from dife_scanner.queue import outcome
-from dife_scanner.queue.failures import record_failure, refuse
+from dife_scanner.queue.failures import PAUSE_SECONDS, record_failure, refuse
 from dife_scanner.queue.lease import gone
 from dife_scanner.queue.work import Work
 from dife_scanner.records import Alert, Finding, Job, JobState
 from dife_scanner.store import LeaseLost, Store, audits, findings, jobs, leases
 
 _REFUSED_BY_NODE = "Refused"
+_ELSEWHERE = "on another machine"
 
 
 @dataclass(frozen=True)
@@ -73,9 +77,7 @@ def claim_task(store: Store, work: Work, token: str, seconds: float) -> tuple[Jo
     job = leases.claim(store, token, seconds, local=False)
     if job is None:
         return None
-    conditions = conditions_here(store, work)
-    key = key_of(job, jobs.manifest_of(store, job.id), conditions)
-    return job, Task(job.id, token, key, job.endpoint, job.ref, conditions)
+    return job, Task(job.id, token, job.endpoint, job.ref, conditions_here(store, work))
 
 
 def collect(store: Store, work: Work, folder: Path) -> Collected:
@@ -108,23 +110,52 @@ def collect(store: Store, work: Work, folder: Path) -> Collected:
 def commit(store: Store, work: Work, task: Task, result: Result, folder: Path) -> Job:
     """Write down how a task ended, if its lease is still the job's. Raises `LeaseLost` where it is not.
 
-    Raises `UsageError` for a result of another task, or one that speaks of another revision.
+    Raises `UsageError` for a result of another task, of another revision, or of other weights, version or plan.
     """
-    if (result.job_id, result.token, result.key) != (task.job_id, task.token, task.key):
+    if (result.job_id, result.token) != (task.job_id, task.token):
         raise UsageError(f"{folder} is not the result of job {task.job_id}", "hand it out again")
     job = jobs.job(store, task.job_id)
     if job.worker != task.token:
         raise LeaseLost(f"job {job.id} is no longer held under this lease", "nothing to do")
+    if task.conditions.version != AUDIT_VERSION:
+        reason = f"handed out by audit version {task.conditions.version}, now it is {AUDIT_VERSION}"
+        return leases.release(store, job.id, task.token, reason)
+    _check_key(store, job, task, result, folder)
+    if result.state is JobState.PAUSED:
+        reason = f"{_ELSEWHERE}: {result.reason}"
+        return leases.pause(store, job.id, task.token, reason, PAUSE_SECONDS)
     if not result.state.is_final:
-        transient = HubUnavailable(f"on another machine: {result.reason}")
-        return record_failure(
-            store, job, task.token, transient, work.channels, random.Random(work.seed)
-        )
+        rng = random.Random(work.seed)
+        return record_failure(store, job, task.token, _error_of(result), work.channels, rng)
     if result.state is JobState.REFUSED:
         return refuse(store, job, task.token, _REFUSED_BY_NODE, result.reason, work.channels)
     if not result.has_audit:
         return leases.finish(store, job.id, task.token, result.state, result.reason)
     return _commit_audit(store, work, job, result, folder)
+
+
+def _check_key(store: Store, job: Job, task: Task, result: Result, folder: Path) -> None:
+    """Whether a result is about what this home knows of the job, under the conditions it was handed out with."""
+    announced = files_of(jobs.manifest_of(store, job.id))
+    same_files = not announced or not result.files or result.files == announced
+    if result.key != key_of(job.endpoint, job.ref, result.files, task.conditions):
+        raise UsageError(
+            f"{folder} is a result of another revision, version or plan than job {job.id}",
+            "hand it out again",
+        )
+    if not same_files:
+        raise UsageError(
+            f"{folder} was made of other files than the hub announced for job {job.id}",
+            "see whether both machines ask the same hub, and hand it out again",
+        )
+
+
+def _error_of(result: Result) -> HubError:
+    """The error for which a job waits on another machine; trouble of the hub where it is not said."""
+    kind = getattr(errors, result.error, HubUnavailable)
+    if not isinstance(kind, type) or not issubclass(kind, HubError):
+        kind = HubUnavailable
+    return kind(f"{_ELSEWHERE}: {result.reason}")
 
 
 def _commit_audit(store: Store, work: Work, job: Job, result: Result, folder: Path) -> Job:

@@ -21,6 +21,8 @@ from dife_scanner.settings import Cluster as ClusterSettings
 CONNECT_SECONDS = 10.0
 CLOSED_SECONDS = 5.0
 """Left to Ray for closing its connection."""
+_RESOURCES = {"num_cpus": "CPU", "num_gpus": "GPU", "memory": "memory"}
+"""By option of a task, what Ray calls it on a node."""
 _CHECK = "check --ray-address, and `ray status` on its head"
 
 
@@ -110,6 +112,22 @@ class Cluster:
                 total += self._fits(node["Resources"])
         return total
 
+    def too_small(self) -> str:
+        """What an audit asks for, and what of it the living nodes have at most."""
+        most: dict[str, float] = {}
+        for node in self._living():
+            for name, amount in node["Resources"].items():
+                most[name] = max(amount, most.get(name, 0.0))
+        told = []
+        for option, amount in self._needs().items():
+            if amount > 0:
+                unit, divisor = (" MiB", 1024**2) if option == "memory" else ("", 1)
+                name = _RESOURCES[option]
+                told.append(
+                    f"{name} {amount / divisor:,.0f}{unit} of at most {most.get(name, 0.0) / divisor:,.0f}{unit}"
+                )
+        return ", ".join(told)
+
     def _living(self) -> list[dict[str, Any]]:
         try:
             return [node for node in self._ray.nodes() if node["Alive"]]
@@ -120,11 +138,10 @@ class Cluster:
 
     def _fits(self, resources: dict[str, float]) -> int:
         """How many audits a node with these resources holds."""
-        names = {"num_cpus": "CPU", "num_gpus": "GPU", "memory": "memory"}
         counts = []
         for option, amount in self._needs().items():
             if amount > 0:
-                counts.append(int(resources.get(names[option], 0.0) / amount))
+                counts.append(int(resources.get(_RESOURCES[option], 0.0) / amount))
         return min(counts, default=1)
 
     def _needs(self) -> dict[str, float]:

@@ -130,7 +130,12 @@ class Driver:
             if node_id not in self._fit and node_id not in self._looks.values() and at >= due:
                 self._looks[self._cluster.look(node_id, to_json(self._question()))] = node_id
         unfit = [self._unfit[one][0] for one in self._names if one in self._unfit]
-        if self._names and len(unfit) == len(self._names):
+        if not self._names:
+            raise ClusterUnavailable(
+                f"no node of the cluster can hold an audit: {self._cluster.too_small()}",
+                "add a node, or ask for less: [cluster] in config.toml",
+            )
+        if len(unfit) == len(self._names):
             raise ClusterUnavailable(
                 f"no node of the cluster can audit: {unfit[0]}", "repair a node, or add one"
             )
@@ -138,7 +143,7 @@ class Driver:
     def _question(self) -> Task:
         """A task of no job, which asks for nothing but the conditions."""
         conditions = conditions_here(self._store, self._work)
-        return Task(0, "", "", self._work.settings.endpoint, ModelRef("", ""), conditions)
+        return Task(0, "", self._work.settings.endpoint, ModelRef("", ""), conditions)
 
     def _take_look(self, reference: Any) -> None:
         node_id = self._looks.pop(reference)

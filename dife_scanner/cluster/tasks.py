@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -13,7 +14,7 @@ from dife_scanner.durable.atomic import atomic_write
 from dife_scanner.durable.disk import disk_errors
 from dife_scanner.errors import DifeError, UsageError
 from dife_scanner.queue.work import Work
-from dife_scanner.records import Job, JobState, Manifest, ModelRef
+from dife_scanner.records import JobState, Manifest, ModelRef
 from dife_scanner.store import Store, references
 from dife_scanner.store.codec import from_json, to_json
 
@@ -37,7 +38,7 @@ class Conditions:
     plan: str
     """Of signatures, budget, detectors, pictures and limits."""
     references: dict[str, str]
-    """Their names and the sha256 of their weights."""
+    """By name, a hash of weights and towers; tokenizer and preprocessing are part of what names a tower."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,6 @@ class Task:
     job_id: int
     token: str
     """Names this lease and no other: a result is committed only while the job is held under it."""
-    key: str
-    """Of the announced weights, the version and the plan."""
     endpoint: str
     ref: ModelRef
     conditions: Conditions
@@ -61,9 +60,14 @@ class Result:
     job_id: int
     token: str
     key: str
+    """Of the weights as the hub announced them there, the version and the plan: `key_of`."""
     state: JobState
     reason: str
     has_audit: bool = False
+    files: tuple[str, ...] = ()
+    """What the hub announced there: `files_of`."""
+    error: str = ""
+    """Name of the error for which the job waits, where it does."""
 
 
 def conditions_here(store: Store, work: Work) -> Conditions:
@@ -74,7 +78,10 @@ def conditions_here(store: Store, work: Work) -> Conditions:
         work.reference,
         str(work.ends_early),
     )
-    known = {one.name: one.weights_sha256 for one in references.references(store)}
+    known = {}
+    for one in references.references(store):
+        pieces = (one.weights_sha256, one.image_tower, one.text_tower)
+        known[one.name] = sha256("\x1f".join(pieces).encode()).hexdigest()
     return Conditions(AUDIT_VERSION, sha256("\x1f".join(parts).encode()).hexdigest(), known)
 
 
@@ -88,7 +95,7 @@ def check_conditions(wanted: Conditions, here: Conditions) -> None:
     for name, digest in sorted(wanted.references.items()):
         if here.references.get(name) != digest:
             raise UnfitNode(
-                f"this machine does not have the reference {name} with weights {digest[:12]}",
+                f"this machine does not have the reference {name} as the task's ({digest[:12]})",
                 "add the same reference to the home of this machine: dife reference add",
             )
     further = sorted(set(here.references) - set(wanted.references))
@@ -104,20 +111,17 @@ def check_conditions(wanted: Conditions, here: Conditions) -> None:
         )
 
 
-def key_of(job: Job, manifest: Manifest | None, conditions: Conditions) -> str:
-    """The key of a job: revision and announced hashes of its files, and the conditions."""
-    files: list[str] = []
-    if manifest is not None:
-        files = sorted(canonical.text(file) for file in manifest.files)
+def files_of(manifest: Manifest | None) -> tuple[str, ...]:
+    """The files of a revision with their announced hashes; none where nobody looked at it yet."""
+    if manifest is None:
+        return ()
+    return tuple(sorted(canonical.text(file) for file in manifest.files))
+
+
+def key_of(endpoint: str, ref: ModelRef, files: Sequence[str], conditions: Conditions) -> str:
+    """The key of a job: revision, announced hashes of its files, and the conditions."""
     pieces = sorted(f"{name}={digest}" for name, digest in conditions.references.items())
-    parts = (
-        job.endpoint,
-        str(job.ref),
-        *files,
-        conditions.version,
-        conditions.plan,
-        *pieces,
-    )
+    parts = (endpoint, str(ref), *files, conditions.version, conditions.plan, *pieces)
     return sha256("\x1f".join(parts).encode()).hexdigest()
 
 

@@ -70,7 +70,7 @@ def record_failure(
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         error = disk_full(store.home)
     reason = _in_words(error)
-    final = _final_state(error)
+    final = final_state(error)
     if final is not None:
         return leases.finish(store, job.id, worker, final, with_advice(error))
     if isinstance(error, (RepoNotFound, RevisionNotFound)):
@@ -89,7 +89,7 @@ def record_failure(
     return _failed(store, job, worker, error)
 
 
-def _final_state(error: Exception) -> JobState | None:
+def final_state(error: Exception) -> JobState | None:
     """The state that this error always ends a job in; `None` where it depends."""
     for kind, state in _ENDS_AS:
         if isinstance(error, kind):
@@ -101,7 +101,7 @@ def state_of(error: DifeError) -> JobState:
     """The state that an error of the intake, met before anything was queued, would end a job in."""
     if isinstance(error, Refused):
         return JobState.REFUSED
-    return _final_state(error) or JobState.FAILED
+    return final_state(error) or JobState.FAILED
 
 
 def with_advice(error: Exception) -> str:

@@ -138,12 +138,12 @@ def write_error(folder: Path, error: Exception) -> None:
     error = device_faults.as_ours(error) or error
     document = {"error": "", "what": f"{type(error).__name__}: {error}", "advice": ""}
     if isinstance(error, DifeError):
-        document = {"error": _public_name(error), "what": error.what, "advice": error.advice}
+        document = {"error": public_name(error), "what": error.what, "advice": error.advice}
     _write_record(folder, document)
 
 
-def _public_name(error: DifeError) -> str:
-    """The nearest class of `errors`: other modules have kinds of those, which the worker need not know."""
+def public_name(error: DifeError) -> str:
+    """Name the nearest class of `errors`: other modules have kinds of those, which the worker need not know."""
     for kind in type(error).__mro__:
         if hasattr(errors, kind.__name__):
             return kind.__name__

@@ -286,6 +286,11 @@ def repeats(store: Store, job_id: int, kind: str) -> int:
     return int(row["repeats"])
 
 
+def last_error(store: Store, job_id: int) -> str:
+    """For which kind of error this job was put off last; empty where it never was."""
+    return str(read_row(store, job_id)["last_error"] or "")
+
+
 def next_due(store: Store) -> str | None:
     """When the next waiting job may be taken; `None` with nothing waiting. In the past when one may be taken now."""
     rows = store.read(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 import shutil
 import subprocess
@@ -16,12 +17,13 @@ import pytest
 import yaml
 from queue_kit import EMPTY_ZIP, WEIGHTS, checkpoint, checkpoint_folder, work_for
 
+from dife_scanner import checkpoints
 from dife_scanner.app.references import add_reference
 from dife_scanner.cluster import driver, tasks
 from dife_scanner.cluster.node import Exit, do_task, exit_of
 from dife_scanner.durable import atomic
 from dife_scanner.durable.clock import later
-from dife_scanner.errors import DiskFull
+from dife_scanner.errors import DiskFull, UsageError
 from dife_scanner.lab.loopback import LoopbackHub, faults
 from dife_scanner.progress import SILENT
 from dife_scanner.queue import targets
@@ -29,9 +31,19 @@ from dife_scanner.queue.poller import poll_pass
 from dife_scanner.queue.work import Work, hub_for
 from dife_scanner.queue.worker import run_to_end
 from dife_scanner.records import Job, JobState, Verdict
-from dife_scanner.store import LeaseLost, Store, audits, evidence, findings, jobs, open_store
+from dife_scanner.store import (
+    LeaseLost,
+    Store,
+    audits,
+    evidence,
+    findings,
+    jobs,
+    leases,
+    open_store,
+)
 
 dife = partial(calling.dife, DIFE_FILTERS='["filter=clip"]')
+PAGE = Path(__file__).parents[2] / "docs" / "cluster.md"
 NAMES = ("lab/clip-a", "lab/clip-bad-b", "lab/clip-evil", "lab/clip-torn-d")
 
 
@@ -155,20 +167,102 @@ def test_processes_that_die_again_and_again_are_poison_and_quarantine(
     assert ended.state is JobState.QUARANTINED and "died 2 times" in ended.reason
 
 
-def test_trouble_of_the_hub_is_tried_again_under_the_drivers_count(
+def test_trouble_of_the_hub_is_tried_again_and_counted_by_the_driver(
     store: Store, node: Store, hub: LoopbackHub, tmp_path: Path
 ) -> None:
     work, job = _one(store, hub, "lab/clip-a")
     (path,) = _out(store, work, tmp_path / "out")
-    task = tasks.read_task(path)
-    waiting = tasks.Result(job.id, task.token, task.key, JobState.RETRY_WAIT, "no answer")
-    made = _made(path.with_suffix(tasks.RESULT_SUFFIX))
-    tasks.write_record(made / tasks.RECORD, waiting)
-    assert exit_of(waiting) is Exit.TRANSIENT
-    driver.collect(store, work, tmp_path / "out")
+    hub.inject(faults.status("/api/models/lab/clip-a", 503, times=None))
+    assert _do(node, hub.endpoint, path) is Exit.TRANSIENT
+    shutil.copytree(tmp_path / "out", tmp_path / "before")
+    hub.heal()
+    assert _do(node, hub.endpoint, path) is Exit.DONE  # what a scheduler does after 75
+    made = tasks.read_result(path.with_suffix(tasks.RESULT_SUFFIX))
+    assert made is not None and made.state is JobState.DONE
+    driver.collect(store, work, tmp_path / "before")  # of a scheduler that does not
     again = jobs.job(store, job.id)
     assert again.state is JobState.RETRY_WAIT and again.attempts == 1
     assert again.next_check_at is not None and again.next_check_at < later(60)
+
+
+def test_a_repository_that_is_gone_is_asked_for_three_times_wherever_it_is_looked_for(
+    store: Store, node: Store, hub: LoopbackHub, tmp_path: Path
+) -> None:
+    work, job = _one(store, hub, "lab/clip-a")
+    (path,) = _out(store, work, tmp_path / "out")
+    hub.remove("lab/clip-a")
+    assert _do(node, hub.endpoint, path) is Exit.TRANSIENT
+    driver.collect(store, work, tmp_path / "out")
+    waiting = jobs.job(store, job.id)
+    assert waiting.state is JobState.RETRY_WAIT
+    assert "answer 1 of 3 before it counts as deleted" in waiting.reason
+
+
+def test_a_full_disk_of_another_machine_is_not_counted_against_the_job(
+    store: Store,
+    node: Store,
+    hub: LoopbackHub,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    work, job = _one(store, hub, "lab/clip-a")
+    (path,) = _out(store, work, tmp_path / "out")
+
+    def full(*_: object) -> None:
+        raise DiskFull("the disk of the other machine is full")
+
+    monkeypatch.setattr(checkpoints, "fetch", full)
+    assert _do(node, hub.endpoint, path) is Exit.TRANSIENT
+    driver.collect(store, work, tmp_path / "out")
+    paused = jobs.job(store, job.id)
+    assert (paused.state, paused.attempts, paused.deaths) == (JobState.PAUSED, 0, 0)
+    assert "on another machine" in paused.reason and "is full" in paused.reason
+
+
+def test_a_result_of_other_files_another_revision_or_another_version_is_not_committed(
+    store: Store, node: Store, hub: LoopbackHub, tmp_path: Path
+) -> None:
+    work, job = _one(store, hub, "lab/clip-a")
+    (path,) = _out(store, work, tmp_path / "out")
+    assert _do(node, hub.endpoint, path) is Exit.DONE
+    made = path.with_suffix(tasks.RESULT_SUFFIX)
+    task, result = tasks.read_task(path), tasks.read_result(made)
+    assert result is not None and any("sha256" in file for file in result.files)
+
+    def key(files: tuple[str, ...], **changes: str) -> str:
+        ref = replace(job.ref, **changes)
+        return tasks.key_of(job.endpoint, ref, files, task.conditions)
+
+    assert result.key == key(result.files)
+    for changed in (
+        replace(result, files=(*result.files, "another")),
+        replace(result, key=key(result.files, revision="f" * 40)),
+    ):
+        with pytest.raises(UsageError, match="another revision, version or plan"):
+            driver.commit(store, work, task, changed, made)
+    leases.keep_manifest(
+        store, job.id, task.token, None, jobs.manifest_of(node, jobs.jobs(node)[0].id)
+    )
+    other = (*result.files[:-1], "another")
+    with pytest.raises(UsageError, match="other files than the hub announced"):
+        driver.commit(store, work, task, replace(result, files=other, key=key(other)), made)
+    assert jobs.job(store, job.id).worker == task.token
+    older = replace(task, conditions=replace(task.conditions, version="dife-0"))
+    back = driver.commit(store, work, older, result, made)
+    assert back.state is JobState.QUEUED and "audit version dife-0" in back.reason
+
+
+def test_a_reference_is_the_same_only_with_the_same_towers(store: Store, tmp_path: Path) -> None:
+    work = work_for(store.home)
+    folder = str(checkpoint_folder(tmp_path / "mine"))
+    kept = add_reference(store, work.settings, folder, "mine", SILENT)
+    here = tasks.conditions_here(store, work)
+    with store.atomic("test"):
+        store.write(
+            "UPDATE model_references SET text_tower = 'another' WHERE name = ?", (kept.name,)
+        )
+    with pytest.raises(tasks.UnfitNode, match="does not have the reference mine"):
+        tasks.check_conditions(here, tasks.conditions_here(store, work))
 
 
 def test_a_machine_that_would_audit_otherwise_says_what_to_change(
@@ -192,11 +286,8 @@ def test_a_machine_that_would_audit_otherwise_says_what_to_change(
     assert done.returncode == Exit.FATAL and "this machine asks http://127.0.0.1:9" in done.stderr
     with open_store(tmp_path / "other") as other:
         add_reference(other, work_for(home).settings, mine, "mine", SILENT)
-    hub.inject(faults.status("/api/models/lab/clip-a", 404, times=None))
     done = dife(*node, path, DIFE_LIMITS__REQUEST_SECONDS="1", **environment)
     assert done.returncode == Exit.FATAL and "settings of this machine" in done.stderr
-    done = dife(*node, path, **environment)
-    assert done.returncode == Exit.TRANSIENT, done.stderr
 
     task = tasks.read_task(path)
     conditions = replace(task.conditions, version="dife-0")
@@ -207,6 +298,15 @@ def test_a_machine_that_would_audit_otherwise_says_what_to_change(
     done = dife(*node, path, **environment)
     assert done.returncode == 64 and "is no task" in done.stderr
     assert dife("collect", tmp_path / "missing", "--home", home).returncode == 64
+    tasks.write_record(path, task)
+    elsewhere = tmp_path / "elsewhere"
+    hub.inject(faults.status("/api/models/lab/clip-a", 503, times=None))
+    done = dife(*node, path, "--result", elsewhere, **environment)
+    assert done.returncode == Exit.TRANSIENT, done.stderr
+    hub.heal()
+    hub.change("lab/clip-a", gated="manual")
+    done = dife(*node, path, "--result", elsewhere, **environment)
+    assert done.returncode == Exit.DONE and "gated" in done.stdout + done.stderr
     done = dife("collect", out, "--home", home, **environment)
     assert done.returncode == 0 and "0 results committed" in done.stdout
     with open_store(home) as opened:  # and the job is still held for whoever repairs it
@@ -229,8 +329,44 @@ def test_a_full_disk_gives_the_job_back_and_says_so(
     assert len(_out(store, work, tmp_path / "out")) == 1
 
 
+def test_the_script_for_slurm_tries_again_what_may_be_tried_again(tmp_path: Path) -> None:
+    (script,) = re.findall(r"```bash\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    folder = tmp_path / "tasks"
+    folder.mkdir()
+    stub = tmp_path / "bin" / "dife"
+    stub.parent.mkdir()
+    stub.write_text(
+        '#!/bin/sh\necho "$@" >> "$CALLS"\nread code rest < "$CODES"\n'
+        'echo "$rest" > "$CODES"\nexit "$code"\n'
+    )
+    (stub.parent / "sleep").write_text("#!/bin/sh\n")
+    for program in stub.parent.iterdir():
+        program.chmod(0o755)
+
+    def run(number: int, *codes: Exit) -> tuple[int, int]:
+        (tmp_path / "codes").write_text(" ".join(str(code.value) for code in codes))
+        (tmp_path / "calls").write_text("")
+        environment = {
+            "PATH": f"{stub.parent}:{os.environ['PATH']}",
+            "SLURM_JOB_ID": "1",
+            "SLURM_ARRAY_TASK_ID": str(number),
+            "CODES": str(tmp_path / "codes"),
+            "CALLS": str(tmp_path / "calls"),
+        }
+        text = script.replace("/shared/tasks", str(folder))
+        done = subprocess.run(["bash"], input=text, text=True, env=environment, check=False)
+        return done.returncode, len((tmp_path / "calls").read_text().splitlines())
+
+    assert run(0) == (0, 0), "no task is no work"
+    (folder / "job-1-a.json").write_text("{}")
+    assert run(0, Exit.TRANSIENT, Exit.DONE) == (Exit.DONE, 2)
+    assert run(0, Exit.TRANSIENT, Exit.TRANSIENT, Exit.TRANSIENT) == (Exit.TRANSIENT, 3)
+    assert run(0, Exit.POISON) == (Exit.POISON, 1)
+    assert run(1) == (0, 0)
+
+
 def test_the_examples_of_schedulers_can_be_read_and_know_the_exit_codes() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "cluster.md").read_text(encoding="utf-8")
+    page = PAGE.read_text(encoding="utf-8")
     (script,) = re.findall(r"```bash\n(.*?)```", page, re.DOTALL)
     subprocess.run(["bash", "-n"], input=script, text=True, check=True)
     assert f'"$code" -eq {Exit.TRANSIENT.value} ' in script
