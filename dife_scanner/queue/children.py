@@ -18,6 +18,7 @@ from dife_scanner.errors import DifeError, DiskFull, StoreBusy, unforeseen
 from dife_scanner.progress import Progress, Step
 from dife_scanner.queue import poller
 from dife_scanner.queue.devices import bound_to
+from dife_scanner.queue.hanging import Silence, count_in, new_count
 from dife_scanner.queue.processes import (
     end_server_at_exit,
     end_with_parent,
@@ -67,6 +68,8 @@ class SteadyChild:
         """How the process before this one ended, in words."""
         self._target = target
         self._work = work
+        self._count = new_count()
+        self._silence = Silence(self._count)
         self._restarts = 0
         self._started_at = 0.0
         self._not_before = 0.0
@@ -81,13 +84,20 @@ class SteadyChild:
             return False
         is_restart = self._started_at > 0
         self.process = process_context().Process(
-            target=self._target,
-            args=(self._work,),
+            target=_steady_main,
+            args=(self._target, self._work, self._count),
             name=f"dife-{self.role}",
         )
         start_child(self.process)
         self._started_at = time.monotonic()
+        self._silence = Silence(self._count)
         return is_restart
+
+    def silent_seconds(self) -> float:
+        """For how long it has given no sign of life; 0 where it does not run. To be asked in every turn."""
+        if self.process is None or not self.process.is_alive():
+            return 0.0
+        return self._silence.look()
 
     def _note_end(self) -> None:
         self.process.join()
@@ -193,6 +203,12 @@ def stop_all(processes: Sequence[Any], grace: float = GRACE_SECONDS) -> list[Any
 
 
 # --- inside the children --------------------------------------------------------------------------------------
+
+
+def _steady_main(target: Callable[[Work], None], work: Work, count: Any) -> None:
+    """Be a child that runs all the time, and that is seen to work."""
+    count_in(count)
+    target(work)
 
 
 def work_main(work: Work, *, local: bool | None = None) -> None:

@@ -31,6 +31,11 @@ def is_of_process(worker: str, pid: int) -> bool:
     return (host, number) == (socket.gethostname(), str(pid))
 
 
+def is_part(worker: str) -> bool:
+    """Whether this is the name of a part of a worker, such as what fetches ahead, and not of its own work."""
+    return worker.count(":") > 2
+
+
 def gone(worker: str) -> bool:
     """Tell whether a worker of this host certainly no longer runs; `False` where that cannot be known from here."""
     host, number, start, *_ = [*worker.split(":"), "", ""]

@@ -14,6 +14,8 @@ from multiprocessing import util
 from multiprocessing.connection import wait
 from typing import Any
 
+from dife_scanner.queue.hanging import StopEvent
+
 _PR_SET_PDEATHSIG = 1
 
 
@@ -77,9 +79,9 @@ def _kill_server() -> None:
 def stop_event() -> threading.Event:
     """Make an event that is set when this process is asked to stop: by SIGTERM, and by Ctrl-C where it has no parent.
 
-    A parent gets the Ctrl-C as well, and ends its children itself.
+    A parent gets the Ctrl-C as well, and ends its children itself. A child that no longer asks for it hangs.
     """
-    event = threading.Event()
+    event = StopEvent()
 
     def stop(number: int, frame: object) -> None:
         event.set()

@@ -12,10 +12,12 @@ import threading
 import time
 from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from pathlib import Path
 
 from dife_scanner.errors import DiskFull, StoreBusy
-from dife_scanner.queue.lease import is_of_process
+from dife_scanner.queue.lease import is_of_process, is_part
+from dife_scanner.records import Job
 from dife_scanner.store import LeaseLost, Patience, Store, jobs, leases, open_store
 from dife_scanner.store.job_rows import HELD
 
@@ -48,6 +50,22 @@ def give_back(store: Store, pids: Collection[int]) -> None:
             if time.monotonic() > end:
                 return
             time.sleep(_TICK_SECONDS)
+
+
+def take_from_hung(store: Store, pid: int, reason: str) -> list[Job]:
+    """Take away what this process of this machine holds, which hangs; returns the jobs as they stand now.
+
+    Nothing tells whether the job in work made it hang, so that counts as a death: a checkpoint that does would hang one
+    worker after another. What is fetched ahead, or was sent to a cluster, waits again as it was.
+    """
+    taken = []
+    for job in jobs.jobs(store, states=HELD):
+        worker = job.worker or ""
+        if is_of_process(worker, pid):
+            take = leases.release if is_part(worker) else leases.record_death
+            with suppress(LeaseLost):
+                taken.append(take(store, job.id, worker, reason))
+    return taken
 
 
 def run_until_stopped(home: Path, loop: Callable[[], None], stop: threading.Event) -> None:

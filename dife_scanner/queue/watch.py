@@ -12,7 +12,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any
@@ -40,6 +40,7 @@ from dife_scanner.queue.children import (
     stop_all,
     work_main,
 )
+from dife_scanner.queue.hanging import longest_silence
 from dife_scanner.queue.lease import gone
 from dife_scanner.queue.poller import PassResult
 from dife_scanner.queue.processes import start_child
@@ -55,9 +56,10 @@ from dife_scanner.queue.schedule import (
     Regular,
     Schedule,
 )
-from dife_scanner.queue.stopping import GRACE_SECONDS, give_back
+from dife_scanner.queue.stopping import GRACE_SECONDS, give_back, take_from_hung
 from dife_scanner.queue.work import Work
 from dife_scanner.records import Job, JobState
+from dife_scanner.sentences.times import span_text
 from dife_scanner.store import (
     Patience,
     Store,
@@ -256,6 +258,8 @@ class _Watcher:
         """Since when nothing could be written; `None` where the last attempt could."""
         self._held = False
         """Whether that was reported."""
+        self._longest_silence = longest_silence(work.settings.limits.checkpoint_bytes)
+        """Seconds."""
         self._began = now()
         self._notes: dict[int, str] = {}
         """By process, the last note it sent."""
@@ -305,6 +309,8 @@ class _Watcher:
 
     def _turn(self) -> None:
         for child in self._steady:
+            if child.silent_seconds() > self._longest_silence:
+                self._end_hung(child)
             if child.keep_running():
                 self._report_restart(child)
         for problem in requests.serve_queue(self._store):
@@ -344,6 +350,23 @@ class _Watcher:
             return
         text = f"a {child.role} process ended ({child.last_exit}) and was started again"
         self._report(EventKind.RESTARTED, text)
+
+    def _end_hung(self, child: SteadyChild) -> None:
+        """End a child that hangs. Its jobs first: whoever takes a lost lease takes no account of why it was lost."""
+        pid = child.process.pid
+        reason = f"its {child.role} process hung"
+        held: list[Job] = []
+        with suppress(DiskFull, StoreBusy):  # then whoever works next finds a lost lease
+            held = take_from_hung(self._store, pid, reason)
+        child.process.kill()
+        child.process.join()
+        text = (
+            f"a {child.role} process ({pid}) hung: it gave no sign of life for"
+            f" {span_text(self._longest_silence)}, and was ended"
+        )
+        if held:
+            text = f"{text}; it held {', '.join(str(job.ref) for job in held)}"
+        self._report(EventKind.TROUBLE, text)
 
     def _last_words(self, child: SteadyChild) -> str:
         for beat in polls.beats(self._store):

@@ -33,6 +33,8 @@ from dife_scanner.models.header import ParseLimits
 from dife_scanner.models.layouts.open_clip import parse_config
 from dife_scanner.models.tensors import expected_tensors
 from dife_scanner.progress import Progress
+from dife_scanner.queue.lease import Lease, worker_name
+from dife_scanner.queue.processes import stop_event
 from dife_scanner.queue.work import Work
 from dife_scanner.records import (
     Audit,
@@ -56,7 +58,7 @@ from dife_scanner.records import (
     Verdict,
 )
 from dife_scanner.settings import Settings
-from dife_scanner.store import Store, qualifications
+from dife_scanner.store import Store, leases, open_store, qualifications
 
 PRELOAD = ("dife_scanner.audit.pipeline", "dife_scanner.settings", "PIL.Image")
 """What the double needs; torch is not among it."""
@@ -368,3 +370,23 @@ def finding_of(record: Audit, confidence: str = "demonstrated") -> Finding:
         audit_id=record.id,
         created_at=record.started_at,
     )
+
+
+def hangs_beside_its_lease(work: Work) -> None:
+    """Be a worker that claims a job, and one more to fetch ahead, and then hangs; threads renew both leases."""
+    stop = stop_event()
+    with open_store(work.home) as store:
+        for name in (worker_name(), worker_name("fetcher")):
+            stop.is_set()
+            job = leases.claim(store, name, 2.0)
+            if job is not None:
+                Lease(work.home, job.id, name, 2.0).__enter__()
+    while True:
+        time.sleep(1.0)
+
+
+def works_without_end(work: Work) -> None:
+    """Be a worker that does nothing but ask whether it is to stop."""
+    stop = stop_event()
+    while not stop.is_set():
+        time.sleep(0.05)

@@ -29,6 +29,7 @@ from dife_scanner.queue import targets
 from dife_scanner.queue.stopping import GRACE_SECONDS
 from dife_scanner.queue.watch import Event, EventKind, watch
 from dife_scanner.queue.work import hub_for
+from dife_scanner.records import Job
 from dife_scanner.store import Store, findings, jobs, models, polls, requests
 from dife_scanner.store.requests import RequestKind
 
@@ -227,26 +228,46 @@ def test_a_watcher_that_is_to_stop_ends_in_the_middle_of_a_pass_an_audit_and_a_d
     assert GRACE_SECONDS < 10, "what hangs all the same is killed then"
 
 
-def test_what_a_worker_holds_that_has_to_be_killed_at_the_end_counts_nothing_against_the_job(
+def test_a_suspended_worker_is_ended_and_at_the_end_it_counts_nothing_against_the_job(
     store: Store, hub: LoopbackHub
 ) -> None:
-    """Nothing breaks off a look-up of a name that hangs in a library; a process that is stopped ends as little."""
+    """Nothing breaks off a look-up of a name that hangs in a library; a process that is stopped ends as little.
+
+    While the watcher runs the worker is missed, and its job counts a death; at the end nobody waits for that.
+    """
     hub.add_repo("org/clip-sleeps", checkpoint(), last_modified=later(-60))
-    watcher = start(store.home, hub.endpoint, DIFE_TEST_GRACE_SECONDS="0.5")
+    doubles = {"DIFE_TEST_GRACE_SECONDS": "0.5", "DIFE_TEST_HUNG_SECONDS": "4"}
+    watcher = start(store.home, hub.endpoint, **doubles)
     try:
         (held,) = until(lambda: [job for job in jobs.jobs(store) if job.state.value == "auditing"])
-        worker = psutil.Process(int((held.worker or "").split(":")[1]))
-        worker.suspend()
+        first = _suspended_worker(held)
+        (again,) = until(
+            lambda: [
+                job for job in jobs.jobs(store) if job.deaths and job.state.value == "auditing"
+            ]
+        )
+        assert not first.is_running() and again.worker != held.worker
+        second = _suspended_worker(again)
         watcher.send_signal(signal.SIGTERM)
         out, _ = watcher.communicate(timeout=60)
     finally:
         watcher.kill()
         watcher.communicate()
-    assert watcher.returncode == 0 and not worker.is_running()
-    assert json.loads(out.splitlines()[-1])["kind"] == "stopped"
+    assert watcher.returncode == 0 and not second.is_running()
+    events = [json.loads(line) for line in out.splitlines()]
+    assert events[-1]["kind"] == "stopped"
+    told = [event["text"] for event in events if event["kind"] == "trouble"]
+    assert any(f"a worker process ({first.pid}) hung" in text for text in told)
     job = jobs.job(store, held.id)
     assert (job.state.value, job.reason) == ("queued", "its worker was stopped")
-    assert (job.attempts, job.deaths, job.lost_leases) == (0, 0, 0)
+    assert (job.attempts, job.deaths, job.lost_leases) == (0, 1, 0)
+
+
+def _suspended_worker(job: Job) -> psutil.Process:
+    """The process that holds the job, which from now on does nothing."""
+    worker = psutil.Process(int((job.worker or "").split(":")[1]))
+    worker.suspend()
+    return worker
 
 
 def _audit_children(worker_pid: int) -> list[int]:
