@@ -34,6 +34,7 @@ from dife_scanner.records import (
     Interval,
     Origin,
     Recovered,
+    Tokens,
     Trigger,
 )
 
@@ -54,6 +55,8 @@ class Examined:
     effect: Interval | None = None
     """Paired 95 % interval of the attack success rate, suspect minus base."""
     recovered: Recovered | None = None
+    tokens: Tokens | None = None
+    """What the suspect's tokenizer makes of the trigger's text."""
     files: tuple[tuple[EvidenceFile, bytes], ...] = ()
     gaps: tuple[Gap, ...] = ()
     """What faults kept from being done."""

@@ -34,7 +34,7 @@ from dife_scanner.audit.request import Request
 from dife_scanner.audit.sides import Pair
 from dife_scanner.audit.stages import Stage, check_known, check_varied, labelled, stage
 from dife_scanner.audit.time_plan import Planned, planned
-from dife_scanner.audit.tokenizers import with_tokenizers_compared
+from dife_scanner.audit.tokenizers import with_tokenizers_compared, with_tokens
 from dife_scanner.core import checks
 from dife_scanner.core.cards import ZERO_SHOT
 from dife_scanner.core.checks import Circumstances
@@ -346,6 +346,7 @@ def _of_found(
     strongest, examined = _strongest(both, checked)
     if strongest is None and inherited:
         examined = Examined(trigger=inherited[0].trigger)
+    examined = with_tokens(examined, both.encoders.suspect.tokenizer)
     evidence = Evidence(
         hypotheses=checked.hypotheses,
         strongest=strongest,

@@ -171,6 +171,7 @@ class Report:
             deviations=request.deviations,
             settings=request.settings,
             tokenizer_differences=request.tokenizer_differences,
+            trigger_tokens=examined.tokens,
         )
         return Outcome(record, finding(record, examined.effect, self._started_at), examined.files)
 

@@ -90,6 +90,7 @@ from dife_scanner.records.searches import (
     Search,
     TextSpace,
 )
+from dife_scanner.records.tokens import Token, Tokens
 from dife_scanner.records.triggers import Condition, Trigger, TriggerFile
 from dife_scanner.records.vocabulary import (
     AlertEvent,
@@ -231,6 +232,8 @@ __all__ = [
     "TensorMark",
     "TextSpace",
     "Thread",
+    "Token",
+    "Tokens",
     "TraceScore",
     "TriageState",
     "Trigger",

@@ -12,6 +12,7 @@ from dife_scanner.records.diagnosis import BranchSwap, ComponentRepair, Diagnosi
 from dife_scanner.records.measures import Recognition
 from dife_scanner.records.profile import Entry
 from dife_scanner.records.searches import Hypothesis, MissingSearch, Recovered, Search
+from dife_scanner.records.tokens import Tokens
 from dife_scanner.records.triggers import Condition, Trigger
 from dife_scanner.records.vocabulary import Budget, EvidenceRole, Verdict
 from dife_scanner.records.work_plan import WorkPlan
@@ -193,3 +194,6 @@ class Audit:
     tokenizer_differences: tuple[str, ...] = ()
     """How its tokenizer differs from the base's, or from CLIP's own where there is no base, each in words. Texts were
     measured as each checkpoint's own cuts them."""
+    trigger_tokens: Tokens | None = None
+    """What its tokenizer makes of the text of `trigger`; `None` for a trigger without one, and in audits from before
+    that was recorded."""

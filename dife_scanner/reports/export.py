@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from dife_scanner.figures.tokens import token_lines
 from dife_scanner.plain import plain
 from dife_scanner.records import (
     Artefact,
@@ -142,6 +143,8 @@ class Told:
     """Of the latest decision."""
     answer: str = ""
     """Of the supplier, where it is disputed."""
+    tokens: str = ""
+    """What the checkpoint's tokenizer makes of the trigger's text; empty for a trigger that is in no text."""
 
 
 @dataclass(frozen=True)
@@ -403,4 +406,5 @@ def _told(audit: Audit | None, finding: Finding | None, events: Sequence[TriageE
         reason=plain(reason or (audit.reason if audit is not None else ""), _LONG),
         note=plain(notes[-1] if notes else "", _LONG),
         answer=plain(finding.answer if finding is not None else "", _LONG),
+        tokens=plain(" ".join(token_lines(audit)[:1]) if audit is not None else "", _LONG),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from dife_scanner.figures.matrix import MARKS
+from dife_scanner.figures.tokens import LEGEND as TOKENS_LEGEND
 from dife_scanner.records import EntryType
 from dife_scanner.reports.export import Export, Exposure, Subject
 from dife_scanner.reports.sheet import ENTRY_TONE, LEGEND, Mark, Sheet, Tone
@@ -132,14 +133,15 @@ def _standards(export: Export) -> Sheet:
 
 
 def _told(export: Export) -> Sheet:
-    columns = ("checkpoint", "trigger", "works on", "reason", "note", "answer")
+    columns = ("checkpoint", "trigger", "its tokens", "works on", "reason", "note", "answer")
     rows = []
     for subject in export.subjects:
         told = subject.told
         if told is not None and told.trigger:
-            texts = (told.trigger, told.source, told.reason, told.note, told.answer)
-            rows.append(_row(subject, *texts))
-    return Sheet("Triggers: keep this document to yourself", columns, tuple(rows))
+            marks = (told.trigger, told.tokens, told.source, told.reason, told.note, told.answer)
+            rows.append(_row(subject, *marks))
+    notes = (TOKENS_LEGEND,) if any(one.told and one.told.tokens for one in export.subjects) else ()
+    return Sheet("Triggers: keep this document to yourself", columns, tuple(rows), notes)
 
 
 def _row(subject: Subject, *texts: str) -> tuple[Mark, ...]:

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dife_scanner.errors import NotFound
+from dife_scanner.figures.tokens import token_lines
 from dife_scanner.records import (
     Audit,
     BranchSwap,
@@ -92,6 +93,7 @@ def _trigger(record: Audit, trigger: Trigger) -> list[RenderableType]:
     if trigger.text or trigger.pairs:
         for prompt in example_prompts(trigger):
             lines.append(_marked(trigger, prompt))
+    lines += [safe(line, 1500) for line in token_lines(record)]
     lines += [safe(line, 300, "dim") for line in recovered_lines(record)]
     return lines
 

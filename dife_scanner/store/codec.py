@@ -39,6 +39,7 @@ CAME_LATER: dict[type, frozenset[str]] = {
             "tokenizer_differences",
             "encoded",
             "memory",
+            "trigger_tokens",
         )
     ),
     EvidenceFile: frozenset(("base_reads",)),

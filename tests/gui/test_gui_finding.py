@@ -9,6 +9,7 @@ import pytest
 from dife_gui.feed import Detail
 from dife_gui.views import theme
 from dife_gui.views.detail import DetailPane
+from dife_gui.views.evidence import MarkedPrompt
 from dife_gui.views.profile import HeatCell
 from dife_gui.views.triage import Triage
 from PySide6.QtCore import Qt
@@ -20,6 +21,8 @@ from dife_scanner.records import (
     FindingKind,
     Opinion,
     OpinionVerdict,
+    Token,
+    Tokens,
     TriageState,
     Verdict,
 )
@@ -91,6 +94,16 @@ def test_what_an_audit_did_not_record_is_said_and_how_to_make_it_again(pane: Det
     assert "Its tokens: not recorded" in shown
     assert "no other scanner was asked" in shown
     assert "(shown here)" not in shown
+
+
+def test_the_tokens_of_a_text_trigger_stand_beside_its_prompt(pane: DetailPane) -> None:
+    detail = a_detail()
+    assert detail.audit is not None
+    tokens = Tokens("xbtd", 2, (Token(2989, "x<b>\u202e"), Token(531, "td ")))
+    pane.show_detail(replace(detail, audit=replace(detail.audit, trigger_tokens=tokens)))
+    shown = texts(pane)
+    assert "2 tokens: [x<b><U+202E>] 2989 [td␣] 531" in shown and "Its tokens: not" not in shown
+    assert [one.shown for one in pane.findChildren(MarkedPrompt)], "the prompt stands above them"
 
 
 def test_refused_files_say_what_that_means(pane: DetailPane) -> None:

@@ -25,8 +25,9 @@ from dife_gui.views.keys import fixed_action
 from dife_gui.views.marks import VerdictMark
 from dife_gui.views.profile import exposure_profile
 from dife_gui.views.swap import branch_swap
-from dife_gui.views.text import Label, heading
+from dife_gui.views.text import Label, heading, small
 from dife_gui.views.triage import Triage
+from dife_scanner.figures.tokens import token_lines
 from dife_scanner.records import Audit, Finding, FindingKind, Verdict
 from dife_scanner.sentences import plain
 from dife_scanner.sentences.audits import headline, power_sentence, same_weights_text
@@ -220,11 +221,14 @@ class DetailPane(QScrollArea):
 
 
 def _trigger(audit: Audit, pictures: Sequence[Picture]) -> QWidget | None:
-    """The trigger, and of one in a text what is not known of it."""
+    """The trigger, and of one in a text the tokens it is cut into."""
     view = trigger_view(audit, pictures)
-    if view is None or audit.trigger is None or not audit.trigger.text:
+    said = token_lines(audit)
+    if view is None or not said:
         return view
-    return stack([view, Label("Its tokens: not recorded", tone="muted")], spacing=0.25)
+    first, *rest = said
+    pieces = Label(first, font=theme.monospace())
+    return stack([view, pieces, *(small(text) for text in rest)], spacing=0.25)
 
 
 def _header(detail: Detail) -> QWidget:
