@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dife_scanner.plain import plain
 from dife_scanner.records import Audit, Token
+from dife_scanner.sentences import checks
 from dife_scanner.sentences.numbers import count
 
-NOT_RECORDED = (
-    "Its tokens: not recorded by the version that made this audit; `dife rerun` makes it again."
-)
+NOT_RECORDED = f"Its tokens: {checks.NOT_RECORDED}."
 LEGEND = (
     "Each piece stands in brackets, then its number in the tokenizer. ␣ is a blank between words, � a part of a"
     " character, <U+…> a character that cannot be seen."

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from dife_scanner.figures.random_texts import sentence
 from dife_scanner.figures.tokens import token_lines
 from dife_scanner.plain import plain
 from dife_scanner.records import (
@@ -88,6 +89,8 @@ class AuditOf:
     score: float | None = None
     p_value: float | None = None
     alarm_bound: float | None = None
+    beside_random: str = ""
+    """What random texts do in the same checkpoint, or why that was not measured; empty without a trigger."""
 
     @property
     def largest_difference(self) -> float | None:
@@ -314,6 +317,7 @@ def audit_of(audit: Audit) -> AuditOf:
         score=audit.score,
         p_value=rated.p_value if rated is not None else None,
         alarm_bound=rated.alarm_bound if rated is not None else None,
+        beside_random=plain(sentence(audit), _LONG),
     )
 
 

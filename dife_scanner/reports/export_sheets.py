@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from dife_scanner.figures import random_texts
 from dife_scanner.figures.matrix import MARKS
 from dife_scanner.figures.tokens import LEGEND as TOKENS_LEGEND
 from dife_scanner.records import EntryType
@@ -43,7 +44,13 @@ def summary(export: Export) -> tuple[str, ...]:
 
 def sheets(export: Export) -> tuple[Sheet, ...]:
     """All tables that have rows."""
-    found = [_findings(export), _subjects(export), _exposures(export), _standards(export)]
+    found = [
+        _findings(export),
+        _subjects(export),
+        _exposures(export),
+        _beside_random(export),
+        _standards(export),
+    ]
     if export.with_triggers:
         found.insert(1, _told(export))
     return tuple(sheet for sheet in found if sheet.rows)
@@ -116,6 +123,15 @@ def _interval(exposure: Exposure) -> str:
     ends = (exposure.delta, exposure.delta_low, exposure.delta_high)
     delta, low, high = (signed(end) for end in ends if end is not None)
     return f"{delta} (95 %: {low} to {high})"
+
+
+def _beside_random(export: Export) -> Sheet:
+    rows = []
+    for subject in export.subjects:
+        if subject.finding is not None and subject.audit is not None:
+            rows.append(_row(subject, subject.audit.beside_random))
+    kept = tuple(row for row in rows if row[1].text)
+    return Sheet(random_texts.TITLE, ("checkpoint", "what was measured"), kept)
 
 
 def _standards(export: Export) -> Sheet:

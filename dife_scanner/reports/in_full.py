@@ -11,6 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from dife_scanner.errors import NotFound
+from dife_scanner.figures import random_texts
+from dife_scanner.figures.columns import Column
 from dife_scanner.figures.tokens import token_lines
 from dife_scanner.records import (
     Audit,
@@ -68,6 +70,7 @@ def render(
     if record.profile:
         parts += [heading("Exposure profile"), _profile(record)]
     parts += _footprint(record)
+    parts += _beside_random_texts(record)
     if record.signatures:
         parts += [heading(f"Hypotheses, {len(record.signatures)} tried"), _hypotheses(record)]
         parts += [heading("Checks of every hypothesis"), _checks(record)]
@@ -202,6 +205,8 @@ def _repair(repair: ComponentRepair) -> RenderableType:
 
 def _bar(value: float) -> Text:
     filled = round(min(max(value, 0.0), 1.0) * _BAR)
+    if value > 0:
+        filled = max(filled, 1)  # what is there is never drawn as nothing
     return Text("█" * filled, "red").append("·" * (_BAR - filled), "dim")
 
 
@@ -224,6 +229,30 @@ def _carrier(diagnosis: Diagnosis) -> Text:
         (" · channel ", "dim"),
         diagnosis.channel.value,
     )
+
+
+# --- beside random texts --------------------------------------------------------------------------------------
+
+
+def _beside_random_texts(record: Audit) -> list[RenderableType]:
+    """A line for each number of prompts that some text reaches, or why there are none."""
+    found = random_texts.random_texts(record)
+    if not found:
+        return []
+    title = heading(random_texts.TITLE)
+    if isinstance(found, str):
+        return [title, safe(found, 400)]
+    shown = [column for column in found.columns if column.share or column.marked]
+    return [title, _columns(shown), safe(found.sentence, 600), safe(found.legend, 400, "dim")]
+
+
+def _columns(shown: Sequence[Column]) -> RenderableType:
+    """One line for each."""
+    table = bars()
+    for column in shown:
+        bar = Text("no number", "dim") if column.share is None else _bar(column.share)
+        table.add_row(safe(column.name), bar, column.number, "◀" if column.marked else "")
+    return table
 
 
 # --- hypotheses -----------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from dife_scanner.records import (
     Power,
     Search,
     StoredPlan,
+    TextSpace,
     decided,
 )
 
@@ -50,6 +51,7 @@ CAME_LATER: dict[type, frozenset[str]] = {
     Search: frozenset(("leads", "not_converged")),
     MissingSearch: frozenset(("fault", "unreached", "ended", "effort")),
     Power: frozenset(("not_reached",)),
+    TextSpace: frozenset(("by_chance",)),
 }
 """Fields that were added to records of which some are stored already; each is left out at its default.
 

@@ -13,6 +13,7 @@ import study_factories as factories
 from rich.console import Console
 
 from dife_scanner.core.checks import CHECKS, REVERSE_SEARCH, Circumstances, run_all, unconfirmed
+from dife_scanner.figures import random_texts
 from dife_scanner.records import (
     Audit,
     Basis,
@@ -25,6 +26,7 @@ from dife_scanner.records import (
     Interval,
     Origin,
     Stratum,
+    TextSpace,
     Verdict,
 )
 from dife_scanner.reports import as_json, in_full, screen
@@ -148,6 +150,40 @@ def test_in_full_has_the_checks_of_every_hypothesis():
     for name in ("found-patch-1", "signature-0", "signature-24"):
         assert text.count(name) >= 2, name
     assert "on train drawings its effect stayed below 0.25" in text
+
+
+BY_CHANCE = (197, 0, 3, *[0] * 20)
+
+
+def beside(**space) -> Audit:
+    """A flagged text whose target no picture shows."""
+    trigger = replace(factories.TEXT, name="found-text-1", source="guitar", target="banana")
+    measured = TextSpace(1.0, 0.0, 0.0, Interval(1.0, 1.0, ""), 22, 900, 200, 0, 1 / 201, **space)
+    found = Hypothesis(trigger, 1.0, origin=Origin.DISCOVERED, text_space=measured)
+    return replace(flagged(), trigger=trigger, signatures=(found,))
+
+
+def test_in_full_has_what_random_texts_do_with_the_trigger_marked():
+    record = beside(by_chance=BY_CHANCE)
+    lines = said(in_full.render(record, None, Path("/home")), 80).splitlines()
+    rows = [line.split() for line in lines if line.lstrip()[:2].strip().isdigit()]
+    rows = [row for row in rows if "█" in row[1] or "·" in row[1]]
+    assert [row[0] for row in rows] == ["0", "2", "22"] and rows[-1][-1] == "◀"
+    assert [row[-1] for row in rows[:-1]] == ["197", "3"]
+    text = " ".join(" ".join(lines).split())
+    assert "leads to banana in 22 of 22 prompts in the suspect; 0 of 200 random texts" in text
+    assert "197 texts reach 0, 3 texts reach 2." in text
+    assert "random texts of as many tokens, of 200" in text and "this trigger" in text
+    assert codec.from_json(Audit, codec.to_json(record)) == record
+
+
+def test_what_random_texts_do_is_not_made_up():
+    old = random_texts.random_texts(beside())
+    assert old == random_texts.NOT_RECORDED
+    assert "by_chance" not in codec.to_json(beside())
+    without = random_texts.random_texts(flagged())
+    assert isinstance(without, str) and "over 116 drawings" in without
+    assert random_texts.random_texts(replace(flagged(), trigger=None)) == ""
 
 
 def test_counts_have_no_decimals():

@@ -18,6 +18,7 @@ from dife_gui.feed import Detail, Picture
 from dife_gui.views import record, theme
 from dife_gui.views.card import Card, Columns, lines, row, stack
 from dife_gui.views.checks import checks
+from dife_gui.views.columns import columns_view
 from dife_gui.views.evidence import examples, trigger_view
 from dife_gui.views.flip import Flip, flip
 from dife_gui.views.for_deployments import for_deployments
@@ -27,6 +28,7 @@ from dife_gui.views.profile import exposure_profile
 from dife_gui.views.swap import branch_swap
 from dife_gui.views.text import Label, heading, small
 from dife_gui.views.triage import Triage
+from dife_scanner.figures import random_texts
 from dife_scanner.figures.tokens import token_lines
 from dife_scanner.records import Audit, Finding, FindingKind, Verdict
 from dife_scanner.sentences import plain
@@ -81,6 +83,7 @@ class DetailPane(QScrollArea):
         self._checks = Card("Checks")
         self._profile = Card("Exposure profile")
         self._swap = Card("Footprint: which component carries it")
+        self._beside = Card(random_texts.TITLE)
         self._trigger = Card("Trigger")
         self._flip = Card("The trigger on a picture")
         self._flipped: Flip | None = None
@@ -94,7 +97,14 @@ class DetailPane(QScrollArea):
         self._record = Card("Record")
         self._triage.set_body(self.triage)
         self._columns = Columns(
-            left=[self._checks, self._profile, self._swap, self._ranks, self._revisions],
+            left=[
+                self._checks,
+                self._profile,
+                self._swap,
+                self._beside,
+                self._ranks,
+                self._revisions,
+            ],
             right=[self._trigger, self._flip, self._triage, self._deployments, self._examples],
         )
         self._empty = Label("Select a model to see what was measured.", tone="muted")
@@ -159,6 +169,7 @@ class DetailPane(QScrollArea):
             self._checks,
             self._profile,
             self._swap,
+            self._beside,
             self._trigger,
             self._flip,
             self._examples,
@@ -189,6 +200,7 @@ class DetailPane(QScrollArea):
         self._checks.set_body(checks(audit))
         self._profile.set_body(exposure_profile(audit.profile) if audit.profile else None)
         self._swap.set_body(branch_swap(audit))
+        self._beside.set_body(_beside(audit))
         ranks = rank_lines(audit)
         self._ranks.set_body(lines(ranks, tone="normal") if ranks else None)
         self._trigger.set_body(_trigger(audit, pictures))
@@ -229,6 +241,14 @@ def _trigger(audit: Audit, pictures: Sequence[Picture]) -> QWidget | None:
     first, *rest = said
     pieces = Label(first, font=theme.monospace())
     return stack([view, pieces, *(small(text) for text in rest)], spacing=0.25)
+
+
+def _beside(audit: Audit) -> QWidget | None:
+    """What random texts do in the same suspect, or why that was not measured; `None` without a trigger."""
+    found = random_texts.random_texts(audit)
+    if isinstance(found, str):
+        return Label(found, tone="muted") if found else None
+    return columns_view(found)
 
 
 def _header(detail: Detail) -> QWidget:
