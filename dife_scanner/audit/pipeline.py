@@ -115,7 +115,7 @@ def run(
         known = request.known
         if not request.deviations:
             known = with_casts(known, base, reference.cast_towers)
-        asked = replace(request, settings=settings, known=known)
+        asked = _with_layers(replace(request, settings=settings, known=known), suspect, reference)
         if decided:
             asked = asked.with_work(decided[0])
         outcome = audit(suspect, reference, asked, progress, keep, memory)
@@ -170,6 +170,19 @@ def _with_peak(outcome: Outcome, suspect: ClipEncoder, base: ClipEncoder) -> Out
     record = outcome.audit
     use = holding.held(record.memory, suspect.way_back, base.way_back, record.device)
     return replace(outcome, audit=replace(record, memory=use))
+
+
+def _with_layers(request: Request, suspect: ClipEncoder, reference: ClipEncoder) -> Request:
+    """The request with how far each layer is from the reference's. It decides nothing: a fault is noted alone."""
+    if (suspect.image_tower, suspect.text_tower) == (reference.image_tower, reference.text_tower):
+        return request
+    gaps = faults.Gaps()
+    layers = gaps.attempt(
+        "how far each layer is from the base's", lambda: suspect.layer_changes(reference), ()
+    )
+    for gap in gaps.found:
+        request = _with_note(request, f"{gap.stage} could not be computed: {gap.reason}")
+    return replace(request, layers=layers)
 
 
 def _with_note(request: Request, note: str) -> Request:

@@ -61,6 +61,7 @@ from dife_scanner.records.decisions import (
 from dife_scanner.records.diagnosis import BranchSwap, ComponentRepair, Diagnosis, decided
 from dife_scanner.records.findings import Finding, ModelRow, Tally
 from dife_scanner.records.jobs import DiskUse, Job
+from dife_scanner.records.layers import LayerChange
 from dife_scanner.records.measures import Change, Interval, Measure, Recognition
 from dife_scanner.records.movement import ExposureChange, MovedTensor, Movement, TensorMark
 from dife_scanner.records.opinions import Opinion
@@ -181,6 +182,7 @@ __all__ = [
     "Interval",
     "Job",
     "JobState",
+    "LayerChange",
     "Layout",
     "Manifest",
     "Measure",

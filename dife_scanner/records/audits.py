@@ -9,6 +9,7 @@ from dife_scanner.records.calibration import Calibration, Power
 from dife_scanner.records.checkpoints import Deviation, ModelRef
 from dife_scanner.records.checks import Decision
 from dife_scanner.records.diagnosis import BranchSwap, ComponentRepair, Diagnosis
+from dife_scanner.records.layers import LayerChange
 from dife_scanner.records.measures import Recognition
 from dife_scanner.records.profile import Entry
 from dife_scanner.records.searches import Hypothesis, MissingSearch, Recovered, Search
@@ -197,3 +198,6 @@ class Audit:
     trigger_tokens: Tokens | None = None
     """What its tokenizer makes of the text of `trigger`; `None` for a trigger without one, and in audits from before
     that was recorded."""
+    layers: tuple[LayerChange, ...] = ()
+    """How far each layer is from the reference's; empty without one, where both towers are equal, and in audits from
+    before that was recorded."""

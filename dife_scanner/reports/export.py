@@ -20,6 +20,7 @@ from dife_scanner.records import (
     Finding,
     FindingKind,
     Job,
+    LayerChange,
     ModelRef,
     ModelRow,
     NotEvaluable,
@@ -89,6 +90,8 @@ class AuditOf:
     score: float | None = None
     p_value: float | None = None
     alarm_bound: float | None = None
+    layers: tuple[LayerChange, ...] = ()
+    """How far each layer is from the reference's."""
     beside_random: str = ""
     """What random texts do in the same checkpoint, or why that was not measured; empty without a trigger."""
 
@@ -317,6 +320,7 @@ def audit_of(audit: Audit) -> AuditOf:
         score=audit.score,
         p_value=rated.p_value if rated is not None else None,
         alarm_bound=rated.alarm_bound if rated is not None else None,
+        layers=audit.layers,
         beside_random=plain(sentence(audit), _LONG),
     )
 

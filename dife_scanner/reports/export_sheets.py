@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from dife_scanner.figures import random_texts
+from dife_scanner.figures import layers, random_texts
 from dife_scanner.figures.matrix import MARKS
 from dife_scanner.figures.tokens import LEGEND as TOKENS_LEGEND
 from dife_scanner.records import EntryType
@@ -49,6 +49,7 @@ def sheets(export: Export) -> tuple[Sheet, ...]:
         _subjects(export),
         _exposures(export),
         _beside_random(export),
+        _layers(export),
         _standards(export),
     ]
     if export.with_triggers:
@@ -132,6 +133,17 @@ def _beside_random(export: Export) -> Sheet:
             rows.append(_row(subject, subject.audit.beside_random))
     kept = tuple(row for row in rows if row[1].text)
     return Sheet(random_texts.TITLE, ("checkpoint", "what was measured"), kept)
+
+
+def _layers(export: Export) -> Sheet:
+    rows = []
+    for subject in export.subjects:
+        if subject.finding is not None and subject.audit is not None:
+            for said in layers.tower_sentences(subject.audit.layers):
+                rows.append(_row(subject, said))
+    return Sheet(
+        layers.TITLE, ("checkpoint", "tower"), tuple(rows), (f"Numbers: {layers.UPWARDS}.",)
+    )
 
 
 def _standards(export: Export) -> Sheet:

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dife_scanner.errors import NotFound
-from dife_scanner.figures import random_texts
+from dife_scanner.figures import layers, random_texts
 from dife_scanner.figures.columns import Column
 from dife_scanner.figures.tokens import token_lines
 from dife_scanner.records import (
@@ -71,6 +71,7 @@ def render(
         parts += [heading("Exposure profile"), _profile(record)]
     parts += _footprint(record)
     parts += _beside_random_texts(record)
+    parts += _layers(record)
     if record.signatures:
         parts += [heading(f"Hypotheses, {len(record.signatures)} tried"), _hypotheses(record)]
         parts += [heading("Checks of every hypothesis"), _checks(record)]
@@ -244,6 +245,20 @@ def _beside_random_texts(record: Audit) -> list[RenderableType]:
         return [title, safe(found, 400)]
     shown = [column for column in found.columns if column.share or column.marked]
     return [title, _columns(shown), safe(found.sentence, 600), safe(found.legend, 400, "dim")]
+
+
+def _layers(record: Audit) -> list[RenderableType]:
+    """How far each layer is from the base's, a line for each; why not, where it was not recorded."""
+    found = layers.layer_columns(record)
+    if not found:
+        return []
+    title = heading(layers.TITLE)
+    if isinstance(found, str):
+        return [title, safe(found, 400)]
+    parts: list[RenderableType] = [title]
+    for tower in found:
+        parts += [_columns(tower.columns), safe(tower.sentence, 600)]
+    return [*parts, safe(f"bars: {layers.UPWARDS}", 300, "dim")]
 
 
 def _columns(shown: Sequence[Column]) -> RenderableType:

@@ -41,6 +41,7 @@ CAME_LATER: dict[type, frozenset[str]] = {
             "encoded",
             "memory",
             "trigger_tokens",
+            "layers",
         )
     ),
     EvidenceFile: frozenset(("base_reads",)),

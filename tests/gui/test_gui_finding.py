@@ -8,6 +8,8 @@ import gui_factories as factories
 import pytest
 from dife_gui.feed import Detail
 from dife_gui.views import theme
+from dife_gui.views.card import Card
+from dife_gui.views.columns import ColumnsView
 from dife_gui.views.detail import DetailPane
 from dife_gui.views.evidence import MarkedPrompt
 from dife_gui.views.profile import HeatCell
@@ -19,6 +21,7 @@ from pytestqt.qtbot import QtBot
 from dife_scanner.records import (
     EntryType,
     FindingKind,
+    LayerChange,
     Opinion,
     OpinionVerdict,
     Token,
@@ -26,11 +29,17 @@ from dife_scanner.records import (
     TriageState,
     Verdict,
 )
+from dife_scanner.sentences.checks import NOT_RECORDED
 
 
 def texts(widget: QWidget) -> str:
     """Everything that labels under `widget` say."""
     return "\n".join(label.text() for label in widget.findChildren(QLabel))
+
+
+def card(pane: DetailPane, title: str) -> Card:
+    """The card of this title, whether or not it is shown."""
+    return next(one for one in pane.findChildren(Card) if one.accessibleName() == title)
 
 
 # --- the whole pane -------------------------------------------------------------------------------------------
@@ -90,7 +99,7 @@ def test_what_an_audit_did_not_record_is_said_and_how_to_make_it_again(pane: Det
     assert detail.audit is not None
     shown = texts(pane)
     assert f"dife rerun {detail.audit.id}" in shown
-    assert "How far each layer is from the base's: not recorded" in shown
+    assert f"How far each layer is from the base's: {NOT_RECORDED}" in shown
     assert "Its tokens: not recorded" in shown
     assert "no other scanner was asked" in shown
     assert "(shown here)" not in shown
@@ -122,8 +131,27 @@ def test_towers_that_equal_the_base_have_no_drift_to_be_recorded(pane: DetailPan
     assert detail.audit is not None
     same = replace(detail.audit, image_tower_same=True, text_tower_same=True)
     pane.show_detail(replace(detail, audit=same))
-    assert "How far each layer" not in texts(pane)
+    assert "How far each layer is from the base's:" not in texts(pane)
+    assert not card(pane, "How far each layer is from the base's").isVisible()
     assert "Image tower equal to the base, text tower equal to the base" in texts(pane)
+
+
+def test_how_far_each_layer_is_from_the_base_is_a_column_each(pane: DetailPane) -> None:
+    detail = a_detail()
+    assert detail.audit is not None
+    layers = (
+        LayerChange("image", "conv1", 0.0),
+        LayerChange("text", "token_embedding", None),
+        LayerChange("text", "transformer.resblocks.0", 0.01),
+        LayerChange("text", "ln_final", 0.04),
+    )
+    pane.show_detail(replace(detail, audit=replace(detail.audit, layers=layers)))
+    (drawn,) = pane.findChildren(ColumnsView)
+    assert [one.share for one in drawn.shown.columns] == [None, 0.25, 1.0]
+    assert drawn.shown.top == "0.04", "one scale for both towers, the image tower's is the base's"
+    assert "Furthest: ln_final 0.04, transformer.resblocks.0 0.01." in drawn.accessibleName()
+    shown = texts(pane)
+    assert "1 without a number" in shown and "in lengths of the base's" in shown
 
 
 def test_second_opinions_stand_on_the_page(pane: DetailPane) -> None:

@@ -13,7 +13,7 @@ import study_factories as factories
 from rich.console import Console
 
 from dife_scanner.core.checks import CHECKS, REVERSE_SEARCH, Circumstances, run_all, unconfirmed
-from dife_scanner.figures import random_texts
+from dife_scanner.figures import layers, random_texts
 from dife_scanner.records import (
     Audit,
     Basis,
@@ -24,6 +24,7 @@ from dife_scanner.records import (
     Hypothesis,
     InCleanReference,
     Interval,
+    LayerChange,
     Origin,
     Stratum,
     TextSpace,
@@ -184,6 +185,24 @@ def test_what_random_texts_do_is_not_made_up():
     without = random_texts.random_texts(flagged())
     assert isinstance(without, str) and "over 116 drawings" in without
     assert random_texts.random_texts(replace(flagged(), trigger=None)) == ""
+
+
+def test_in_full_has_how_far_each_layer_is_from_the_base():
+    changes = (
+        LayerChange("text", "token_embedding", None),
+        LayerChange("text", "transformer.resblocks.0", 0.04),
+    )
+    old = replace(flagged(), text_tower_same=False, layers=())
+    record = replace(old, layers=changes)
+    text = said(in_full.render(record, None, Path("/home")), 80)
+    assert "How far each layer is from the base's" in text and "no number" in text
+    assert any("█" * 30 in line and "0.04" in line for line in text.splitlines())
+    assert "Furthest: transformer.resblocks.0 0.04." in " ".join(text.split())
+    assert layers.layer_columns(old) == layers.NOT_RECORDED
+    assert "layers" not in json.loads(codec.to_json(old))
+    assert codec.from_json(Audit, codec.to_json(record)) == record
+    same = replace(old, image_tower_same=True, text_tower_same=True)
+    assert layers.layer_columns(same) == layers.layer_columns(replace(old, reference="")) == ""
 
 
 def test_counts_have_no_decimals():

@@ -28,7 +28,7 @@ from dife_gui.views.profile import exposure_profile
 from dife_gui.views.swap import branch_swap
 from dife_gui.views.text import Label, heading, small
 from dife_gui.views.triage import Triage
-from dife_scanner.figures import random_texts
+from dife_scanner.figures import layers, random_texts
 from dife_scanner.figures.tokens import token_lines
 from dife_scanner.records import Audit, Finding, FindingKind, Verdict
 from dife_scanner.sentences import plain
@@ -91,6 +91,7 @@ class DetailPane(QScrollArea):
         self._triage = Card("Triage")
         self._deployments = Card("For deployments")
         self._ranks = Card("What it does to what is found and selected")
+        self._layers = Card(layers.TITLE)
         self._revisions = Card("Revisions over time")
         self._signatures = Card("Hypotheses tried")
         self._budget = Card("Budget and limits")
@@ -103,6 +104,7 @@ class DetailPane(QScrollArea):
                 self._swap,
                 self._beside,
                 self._ranks,
+                self._layers,
                 self._revisions,
             ],
             right=[self._trigger, self._flip, self._triage, self._deployments, self._examples],
@@ -166,6 +168,7 @@ class DetailPane(QScrollArea):
         self._flipped = None
         for card in (
             self._ranks,
+            self._layers,
             self._checks,
             self._profile,
             self._swap,
@@ -203,6 +206,7 @@ class DetailPane(QScrollArea):
         self._beside.set_body(_beside(audit))
         ranks = rank_lines(audit)
         self._ranks.set_body(lines(ranks, tone="normal") if ranks else None)
+        self._layers.set_body(_layers(audit))
         self._trigger.set_body(_trigger(audit, pictures))
         self._flipped = flip(audit, pictures)
         self._flip.set_body(self._flipped)
@@ -249,6 +253,14 @@ def _beside(audit: Audit) -> QWidget | None:
     if isinstance(found, str):
         return Label(found, tone="muted") if found else None
     return columns_view(found)
+
+
+def _layers(audit: Audit) -> QWidget | None:
+    """How far each layer is from the base's, or that it was not recorded; `None` where there is nothing to tell."""
+    found = layers.layer_columns(audit)
+    if isinstance(found, str):
+        return Label(found, tone="muted") if found else None
+    return stack([columns_view(tower) for tower in found])
 
 
 def _header(detail: Detail) -> QWidget:
