@@ -33,6 +33,7 @@ from dife_scanner.records import (
     Hypothesis,
     Interval,
     Origin,
+    Ranking,
     Recovered,
     Tokens,
     Trigger,
@@ -51,6 +52,8 @@ class Examined:
     """Besides a branch swap, where a trigger enters through picture and text together."""
     diagnosis: Diagnosis | None = None
     profile: tuple[Entry, ...] = ()
+    rankings: tuple[Ranking, ...] = ()
+    """What stood first for a typical query of each interface that ranks."""
     agreement: str = ""
     effect: Interval | None = None
     """Paired 95 % interval of the attack success rate, suspect minus base."""
@@ -99,6 +102,7 @@ def examine(stage: Stage, strongest: Hypothesis) -> Examined:
     return replace(
         found,
         profile=profile,
+        rankings=subject.rankings.kept,
         agreement=agreement,
         effect=effect,
         recovered=recovered,

@@ -174,6 +174,7 @@ class Report:
             tokenizer_differences=request.tokenizer_differences,
             trigger_tokens=examined.tokens,
             layers=_layers(request, measured),
+            rankings=examined.rankings,
         )
         return Outcome(record, finding(record, examined.effect, self._started_at), examined.files)
 

@@ -76,6 +76,7 @@ from dife_scanner.records.profile import (
     SelectorControl,
 )
 from dife_scanner.records.qualification import Qualification
+from dife_scanner.records.rankings import RankedItem, Ranking
 from dife_scanner.records.searches import (
     TAUGHT_WORDS,
     EmbeddingSpace,
@@ -215,6 +216,8 @@ __all__ = [
     "Power",
     "Precedent",
     "Qualification",
+    "RankedItem",
+    "Ranking",
     "Reach",
     "Recognition",
     "Recovered",

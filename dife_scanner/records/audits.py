@@ -12,6 +12,7 @@ from dife_scanner.records.diagnosis import BranchSwap, ComponentRepair, Diagnosi
 from dife_scanner.records.layers import LayerChange
 from dife_scanner.records.measures import Recognition
 from dife_scanner.records.profile import Entry
+from dife_scanner.records.rankings import Ranking
 from dife_scanner.records.searches import Hypothesis, MissingSearch, Recovered, Search
 from dife_scanner.records.tokens import Tokens
 from dife_scanner.records.triggers import Condition, Trigger
@@ -201,3 +202,6 @@ class Audit:
     layers: tuple[LayerChange, ...] = ()
     """How far each layer is from the reference's; empty without one, where both towers are equal, and in audits from
     before that was recorded."""
+    rankings: tuple[Ranking, ...] = ()
+    """What stood first for a typical query of each interface that ranks; empty where none was measured, and in audits
+    from before that was recorded."""

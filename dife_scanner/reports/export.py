@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from dife_scanner.figures.random_texts import sentence
+from dife_scanner.figures.rankings import side_by_side
 from dife_scanner.figures.tokens import token_lines
 from dife_scanner.plain import plain
 from dife_scanner.records import (
@@ -151,6 +152,8 @@ class Told:
     """Of the supplier, where it is disputed."""
     tokens: str = ""
     """What the checkpoint's tokenizer makes of the trigger's text; empty for a trigger that is in no text."""
+    first: tuple[str, ...] = ()
+    """What stands first for a typical query of each interface, without the trigger and with it."""
 
 
 @dataclass(frozen=True)
@@ -414,5 +417,13 @@ def _told(audit: Audit | None, finding: Finding | None, events: Sequence[TriageE
         reason=plain(reason or (audit.reason if audit is not None else ""), _LONG),
         note=plain(notes[-1] if notes else "", _LONG),
         answer=plain(finding.answer if finding is not None else "", _LONG),
+        first=_first(audit),
         tokens=plain(" ".join(token_lines(audit)[:1]) if audit is not None else "", _LONG),
     )
+
+
+def _first(audit: Audit | None) -> tuple[str, ...]:
+    found = side_by_side(audit) if audit is not None else ""
+    if isinstance(found, str):
+        return ()
+    return tuple(plain(one.sentence, _LONG) for one in found)

@@ -53,7 +53,7 @@ def sheets(export: Export) -> tuple[Sheet, ...]:
         _standards(export),
     ]
     if export.with_triggers:
-        found.insert(1, _told(export))
+        found[1:1] = [_told(export), _first(export)]
     return tuple(sheet for sheet in found if sheet.rows)
 
 
@@ -170,6 +170,19 @@ def _told(export: Export) -> Sheet:
             rows.append(_row(subject, *marks))
     notes = (TOKENS_LEGEND,) if any(one.told and one.told.tokens for one in export.subjects) else ()
     return Sheet("Triggers: keep this document to yourself", columns, tuple(rows), notes)
+
+
+def _first(export: Export) -> Sheet:
+    rows = []
+    for subject in export.subjects:
+        for said in subject.told.first if subject.told is not None else ():
+            rows.append(_row(subject, said))
+    return Sheet(
+        "What stands first, without the trigger and with it",
+        ("checkpoint", "a typical query of an interface"),
+        tuple(rows),
+        ("◎ is what the trigger leads to.",),
+    )
 
 
 def _row(subject: Subject, *texts: str) -> tuple[Mark, ...]:

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dife_scanner.errors import NotFound
-from dife_scanner.figures import layers, random_texts
+from dife_scanner.figures import layers, random_texts, rankings
 from dife_scanner.figures.columns import Column
 from dife_scanner.figures.tokens import token_lines
 from dife_scanner.records import (
@@ -71,6 +71,7 @@ def render(
         parts += [heading("Exposure profile"), _profile(record)]
     parts += _footprint(record)
     parts += _beside_random_texts(record)
+    parts += _rankings(record)
     parts += _layers(record)
     if record.signatures:
         parts += [heading(f"Hypotheses, {len(record.signatures)} tried"), _hypotheses(record)]
@@ -245,6 +246,29 @@ def _beside_random_texts(record: Audit) -> list[RenderableType]:
         return [title, safe(found, 400)]
     shown = [column for column in found.columns if column.share or column.marked]
     return [title, _columns(shown), safe(found.sentence, 600), safe(found.legend, 400, "dim")]
+
+
+def _rankings(record: Audit) -> list[RenderableType]:
+    """What stood first for a typical query of each interface, without the trigger and with it."""
+    found = rankings.side_by_side(record)
+    if not found:
+        return []
+    title = heading("What stands first, without the trigger and with it")
+    if isinstance(found, str):
+        return [title, safe(found, 400)]
+    parts: list[RenderableType] = [title]
+    for one in found:
+        table = columns(*rankings.COLUMNS)
+        for place in one.places:
+            table.add_row(
+                str(place.number), safe(place.clean), safe(place.triggered), safe(place.moved)
+            )
+        parts += [
+            safe(f"{one.title}: {one.query} → {one.triggered}", 500, "bold"),
+            table,
+            safe(one.about, 200, "dim"),
+        ]
+    return [*parts, safe(rankings.LEGEND, 400, "dim")]
 
 
 def _layers(record: Audit) -> list[RenderableType]:

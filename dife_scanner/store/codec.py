@@ -42,6 +42,7 @@ CAME_LATER: dict[type, frozenset[str]] = {
             "memory",
             "trigger_tokens",
             "layers",
+            "rankings",
         )
     ),
     EvidenceFile: frozenset(("base_reads",)),

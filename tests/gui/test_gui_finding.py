@@ -24,6 +24,8 @@ from dife_scanner.records import (
     LayerChange,
     Opinion,
     OpinionVerdict,
+    RankedItem,
+    Ranking,
     Token,
     Tokens,
     TriageState,
@@ -136,6 +138,26 @@ def test_towers_that_equal_the_base_have_no_drift_to_be_recorded(pane: DetailPan
     assert "Image tower equal to the base, text tower equal to the base" in texts(pane)
 
 
+def test_what_stands_first_is_side_by_side_with_how_far_it_moved(pane: DetailPane) -> None:
+    detail = a_detail()
+    assert detail.audit is not None
+    items = (
+        RankedItem("airplane (set:jet)", True, 31, 1),
+        RankedItem("automobile (set:car) \u202e<b>", False, 1, 2),
+    )
+    ranking = Ranking("targeted retrieval", "a car", "xbtd a car", 8, 120, items)
+    pane.show_detail(replace(detail, audit=replace(detail.audit, rankings=(ranking,))))
+    shown = texts(pane)
+    assert "◎ airplane (set:jet)" in shown and "▲ 30, from 31" in shown and "▼ 1, from 1" in shown
+    assert "One of 8 queries, over 120 candidates." in shown and "\u202e" not in shown
+    names = {one.accessibleName() for one in pane.findChildren(QLabel)}
+    first = (
+        "Place 1: without the trigger automobile (set:car) <b>, with it ◎ airplane (set:jet),"
+        " moved ▲ 30, from 31"
+    )
+    assert first in names
+
+
 def test_how_far_each_layer_is_from_the_base_is_a_column_each(pane: DetailPane) -> None:
     detail = a_detail()
     assert detail.audit is not None
@@ -172,7 +194,7 @@ def test_what_ranks_says_how_far_the_target_moves_up(pane: DetailPane) -> None:
         "the target comes first in 0.900 of the cases with the trigger, in 0.100 without" in shown
     )
     assert "among the first five in 1.000" in shown and "+0.800 by the trigger" in shown
-    assert "Which items stood first, clean and triggered: not recorded" in shown
+    assert f"Which items stood first, clean and triggered: {NOT_RECORDED}" in shown
     pane.show_detail(replace(detail, audit=replace(detail.audit, profile=())))
     visible = [one.text() for one in pane.findChildren(QLabel) if one.isVisible()]
     assert "comes first" not in " ".join(visible)

@@ -25,10 +25,12 @@ from dife_gui.views.for_deployments import for_deployments
 from dife_gui.views.keys import fixed_action
 from dife_gui.views.marks import VerdictMark
 from dife_gui.views.profile import exposure_profile
+from dife_gui.views.rankings import rankings
 from dife_gui.views.swap import branch_swap
 from dife_gui.views.text import Label, heading, small
 from dife_gui.views.triage import Triage
 from dife_scanner.figures import layers, random_texts
+from dife_scanner.figures.rankings import side_by_side
 from dife_scanner.figures.tokens import token_lines
 from dife_scanner.records import Audit, Finding, FindingKind, Verdict
 from dife_scanner.sentences import plain
@@ -204,8 +206,7 @@ class DetailPane(QScrollArea):
         self._profile.set_body(exposure_profile(audit.profile) if audit.profile else None)
         self._swap.set_body(branch_swap(audit))
         self._beside.set_body(_beside(audit))
-        ranks = rank_lines(audit)
-        self._ranks.set_body(lines(ranks, tone="normal") if ranks else None)
+        self._ranks.set_body(_ranks(audit))
         self._layers.set_body(_layers(audit))
         self._trigger.set_body(_trigger(audit, pictures))
         self._flipped = flip(audit, pictures)
@@ -253,6 +254,20 @@ def _beside(audit: Audit) -> QWidget | None:
     if isinstance(found, str):
         return Label(found, tone="muted") if found else None
     return columns_view(found)
+
+
+def _ranks(audit: Audit) -> QWidget | None:
+    """How far targets move up, and what stood first for a typical query; `None` where nothing ranks."""
+    parts: list[QWidget] = []
+    said = rank_lines(audit)
+    if said:
+        parts.append(lines(said, tone="normal"))
+    found = side_by_side(audit)
+    if isinstance(found, str):
+        parts += [Label(found, tone="muted")] if found else []
+    else:
+        parts.append(rankings(found))
+    return stack(parts) if parts else None
 
 
 def _layers(audit: Audit) -> QWidget | None:
