@@ -95,7 +95,7 @@ class ColumnsView(QWidget):
         painter.setPen(theme.muted(self.palette()))
         metrics = QFontMetricsF(self.font())
         below = QRectF(plot.left(), plot.bottom() + 1, plot.width(), theme.em(self))
-        first, last = columns[0].name, columns[-1].name
+        first, last = self._end_names(metrics, below.width())
         painter.drawText(below, _LEFT, first)
         if len(columns) > 1:
             painter.drawText(below, _RIGHT, last)
@@ -107,6 +107,14 @@ class ColumnsView(QWidget):
             if column.marked and begins < centre < ends:
                 area = QRectF(centre - width / 2, below.top(), width + 1, below.height())
                 painter.drawText(area, _LEFT, column.name)
+
+    def _end_names(self, metrics: QFontMetricsF, room: float) -> tuple[str, str]:
+        """Both cut with three dots where they would meet."""
+        first, last = (column.name for column in (self.shown.columns[0], self.shown.columns[-1]))
+        if metrics.horizontalAdvance(f"{first}  {last}") > room:
+            middle = Qt.TextElideMode.ElideMiddle
+            first, last = (metrics.elidedText(name, middle, room * 0.47) for name in (first, last))
+        return first, last
 
 
 def columns_view(shown: Columns) -> QWidget:
