@@ -11,21 +11,24 @@ from dife_gui.views import theme
 from dife_gui.views.card import Card
 from dife_gui.views.columns import ColumnsView
 from dife_gui.views.detail import DetailPane
-from dife_gui.views.evidence import MarkedPrompt
+from dife_gui.views.evidence import MarkedPrompt, Thumbnail
 from dife_gui.views.profile import HeatCell
 from dife_gui.views.triage import Triage
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QLabel, QPushButton, QWidget
 from pytestqt.qtbot import QtBot
 
+from dife_scanner.figures.drawings import drawings
 from dife_scanner.records import (
     EntryType,
     FindingKind,
     LayerChange,
+    NearestConcept,
     Opinion,
     OpinionVerdict,
     RankedItem,
     Ranking,
+    Recovered,
     Token,
     Tokens,
     TriageState,
@@ -156,6 +159,22 @@ def test_what_stands_first_is_side_by_side_with_how_far_it_moved(pane: DetailPan
         " moved ▲ 30, from 31"
     )
     assert first in names
+
+
+def test_drawings_of_what_a_trigger_leads_to_are_shown_with_their_licences(
+    pane: DetailPane,
+) -> None:
+    detail = a_detail()
+    assert detail.audit is not None
+    near = NearestConcept("owl", 0.9)
+    found = Recovered("owl", 1000, (near,), 1, 0.9, NearestConcept("cup", 0.1), {}, {})
+    shown = drawings(replace(detail.audit, recovered=found))
+    pane.show_detail(replace(detail, drawings=shown))
+    pictures = [one for one in pane.findChildren(Thumbnail) if "owl, " in one.accessibleName()]
+    assert len(pictures) == 4 and not any(one.problem for one in pictures)
+    assert "Drawings: " in texts(pane) and "Apache-2.0" in texts(pane)
+    pane.show_detail(replace(detail, drawings="The probe set that ships has no drawing of it."))
+    assert "has no drawing of it" in texts(pane)
 
 
 def test_how_far_each_layer_is_from_the_base_is_a_column_each(pane: DetailPane) -> None:

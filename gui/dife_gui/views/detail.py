@@ -19,7 +19,7 @@ from dife_gui.views import record, theme
 from dife_gui.views.card import Card, Columns, lines, row, stack
 from dife_gui.views.checks import checks
 from dife_gui.views.columns import columns_view
-from dife_gui.views.evidence import examples, trigger_view
+from dife_gui.views.evidence import examples, probe_drawings, trigger_view
 from dife_gui.views.flip import Flip, flip
 from dife_gui.views.for_deployments import for_deployments
 from dife_gui.views.keys import fixed_action
@@ -30,6 +30,7 @@ from dife_gui.views.swap import branch_swap
 from dife_gui.views.text import Label, heading, small
 from dife_gui.views.triage import Triage
 from dife_scanner.figures import layers, random_texts
+from dife_scanner.figures.drawings import Drawings
 from dife_scanner.figures.rankings import side_by_side
 from dife_scanner.figures.tokens import token_lines
 from dife_scanner.records import Audit, Finding, FindingKind, Verdict
@@ -187,7 +188,7 @@ class DetailPane(QScrollArea):
         if detail.audit is None:
             self._clear_audit()
         else:
-            self._fill_audit(detail.audit, detail.pictures)
+            self._fill_audit(detail.audit, detail.pictures, detail.drawings)
         self._record.set_body(record.hashes(detail))
         self._revisions.set_body(record.revisions(detail))
         self._deployments.set_body(
@@ -201,14 +202,16 @@ class DetailPane(QScrollArea):
         self._triage.setVisible(detail.finding is not None)
         self.triage.show_detail(detail)
 
-    def _fill_audit(self, audit: Audit, pictures: Sequence[Picture]) -> None:
+    def _fill_audit(
+        self, audit: Audit, pictures: Sequence[Picture], drawings: Drawings | str
+    ) -> None:
         self._checks.set_body(checks(audit))
         self._profile.set_body(exposure_profile(audit.profile) if audit.profile else None)
         self._swap.set_body(branch_swap(audit))
         self._beside.set_body(_beside(audit))
         self._ranks.set_body(_ranks(audit))
         self._layers.set_body(_layers(audit))
-        self._trigger.set_body(_trigger(audit, pictures))
+        self._trigger.set_body(_trigger(audit, pictures, drawings))
         self._flipped = flip(audit, pictures)
         self._flip.set_body(self._flipped)
         self._examples.set_body(examples(audit, pictures))
@@ -237,15 +240,25 @@ class DetailPane(QScrollArea):
             super().keyPressEvent(event)
 
 
-def _trigger(audit: Audit, pictures: Sequence[Picture]) -> QWidget | None:
-    """The trigger, and of one in a text the tokens it is cut into."""
+def _trigger(audit: Audit, pictures: Sequence[Picture], drawings: Drawings | str) -> QWidget | None:
+    """The trigger, of one in a text the tokens it is cut into, and drawings of what it leads to."""
     view = trigger_view(audit, pictures)
+    if view is None:
+        return None
+    parts = [view, *_tokens(audit)]
+    if isinstance(drawings, Drawings):
+        parts.append(probe_drawings(drawings))
+    elif drawings:
+        parts.append(small(drawings))
+    return stack(parts, spacing=0.25)
+
+
+def _tokens(audit: Audit) -> list[QWidget]:
     said = token_lines(audit)
-    if view is None or not said:
-        return view
+    if not said:
+        return []
     first, *rest = said
-    pieces = Label(first, font=theme.monospace())
-    return stack([view, pieces, *(small(text) for text in rest)], spacing=0.25)
+    return [Label(first, font=theme.monospace()), *map(small, rest)]
 
 
 def _beside(audit: Audit) -> QWidget | None:
