@@ -12,10 +12,10 @@ from dife_scanner.models.tensors import is_of_image
 from dife_scanner.models.weights import IMAGE_PREFIX, SCALE
 from dife_scanner.records import LayerChange
 
-AT_ONCE = 1 << 22
-"""Values that are held in float64 at a time."""
-DIGITS = 5
-"""Significant digits that are kept: more than the order of a sum moves."""
+AT_ONCE = 1 << 20
+"""Values whose squares are summed in float32 before the sum goes on in float64."""
+DIGITS = 4
+"""Significant digits that are kept: less than the order of a sum moves."""
 _TRUNK = "trunk"
 _AT_THE_END = (
     "proj",
@@ -60,8 +60,9 @@ def layer_changes(suspect: Weights, base: Weights) -> tuple[LayerChange, ...]:
             continue
         squares = sums.setdefault(_layer(name), _Squares())
         for one, other in _portions(ours, theirs):
-            squares.difference += float((one - other).square().sum())
-            squares.base += float(other.square().sum())
+            moved = one - other
+            squares.difference += float(torch.dot(moved, moved))
+            squares.base += float(torch.dot(other, other))
     found = []
     for tower, layer in sorted(sums, key=_place):
         found.append(LayerChange(tower, layer, sums[tower, layer].change))
@@ -87,7 +88,7 @@ def _place(key: tuple[str, str]) -> tuple[str, int]:
 
 
 def _portions(ours: torch.Tensor, theirs: torch.Tensor) -> Iterator[tuple[torch.Tensor, ...]]:
-    """Both in float64 on the CPU, some values at a time."""
-    flat = (ours.detach().reshape(-1), theirs.detach().reshape(-1))
+    """Both in float32 where they lie, some values at a time."""
+    flat = (ours.detach().float().reshape(-1), theirs.detach().float().reshape(-1))
     for begun in range(0, len(flat[0]), AT_ONCE):
-        yield tuple(one[begun : begun + AT_ONCE].to("cpu", torch.float64) for one in flat)
+        yield tuple(one[begun : begun + AT_ONCE] for one in flat)

@@ -39,7 +39,7 @@ def test_what_changed_is_measured_over_all_weights_of_its_layer(base) -> None:
         if key.startswith("transformer.resblocks.1.")
     ]
     expected = np.sqrt(base[name].numel() * 0.01**2) / np.linalg.norm(np.concatenate(block))
-    assert found.pop(("text", "transformer.resblocks.1")) == pytest.approx(expected, rel=1e-4)
+    assert found.pop(("text", "transformer.resblocks.1")) == pytest.approx(expected, rel=1e-3)
     assert set(found.values()) == {0.0}
 
 
@@ -76,4 +76,7 @@ def test_portions_add_up_to_the_whole(base, monkeypatch) -> None:
     }
     whole = layer_changes(changed, base)
     monkeypatch.setattr("dife_scanner.models.layer_changes.AT_ONCE", 1000)
-    assert layer_changes(changed, base) == whole
+    again = layer_changes(changed, base)
+    assert [one.layer for one in again] == [one.layer for one in whole]
+    expected = [one.change for one in whole]
+    assert [one.change for one in again] == pytest.approx(expected, rel=1e-3)
