@@ -13,7 +13,7 @@ import study_factories as factories
 from rich.console import Console
 
 from dife_scanner.core.checks import CHECKS, REVERSE_SEARCH, Circumstances, run_all, unconfirmed
-from dife_scanner.figures import layers, random_texts
+from dife_scanner.figures import layers, random_texts, rankings
 from dife_scanner.records import (
     Audit,
     Basis,
@@ -26,6 +26,8 @@ from dife_scanner.records import (
     Interval,
     LayerChange,
     Origin,
+    RankedItem,
+    Ranking,
     Stratum,
     TextSpace,
     Verdict,
@@ -185,6 +187,26 @@ def test_what_random_texts_do_is_not_made_up():
     without = random_texts.random_texts(flagged())
     assert isinstance(without, str) and "over 116 drawings" in without
     assert random_texts.random_texts(replace(flagged(), trigger=None)) == ""
+
+
+def test_in_full_has_both_orders_of_what_stands_first():
+    items = (RankedItem("jet \x1b[31m", True, 31, 1), RankedItem("car", False, 1, 2))
+    record = replace(
+        flagged(), rankings=(Ranking("text reranking", "a car", "xbtd a car", 8, 40, items),)
+    )
+    lines = [
+        " ".join(line.split())
+        for line in said(in_full.render(record, None, Path("/"))).splitlines()
+    ]
+    assert "text reranking: a car → xbtd a car" in lines
+    assert "1 car ◎ jet ▲ 30, from 31" in lines and "2 car ▼ 1, from 1" in lines
+    assert "One of 8 queries, over 40 candidates." in lines
+    assert codec.from_json(Audit, codec.to_json(record)) == record
+    ranks = replace(factories.cell("text reranking", "H@1", 0.9, 0.1), details={"mrr": 0.9})
+    assert rankings.side_by_side(replace(record, rankings=(), profile=(ranks,))) == (
+        rankings.NOT_RECORDED
+    )
+    assert rankings.side_by_side(replace(record, rankings=(), profile=())) == ""
 
 
 def test_in_full_has_how_far_each_layer_is_from_the_base():
