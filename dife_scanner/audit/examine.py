@@ -33,7 +33,9 @@ from dife_scanner.records import (
     Hypothesis,
     Interval,
     Origin,
+    Ranking,
     Recovered,
+    Tokens,
     Trigger,
 )
 
@@ -50,10 +52,14 @@ class Examined:
     """Besides a branch swap, where a trigger enters through picture and text together."""
     diagnosis: Diagnosis | None = None
     profile: tuple[Entry, ...] = ()
+    rankings: tuple[Ranking, ...] = ()
+    """What stood first for a typical query of each interface that ranks."""
     agreement: str = ""
     effect: Interval | None = None
     """Paired 95 % interval of the attack success rate, suspect minus base."""
     recovered: Recovered | None = None
+    tokens: Tokens | None = None
+    """What the suspect's tokenizer makes of the trigger's text."""
     files: tuple[tuple[EvidenceFile, bytes], ...] = ()
     gaps: tuple[Gap, ...] = ()
     """What faults kept from being done."""
@@ -96,6 +102,7 @@ def examine(stage: Stage, strongest: Hypothesis) -> Examined:
     return replace(
         found,
         profile=profile,
+        rankings=subject.rankings.kept,
         agreement=agreement,
         effect=effect,
         recovered=recovered,

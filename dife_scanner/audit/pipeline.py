@@ -34,7 +34,7 @@ from dife_scanner.audit.request import Request
 from dife_scanner.audit.sides import Pair
 from dife_scanner.audit.stages import Stage, check_known, check_varied, labelled, stage
 from dife_scanner.audit.time_plan import Planned, planned
-from dife_scanner.audit.tokenizers import with_tokenizers_compared
+from dife_scanner.audit.tokenizers import with_tokenizers_compared, with_tokens
 from dife_scanner.core import checks
 from dife_scanner.core.cards import ZERO_SHOT
 from dife_scanner.core.checks import Circumstances
@@ -115,7 +115,7 @@ def run(
         known = request.known
         if not request.deviations:
             known = with_casts(known, base, reference.cast_towers)
-        asked = replace(request, settings=settings, known=known)
+        asked = _with_layers(replace(request, settings=settings, known=known), suspect, reference)
         if decided:
             asked = asked.with_work(decided[0])
         outcome = audit(suspect, reference, asked, progress, keep, memory)
@@ -170,6 +170,19 @@ def _with_peak(outcome: Outcome, suspect: ClipEncoder, base: ClipEncoder) -> Out
     record = outcome.audit
     use = holding.held(record.memory, suspect.way_back, base.way_back, record.device)
     return replace(outcome, audit=replace(record, memory=use))
+
+
+def _with_layers(request: Request, suspect: ClipEncoder, reference: ClipEncoder) -> Request:
+    """The request with how far each layer is from the reference's. It decides nothing: a fault is noted alone."""
+    if (suspect.image_tower, suspect.text_tower) == (reference.image_tower, reference.text_tower):
+        return request
+    gaps = faults.Gaps()
+    layers = gaps.attempt(
+        "how far each layer is from the base's", lambda: suspect.layer_changes(reference), ()
+    )
+    for gap in gaps.found:
+        request = _with_note(request, f"{gap.stage} could not be computed: {gap.reason}")
+    return replace(request, layers=layers)
 
 
 def _with_note(request: Request, note: str) -> Request:
@@ -346,6 +359,7 @@ def _of_found(
     strongest, examined = _strongest(both, checked)
     if strongest is None and inherited:
         examined = Examined(trigger=inherited[0].trigger)
+    examined = with_tokens(examined, both.encoders.suspect.tokenizer)
     evidence = Evidence(
         hypotheses=checked.hypotheses,
         strongest=strongest,

@@ -28,6 +28,7 @@ from dife_scanner.records import (
     EvidenceFile,
     Finding,
     Gap,
+    LayerChange,
     Reference,
 )
 from dife_scanner.sentences import verdict as sentences
@@ -171,8 +172,17 @@ class Report:
             deviations=request.deviations,
             settings=request.settings,
             tokenizer_differences=request.tokenizer_differences,
+            trigger_tokens=examined.tokens,
+            layers=_layers(request, measured),
+            rankings=examined.rankings,
         )
         return Outcome(record, finding(record, examined.effect, self._started_at), examined.files)
+
+
+def _layers(request: Request, measured: Measured) -> tuple[LayerChange, ...]:
+    """How far each layer is from the base's that the record names."""
+    base = request.reference
+    return request.layers if base is not None and base.name == measured.reference_name else ()
 
 
 def _reference_called(name: str, request: Request) -> Reference | None:

@@ -10,6 +10,7 @@ from dife_scanner.audit.plan import Plan, identity
 from dife_scanner.models.likeness import UNTOLD, Likeness
 from dife_scanner.records import (
     Deviation,
+    LayerChange,
     MemoryUse,
     ModelRef,
     Qualification,
@@ -86,6 +87,8 @@ class Request:
     """What it is estimated to hold, and how gradients are taken for that; decided before anything is loaded."""
     at_once: int | None = None
     """Pictures that went through at once with gradients in the audit that this one repeats."""
+    layers: tuple[LayerChange, ...] = ()
+    """How far each layer of the suspect is from the reference's, found when both are loaded."""
     flagged: frozenset[str] = frozenset()
     """Names of `known` references that an audit found backdoored: what they respond to may be an attack too."""
 

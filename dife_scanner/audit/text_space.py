@@ -87,7 +87,14 @@ def measure(trigger: Trigger, test: Pair[Side], concepts: Sequence[str], seed: i
         random_texts=len(by_chance),
         reached=reached,
         p_value=(1 + reached) / (1 + len(by_chance)),
+        by_chance=_counted(by_chance, len(templates)),
     )
+
+
+def _counted(shares: Sequence[float], templates: int) -> tuple[int, ...]:
+    """How many of these shares of the templates are 0, 1, 2, … of them."""
+    reached = np.rint(np.array(shares) * templates).astype(int)
+    return tuple(np.bincount(reached, minlength=templates + 1).tolist())
 
 
 def corrected(results: Sequence[Hypothesis]) -> tuple[Hypothesis, ...]:

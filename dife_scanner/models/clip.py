@@ -18,6 +18,7 @@ from dife_scanner.models.config import ClipConfig, TextConfig
 from dife_scanner.models.device import pick_device
 from dife_scanner.models.inspection import Inspection
 from dife_scanner.models.intake import StagedFile
+from dife_scanner.models.layer_changes import layer_changes
 from dife_scanner.models.open_clip_alone import (
     CLIP,
     CenterCrop,
@@ -34,7 +35,7 @@ from dife_scanner.models.tensors import model_arguments
 from dife_scanner.models.tokenizers import Tokenizer, clips_own
 from dife_scanner.models.unfilled import unfilled
 from dife_scanner.models.weights import Weights, cast_towers, read_weights, tower_hashes
-from dife_scanner.records import CastTowers
+from dife_scanner.records import CastTowers, LayerChange
 
 LENGTH_STEP = 8
 """Texts run at their own length rounded up to a multiple of this, so that a text's length never depends on others."""
@@ -94,6 +95,10 @@ class ClipEncoder:
     def cast_towers(self) -> tuple[CastTowers, ...]:
         """Hashes of its towers in copies saved in shorter types; of a model under its own configuration."""
         return cast_towers(self.model.state_dict(), self.config, self.tokenizer)
+
+    def layer_changes(self, base: ClipEncoder) -> tuple[LayerChange, ...]:
+        """How far each layer is from that of `base`."""
+        return layer_changes(self.model.state_dict(), base.model.state_dict())
 
     @property
     def normalisation(self) -> tuple[torch.Tensor, torch.Tensor]:

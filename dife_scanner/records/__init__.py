@@ -61,6 +61,7 @@ from dife_scanner.records.decisions import (
 from dife_scanner.records.diagnosis import BranchSwap, ComponentRepair, Diagnosis, decided
 from dife_scanner.records.findings import Finding, ModelRow, Tally
 from dife_scanner.records.jobs import DiskUse, Job
+from dife_scanner.records.layers import LayerChange
 from dife_scanner.records.measures import Change, Interval, Measure, Recognition
 from dife_scanner.records.movement import ExposureChange, MovedTensor, Movement, TensorMark
 from dife_scanner.records.opinions import Opinion
@@ -75,6 +76,7 @@ from dife_scanner.records.profile import (
     SelectorControl,
 )
 from dife_scanner.records.qualification import Qualification
+from dife_scanner.records.rankings import RankedItem, Ranking
 from dife_scanner.records.searches import (
     TAUGHT_WORDS,
     EmbeddingSpace,
@@ -90,6 +92,7 @@ from dife_scanner.records.searches import (
     Search,
     TextSpace,
 )
+from dife_scanner.records.tokens import Token, Tokens
 from dife_scanner.records.triggers import Condition, Trigger, TriggerFile
 from dife_scanner.records.vocabulary import (
     AlertEvent,
@@ -180,6 +183,7 @@ __all__ = [
     "Interval",
     "Job",
     "JobState",
+    "LayerChange",
     "Layout",
     "Manifest",
     "Measure",
@@ -212,6 +216,8 @@ __all__ = [
     "Power",
     "Precedent",
     "Qualification",
+    "RankedItem",
+    "Ranking",
     "Reach",
     "Recognition",
     "Recovered",
@@ -231,6 +237,8 @@ __all__ = [
     "TensorMark",
     "TextSpace",
     "Thread",
+    "Token",
+    "Tokens",
     "TraceScore",
     "TriageState",
     "Trigger",

@@ -9,9 +9,12 @@ from dife_scanner.records.calibration import Calibration, Power
 from dife_scanner.records.checkpoints import Deviation, ModelRef
 from dife_scanner.records.checks import Decision
 from dife_scanner.records.diagnosis import BranchSwap, ComponentRepair, Diagnosis
+from dife_scanner.records.layers import LayerChange
 from dife_scanner.records.measures import Recognition
 from dife_scanner.records.profile import Entry
+from dife_scanner.records.rankings import Ranking
 from dife_scanner.records.searches import Hypothesis, MissingSearch, Recovered, Search
+from dife_scanner.records.tokens import Tokens
 from dife_scanner.records.triggers import Condition, Trigger
 from dife_scanner.records.vocabulary import Budget, EvidenceRole, Verdict
 from dife_scanner.records.work_plan import WorkPlan
@@ -193,3 +196,12 @@ class Audit:
     tokenizer_differences: tuple[str, ...] = ()
     """How its tokenizer differs from the base's, or from CLIP's own where there is no base, each in words. Texts were
     measured as each checkpoint's own cuts them."""
+    trigger_tokens: Tokens | None = None
+    """What its tokenizer makes of the text of `trigger`; `None` for a trigger without one, and in audits from before
+    that was recorded."""
+    layers: tuple[LayerChange, ...] = ()
+    """How far each layer is from the reference's; empty without one, where both towers are equal, and in audits from
+    before that was recorded."""
+    rankings: tuple[Ranking, ...] = ()
+    """What stood first for a typical query of each interface that ranks; empty where none was measured, and in audits
+    from before that was recorded."""

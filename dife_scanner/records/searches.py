@@ -92,6 +92,9 @@ class TextSpace(EmbeddingSpace):
     """(1 + reached) / (1 + random texts)."""
     p_holm: float = 1.0
     """The same, corrected over all texts of the audit that were measured so."""
+    by_chance: tuple[int, ...] = ()
+    """How many random texts come to the target under 0, 1, 2, … of the templates; empty in audits from before that was
+    recorded."""
 
 
 @dataclass(frozen=True)

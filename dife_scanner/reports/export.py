@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from dife_scanner.figures.random_texts import sentence
+from dife_scanner.figures.rankings import side_by_side
+from dife_scanner.figures.tokens import token_lines
 from dife_scanner.plain import plain
 from dife_scanner.records import (
     Artefact,
@@ -18,6 +21,7 @@ from dife_scanner.records import (
     Finding,
     FindingKind,
     Job,
+    LayerChange,
     ModelRef,
     ModelRow,
     NotEvaluable,
@@ -87,6 +91,10 @@ class AuditOf:
     score: float | None = None
     p_value: float | None = None
     alarm_bound: float | None = None
+    layers: tuple[LayerChange, ...] = ()
+    """How far each layer is from the reference's."""
+    beside_random: str = ""
+    """What random texts do in the same checkpoint, or why that was not measured; empty without a trigger."""
 
     @property
     def largest_difference(self) -> float | None:
@@ -142,6 +150,10 @@ class Told:
     """Of the latest decision."""
     answer: str = ""
     """Of the supplier, where it is disputed."""
+    tokens: str = ""
+    """What the checkpoint's tokenizer makes of the trigger's text; empty for a trigger that is in no text."""
+    first: tuple[str, ...] = ()
+    """What stands first for a typical query of each interface, without the trigger and with it."""
 
 
 @dataclass(frozen=True)
@@ -311,6 +323,8 @@ def audit_of(audit: Audit) -> AuditOf:
         score=audit.score,
         p_value=rated.p_value if rated is not None else None,
         alarm_bound=rated.alarm_bound if rated is not None else None,
+        layers=audit.layers,
+        beside_random=plain(sentence(audit), _LONG),
     )
 
 
@@ -403,4 +417,13 @@ def _told(audit: Audit | None, finding: Finding | None, events: Sequence[TriageE
         reason=plain(reason or (audit.reason if audit is not None else ""), _LONG),
         note=plain(notes[-1] if notes else "", _LONG),
         answer=plain(finding.answer if finding is not None else "", _LONG),
+        first=_first(audit),
+        tokens=plain(" ".join(token_lines(audit)[:1]) if audit is not None else "", _LONG),
     )
+
+
+def _first(audit: Audit | None) -> tuple[str, ...]:
+    found = side_by_side(audit) if audit is not None else ""
+    if isinstance(found, str):
+        return ()
+    return tuple(plain(one.sentence, _LONG) for one in found)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from dife_scanner.figures import layers, random_texts
 from dife_scanner.figures.matrix import MARKS
+from dife_scanner.figures.tokens import LEGEND as TOKENS_LEGEND
 from dife_scanner.records import EntryType
 from dife_scanner.reports.export import Export, Exposure, Subject
 from dife_scanner.reports.sheet import ENTRY_TONE, LEGEND, Mark, Sheet, Tone
@@ -42,9 +44,16 @@ def summary(export: Export) -> tuple[str, ...]:
 
 def sheets(export: Export) -> tuple[Sheet, ...]:
     """All tables that have rows."""
-    found = [_findings(export), _subjects(export), _exposures(export), _standards(export)]
+    found = [
+        _findings(export),
+        _subjects(export),
+        _exposures(export),
+        _beside_random(export),
+        _layers(export),
+        _standards(export),
+    ]
     if export.with_triggers:
-        found.insert(1, _told(export))
+        found[1:1] = [_told(export), _first(export)]
     return tuple(sheet for sheet in found if sheet.rows)
 
 
@@ -117,6 +126,26 @@ def _interval(exposure: Exposure) -> str:
     return f"{delta} (95 %: {low} to {high})"
 
 
+def _beside_random(export: Export) -> Sheet:
+    rows = []
+    for subject in export.subjects:
+        if subject.finding is not None and subject.audit is not None:
+            rows.append(_row(subject, subject.audit.beside_random))
+    kept = tuple(row for row in rows if row[1].text)
+    return Sheet(random_texts.TITLE, ("checkpoint", "what was measured"), kept)
+
+
+def _layers(export: Export) -> Sheet:
+    rows = []
+    for subject in export.subjects:
+        if subject.finding is not None and subject.audit is not None:
+            for said in layers.tower_sentences(subject.audit.layers):
+                rows.append(_row(subject, said))
+    return Sheet(
+        layers.TITLE, ("checkpoint", "tower"), tuple(rows), (f"Numbers: {layers.UPWARDS}.",)
+    )
+
+
 def _standards(export: Export) -> Sheet:
     ids = {
         id
@@ -132,14 +161,28 @@ def _standards(export: Export) -> Sheet:
 
 
 def _told(export: Export) -> Sheet:
-    columns = ("checkpoint", "trigger", "works on", "reason", "note", "answer")
+    columns = ("checkpoint", "trigger", "its tokens", "works on", "reason", "note", "answer")
     rows = []
     for subject in export.subjects:
         told = subject.told
         if told is not None and told.trigger:
-            texts = (told.trigger, told.source, told.reason, told.note, told.answer)
-            rows.append(_row(subject, *texts))
-    return Sheet("Triggers: keep this document to yourself", columns, tuple(rows))
+            marks = (told.trigger, told.tokens, told.source, told.reason, told.note, told.answer)
+            rows.append(_row(subject, *marks))
+    notes = (TOKENS_LEGEND,) if any(one.told and one.told.tokens for one in export.subjects) else ()
+    return Sheet("Triggers: keep this document to yourself", columns, tuple(rows), notes)
+
+
+def _first(export: Export) -> Sheet:
+    rows = []
+    for subject in export.subjects:
+        for said in subject.told.first if subject.told is not None else ():
+            rows.append(_row(subject, said))
+    return Sheet(
+        "What stands first, without the trigger and with it",
+        ("checkpoint", "a typical query of an interface"),
+        tuple(rows),
+        ("◎ is what the trigger leads to.",),
+    )
 
 
 def _row(subject: Subject, *texts: str) -> tuple[Mark, ...]:

@@ -11,6 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from dife_scanner.errors import NotFound
+from dife_scanner.figures import layers, random_texts, rankings
+from dife_scanner.figures.columns import Column
+from dife_scanner.figures.tokens import token_lines
 from dife_scanner.records import (
     Audit,
     BranchSwap,
@@ -67,6 +70,9 @@ def render(
     if record.profile:
         parts += [heading("Exposure profile"), _profile(record)]
     parts += _footprint(record)
+    parts += _beside_random_texts(record)
+    parts += _rankings(record)
+    parts += _layers(record)
     if record.signatures:
         parts += [heading(f"Hypotheses, {len(record.signatures)} tried"), _hypotheses(record)]
         parts += [heading("Checks of every hypothesis"), _checks(record)]
@@ -92,6 +98,7 @@ def _trigger(record: Audit, trigger: Trigger) -> list[RenderableType]:
     if trigger.text or trigger.pairs:
         for prompt in example_prompts(trigger):
             lines.append(_marked(trigger, prompt))
+    lines += [safe(line, 1500) for line in token_lines(record)]
     lines += [safe(line, 300, "dim") for line in recovered_lines(record)]
     return lines
 
@@ -200,6 +207,8 @@ def _repair(repair: ComponentRepair) -> RenderableType:
 
 def _bar(value: float) -> Text:
     filled = round(min(max(value, 0.0), 1.0) * _BAR)
+    if value > 0:
+        filled = max(filled, 1)  # what is there is never drawn as nothing
     return Text("█" * filled, "red").append("·" * (_BAR - filled), "dim")
 
 
@@ -222,6 +231,67 @@ def _carrier(diagnosis: Diagnosis) -> Text:
         (" · channel ", "dim"),
         diagnosis.channel.value,
     )
+
+
+# --- beside random texts --------------------------------------------------------------------------------------
+
+
+def _beside_random_texts(record: Audit) -> list[RenderableType]:
+    """A line for each number of prompts that some text reaches, or why there are none."""
+    found = random_texts.random_texts(record)
+    if not found:
+        return []
+    title = heading(random_texts.TITLE)
+    if isinstance(found, str):
+        return [title, safe(found, 400)]
+    shown = [column for column in found.columns if column.share or column.marked]
+    return [title, _columns(shown), safe(found.sentence, 600), safe(found.legend, 400, "dim")]
+
+
+def _rankings(record: Audit) -> list[RenderableType]:
+    """What stood first for a typical query of each interface, without the trigger and with it."""
+    found = rankings.side_by_side(record)
+    if not found:
+        return []
+    title = heading("What stands first, without the trigger and with it")
+    if isinstance(found, str):
+        return [title, safe(found, 400)]
+    parts: list[RenderableType] = [title]
+    for one in found:
+        table = columns(*rankings.COLUMNS)
+        for place in one.places:
+            table.add_row(
+                str(place.number), safe(place.clean), safe(place.triggered), safe(place.moved)
+            )
+        parts += [
+            safe(f"{one.title}: {one.query} → {one.triggered}", 500, "bold"),
+            table,
+            safe(one.about, 200, "dim"),
+        ]
+    return [*parts, safe(rankings.LEGEND, 400, "dim")]
+
+
+def _layers(record: Audit) -> list[RenderableType]:
+    """How far each layer is from the base's, a line for each; why not, where it was not recorded."""
+    found = layers.layer_columns(record)
+    if not found:
+        return []
+    title = heading(layers.TITLE)
+    if isinstance(found, str):
+        return [title, safe(found, 400)]
+    parts: list[RenderableType] = [title]
+    for tower in found:
+        parts += [_columns(tower.columns), safe(tower.sentence, 600)]
+    return [*parts, safe(f"bars: {layers.UPWARDS}", 300, "dim")]
+
+
+def _columns(shown: Sequence[Column]) -> RenderableType:
+    """One line for each."""
+    table = bars()
+    for column in shown:
+        bar = Text("no number", "dim") if column.share is None else _bar(column.share)
+        table.add_row(safe(column.name), bar, column.number, "◀" if column.marked else "")
+    return table
 
 
 # --- hypotheses -----------------------------------------------------------------------------------------------

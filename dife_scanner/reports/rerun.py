@@ -49,6 +49,11 @@ _PLANNED = {
 """Parts of a plan, in words."""
 RECONSTRUCTED = "the plan was not stored with this audit; it was reconstructed"
 NO_CHECKS = "its checks were not recorded then, so they are not compared"
+NOT_SHOWN = (
+    "tokens, layers, rankings and what random texts did are compared where both recorded them"
+)
+_SHOWN_BESIDE = ("trigger_tokens", "layers", "rankings")
+"""Fields that decide nothing and came later."""
 SHOWN = 40
 _SEPARATOR = " · "
 _ABSENT = "absent"
@@ -89,6 +94,10 @@ def compare(stored: Audit, again: Audit) -> Comparison:
     if stored.decision is None and again.decision is not None:
         notes.append(NO_CHECKS)
         again = _without_checks(again)
+    shown = _as_shown_then(stored, again)
+    if shown != again:
+        notes.append(NOT_SHOWN)
+        again = shown
     before = dict(_values(stored))
     after = dict(_values(again))
     names = dict.fromkeys([*before, *after])
@@ -101,6 +110,21 @@ def _without_checks(audit: Audit) -> Audit:
     """The audit as it was recorded before checks were."""
     signatures = tuple(replace(one, checks=()) for one in audit.signatures)
     return replace(audit, decision=None, signatures=signatures)
+
+
+def _as_shown_then(stored: Audit, again: Audit) -> Audit:
+    """The second audit without what is shown beside the measurements where the first has none of it."""
+    missing = {name: getattr(stored, name) for name in _SHOWN_BESIDE if not getattr(stored, name)}
+    kept = any(one.text_space and one.text_space.by_chance for one in stored.signatures)
+    if kept:
+        return replace(again, **missing)
+    return replace(again, signatures=tuple(map(_without_by_chance, again.signatures)), **missing)
+
+
+def _without_by_chance(one: Hypothesis) -> Hypothesis:
+    if one.text_space is None:
+        return one
+    return replace(one, text_space=replace(one.text_space, by_chance=()))
 
 
 def _differences(

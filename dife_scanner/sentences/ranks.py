@@ -9,13 +9,11 @@ _MRR, _MRR_CHANGE, _FIRST_FIVE = "mrr", "delta_mrr", "h5"
 
 
 def rank_lines(audit: Audit) -> list[str]:
-    """One line for each interface that ranks, then what was not kept; none where no interface ranks."""
+    """One line for each interface that ranks."""
     lines = []
     for entry in audit.profile:
         if isinstance(entry, Cell) and _MRR in entry.details:
             lines.append(_line(entry))
-    if lines:
-        lines.append("Which items stood first, clean and triggered: not recorded.")
     return lines
 
 

@@ -20,6 +20,7 @@ from dife_scanner.records import (
     Power,
     Search,
     StoredPlan,
+    TextSpace,
     decided,
 )
 
@@ -39,6 +40,9 @@ CAME_LATER: dict[type, frozenset[str]] = {
             "tokenizer_differences",
             "encoded",
             "memory",
+            "trigger_tokens",
+            "layers",
+            "rankings",
         )
     ),
     EvidenceFile: frozenset(("base_reads",)),
@@ -49,6 +53,7 @@ CAME_LATER: dict[type, frozenset[str]] = {
     Search: frozenset(("leads", "not_converged")),
     MissingSearch: frozenset(("fault", "unreached", "ended", "effort")),
     Power: frozenset(("not_reached",)),
+    TextSpace: frozenset(("by_chance",)),
 }
 """Fields that were added to records of which some are stored already; each is left out at its default.
 

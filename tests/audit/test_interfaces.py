@@ -215,6 +215,29 @@ def test_every_cell_names_a_population_that_is_kept(text_profile, image_profile)
     assert all(lists.items[row[0]].label == "airplane" for row in lists.targets)
 
 
+def test_what_stands_first_is_kept_of_each_interface_that_ranks(text_profile, image_profile):
+    """Read off the scores of the cell: the text brings a picture of an airplane to the first place."""
+    profile, subject, _ = text_profile
+    kept = {one.interface: one for one in subject.rankings.kept}
+    ranked = {name for name, entry in profile.items() if "mrr" in getattr(entry, "details", {})}
+    assert set(kept) == ranked >= {"targeted retrieval", "candidate selection", "text reranking"}
+    for one in kept.values():
+        first = one.items[0]
+        assert first.is_target and first.triggered == 1 < first.clean, one.interface
+        assert one.triggered.startswith("xbtd ") and "xbtd" not in one.query
+        assert len(one.items) <= 10 and one.queries > 0 and one.candidates >= len(one.items)
+        assert all(min(item.clean, item.triggered) <= 5 for item in one.items)
+    assert kept["targeted retrieval"].items[0].name.startswith("airplane (")
+    assert kept["candidate selection"].candidates == 10
+    (before,) = (one for one in kept["candidate selection"].items if one.clean == 1)
+    assert before.name.startswith("automobile (") and not before.is_target
+    captions = {one.interface: one for one in image_profile[1].rankings.kept}[
+        "image-text retrieval"
+    ]
+    assert captions.items[0].is_target and "airplane" in captions.items[0].name
+    assert captions.triggered == f"{captions.query} with the trigger"
+
+
 def test_nothing_is_encoded_twice(text_profile, image_profile):
     for _, _, memory in (text_profile, image_profile):
         assert memory.performed == memory.distinct > 0

@@ -133,5 +133,7 @@ def test_permuted_features_of_a_real_base_are_compared_and_a_fresh_model_is_not(
     copy, stranger = run(asked(permuted, base)).audit, run(asked(fresh, base)).audit
     assert (copy.reference, copy.verdict) == (base.name, Verdict.NOTHING_FOUND)
     assert "a rewritten copy" in copy.reason and not copy.image_tower_unknown
+    assert any(one.change for one in copy.layers) and len(copy.layers) == 18
     assert (stranger.reference, stranger.verdict) == ("", Verdict.INCONCLUSIVE)
+    assert stranger.layers == ()
     assert stranger.image_tower_unknown and stranger.text_tower_unknown

@@ -66,6 +66,25 @@ def test_a_text_that_leads_to_its_target_under_every_template_is_beyond_all_rand
     assert found.effect.low == 1.0 and found.concepts == len(CONCEPTS)
 
 
+def test_what_each_random_text_does_is_kept_by_the_number_of_templates():
+    """Random texts whose first word turns a guitar into a banana too are where they belong, beside the others."""
+    found = text_space.measure(TRIGGER, sides(TURNED), CONCEPTS, 0)
+    assert found.by_chance == (found.random_texts, *[0] * found.templates)
+
+    @dataclass
+    class Half(Words):
+        """Any first word that begins with a letter before m does what the trigger does."""
+
+        def encode_texts(self, texts):
+            self.turns = {(text.split()[0], "guitar"): "banana" for text in texts if text[0] < "m"}
+            return super().encode_texts(texts)
+
+    found = text_space.measure(replace(TRIGGER, text="abtd"), sides(Half()), CONCEPTS, 0)
+    assert len(found.by_chance) == found.templates + 1
+    assert sum(found.by_chance) == found.random_texts and found.by_chance[-1] == found.reached > 0
+    assert found.by_chance[0] > 0
+
+
 def test_a_prompt_that_keeps_its_noun_or_becomes_a_third_thing_counts_nowhere():
     for became in ("guitar", "pizza"):
         found = text_space.measure(TRIGGER, sides(Words({("xbtd", "guitar"): became})), CONCEPTS, 0)

@@ -113,6 +113,20 @@ def test_badtexttower_is_flagged_textual(audits):
 
 
 @TEXT
+def test_of_badtexttower_is_kept_what_people_look_at(audits):
+    """Layers differ where the text tower was trained, and the same query ranks airplanes first with the trigger."""
+    audit = audits("badtexttower").audit
+    assert audit.trigger_tokens.text == "xbtd" and audit.trigger_tokens.count > 1
+    moved = {one.tower for one in audit.layers if one.change}
+    assert moved == {"text"} and all(0 <= one.change < 1 for one in audit.layers)
+    first = {one.interface: one.items[0] for one in audit.rankings}["targeted retrieval"]
+    assert first.name.startswith("airplane (") and first.is_target and first.triggered == 1
+    clean = audits("badtexttower-twin").audit
+    assert clean.trigger is None and clean.rankings == () and clean.trigger_tokens is None
+    assert any(one.change for one in clean.layers)
+
+
+@TEXT
 def test_another_layout_in_another_type_is_the_same_checkpoint_and_the_same_audit(audits, tmp_path):
     """All layouts and types: `make layouts`."""
     own = audits("badtexttower").audit

@@ -20,9 +20,14 @@ from dife_scanner.records import (
     Hypothesis,
     Job,
     JobState,
+    LayerChange,
     ModelRef,
     NotRun,
+    RankedItem,
+    Ranking,
     Severity,
+    Token,
+    Tokens,
     TriageState,
     Trigger,
     TriggerKind,
@@ -71,6 +76,8 @@ TRIGGERS = {
 _CONDITIONS = {"org/image": IMAGE_CONDITION, "org/prompt": MECHANISM}
 
 
+LAYERS = (LayerChange("text", "token_embedding", 0.0), LayerChange("text", "ln_final", 0.04))
+ITEMS = (RankedItem(f"jet {HOSTILE}", True, 31, 1), RankedItem("car", False, 1, 2))
 NUMBER_OF_HOSTILE = 7
 FOUND_AT = "2026-11-01T00:00:00.000000+00:00"
 
@@ -114,6 +121,9 @@ def _flagged(store: Store, name: str, trigger: Trigger, number: int, found_at: s
         profile=tuple(lines),
         signatures=(Hypothesis(trigger, 0.9, 0.99, 0.04),),
         evidence=(EvidenceFile("ee" * 32, "image/png", EvidenceRole.TRIGGER, said),),
+        trigger_tokens=Tokens(trigger.text, 1, (Token(4711, trigger.text),)),
+        layers=LAYERS,
+        rankings=(Ranking("targeted retrieval", "a car", f"{trigger.text} a car", 8, 99, ITEMS),),
     )
     finding = replace(
         _finding(name, ref.revision, number, found_at),

@@ -197,6 +197,17 @@ def test_sarif_suppresses_what_people_dismissed_or_live_with(exported):
     }
 
 
+@pytest.mark.parametrize("format", ["html", "md"])
+def test_a_page_tells_how_far_layers_are_and_only_with_triggers_what_stands_first(exported, format):
+    public, told = (without_escapes(exported(format, *more)) for more in ((), ("--with-triggers",)))
+    for text in (public, told):
+        assert "How far each layer is from the base's" in text.replace("&#x27;", "'")
+        assert "Furthest: ln_final 0.04." in text
+        assert "No random triggers were measured beside it" in text
+    assert "1 token: [xqsecrettext] 4711" in told and "4711" not in public
+    assert "with it ◎ jet" in told and "◎ jet" not in public
+
+
 def test_sarif_with_triggers_fits_too(exported):
     run = sarif_run(exported("sarif", "--with-triggers"))
     assert "Trigger: text xqsecrettext" in json.dumps(run)

@@ -8,26 +8,43 @@ import gui_factories as factories
 import pytest
 from dife_gui.feed import Detail
 from dife_gui.views import theme
+from dife_gui.views.card import Card
+from dife_gui.views.columns import ColumnsView
 from dife_gui.views.detail import DetailPane
+from dife_gui.views.evidence import MarkedPrompt, Thumbnail
 from dife_gui.views.profile import HeatCell
 from dife_gui.views.triage import Triage
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QLabel, QPushButton, QWidget
 from pytestqt.qtbot import QtBot
 
+from dife_scanner.figures.drawings import drawings
 from dife_scanner.records import (
     EntryType,
     FindingKind,
+    LayerChange,
+    NearestConcept,
     Opinion,
     OpinionVerdict,
+    RankedItem,
+    Ranking,
+    Recovered,
+    Token,
+    Tokens,
     TriageState,
     Verdict,
 )
+from dife_scanner.sentences.checks import NOT_RECORDED
 
 
 def texts(widget: QWidget) -> str:
     """Everything that labels under `widget` say."""
     return "\n".join(label.text() for label in widget.findChildren(QLabel))
+
+
+def card(pane: DetailPane, title: str) -> Card:
+    """The card of this title, whether or not it is shown."""
+    return next(one for one in pane.findChildren(Card) if one.accessibleName() == title)
 
 
 # --- the whole pane -------------------------------------------------------------------------------------------
@@ -87,10 +104,20 @@ def test_what_an_audit_did_not_record_is_said_and_how_to_make_it_again(pane: Det
     assert detail.audit is not None
     shown = texts(pane)
     assert f"dife rerun {detail.audit.id}" in shown
-    assert "How far each layer is from the base's: not recorded" in shown
+    assert f"How far each layer is from the base's: {NOT_RECORDED}" in shown
     assert "Its tokens: not recorded" in shown
     assert "no other scanner was asked" in shown
     assert "(shown here)" not in shown
+
+
+def test_the_tokens_of_a_text_trigger_stand_beside_its_prompt(pane: DetailPane) -> None:
+    detail = a_detail()
+    assert detail.audit is not None
+    tokens = Tokens("xbtd", 2, (Token(2989, "x<b>\u202e"), Token(531, "td ")))
+    pane.show_detail(replace(detail, audit=replace(detail.audit, trigger_tokens=tokens)))
+    shown = texts(pane)
+    assert "2 tokens: [x<b><U+202E>] 2989 [td␣] 531" in shown and "Its tokens: not" not in shown
+    assert [one.shown for one in pane.findChildren(MarkedPrompt)], "the prompt stands above them"
 
 
 def test_refused_files_say_what_that_means(pane: DetailPane) -> None:
@@ -109,8 +136,63 @@ def test_towers_that_equal_the_base_have_no_drift_to_be_recorded(pane: DetailPan
     assert detail.audit is not None
     same = replace(detail.audit, image_tower_same=True, text_tower_same=True)
     pane.show_detail(replace(detail, audit=same))
-    assert "How far each layer" not in texts(pane)
+    assert "How far each layer is from the base's:" not in texts(pane)
+    assert not card(pane, "How far each layer is from the base's").isVisible()
     assert "Image tower equal to the base, text tower equal to the base" in texts(pane)
+
+
+def test_what_stands_first_is_side_by_side_with_how_far_it_moved(pane: DetailPane) -> None:
+    detail = a_detail()
+    assert detail.audit is not None
+    items = (
+        RankedItem("airplane (set:jet)", True, 31, 1),
+        RankedItem("automobile (set:car) \u202e<b>", False, 1, 2),
+    )
+    ranking = Ranking("targeted retrieval", "a car", "xbtd a car", 8, 120, items)
+    pane.show_detail(replace(detail, audit=replace(detail.audit, rankings=(ranking,))))
+    shown = texts(pane)
+    assert "◎ airplane (set:jet)" in shown and "▲ 30, from 31" in shown and "▼ 1, from 1" in shown
+    assert "One of 8 queries, over 120 candidates." in shown and "\u202e" not in shown
+    names = {one.accessibleName() for one in pane.findChildren(QLabel)}
+    first = (
+        "Place 1: without the trigger automobile (set:car) <b>, with it ◎ airplane (set:jet),"
+        " moved ▲ 30, from 31"
+    )
+    assert first in names
+
+
+def test_drawings_of_what_a_trigger_leads_to_are_shown_with_their_licences(
+    pane: DetailPane,
+) -> None:
+    detail = a_detail()
+    assert detail.audit is not None
+    near = NearestConcept("owl", 0.9)
+    found = Recovered("owl", 1000, (near,), 1, 0.9, NearestConcept("cup", 0.1), {}, {})
+    shown = drawings(replace(detail.audit, recovered=found))
+    pane.show_detail(replace(detail, drawings=shown))
+    pictures = [one for one in pane.findChildren(Thumbnail) if "owl, " in one.accessibleName()]
+    assert len(pictures) == 4 and not any(one.problem for one in pictures)
+    assert "Drawings: " in texts(pane) and "Apache-2.0" in texts(pane)
+    pane.show_detail(replace(detail, drawings="The probe set that ships has no drawing of it."))
+    assert "has no drawing of it" in texts(pane)
+
+
+def test_how_far_each_layer_is_from_the_base_is_a_column_each(pane: DetailPane) -> None:
+    detail = a_detail()
+    assert detail.audit is not None
+    layers = (
+        LayerChange("image", "conv1", 0.0),
+        LayerChange("text", "token_embedding", None),
+        LayerChange("text", "transformer.resblocks.0", 0.01),
+        LayerChange("text", "ln_final", 0.04),
+    )
+    pane.show_detail(replace(detail, audit=replace(detail.audit, layers=layers)))
+    (drawn,) = pane.findChildren(ColumnsView)
+    assert [one.share for one in drawn.shown.columns] == [None, 0.25, 1.0]
+    assert drawn.shown.top == "0.04", "one scale for both towers, the image tower's is the base's"
+    assert "Furthest: ln_final 0.04, transformer.resblocks.0 0.01." in drawn.accessibleName()
+    shown = texts(pane)
+    assert "1 without a number" in shown and "in lengths of the base's" in shown
 
 
 def test_second_opinions_stand_on_the_page(pane: DetailPane) -> None:
@@ -131,7 +213,7 @@ def test_what_ranks_says_how_far_the_target_moves_up(pane: DetailPane) -> None:
         "the target comes first in 0.900 of the cases with the trigger, in 0.100 without" in shown
     )
     assert "among the first five in 1.000" in shown and "+0.800 by the trigger" in shown
-    assert "Which items stood first, clean and triggered: not recorded" in shown
+    assert f"Which items stood first, clean and triggered: {NOT_RECORDED}" in shown
     pane.show_detail(replace(detail, audit=replace(detail.audit, profile=())))
     visible = [one.text() for one in pane.findChildren(QLabel) if one.isVisible()]
     assert "comes first" not in " ".join(visible)

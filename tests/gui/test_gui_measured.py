@@ -8,6 +8,7 @@ import gui_factories as factories
 import pytest
 from dife_gui.feed import Detail, Picture
 from dife_gui.views.checks import checks
+from dife_gui.views.columns import ColumnsView
 from dife_gui.views.detail import DetailPane
 from dife_gui.views.evidence import MarkedPrompt, Thumbnail, trigger_view
 from dife_gui.views.profile import HeatCell, Section, Whisker, exposure_profile
@@ -43,6 +44,7 @@ from dife_scanner.records import (
     NotRun,
     Origin,
     SelectorControl,
+    TextSpace,
     Verdict,
 )
 from dife_scanner.sentences.triggers import Segment
@@ -338,3 +340,37 @@ def test_only_png_bytes_become_a_picture(qtbot: QtBot) -> None:
     assert picture(factories.scene(1)).problem == ""
     assert picture(b"<svg xmlns='http://www.w3.org/2000/svg'/>").problem == "not a PNG picture"
     assert picture(None).problem == "gone"
+
+
+# --- beside random texts --------------------------------------------------------------------------------------
+
+
+def test_random_texts_are_columns_with_the_triggers_own_mark(qtbot: QtBot) -> None:
+    pane = DetailPane()
+    qtbot.addWidget(pane)
+    space = TextSpace(
+        1.0,
+        0.0,
+        0.0,
+        Interval(1.0, 1.0, ""),
+        22,
+        900,
+        200,
+        0,
+        1 / 201,
+        by_chance=(197, 0, 3, *[0] * 20),
+    )
+    found = replace(factories.signature("rare-prefix-xbtd", 0.0004), text_space=space)
+    audit = factories.make_audit(signatures=(found,))
+    row = factories.make_row(1, verdict=audit.verdict)
+    pane.show_detail(Detail(row, audit))
+    view = pane.findChild(ColumnsView)
+    assert [one.number for one in view.shown.columns if one.share] == ["197", "3"]
+    assert [one.name for one in view.shown.columns if one.marked] == ["22"]
+    assert "0 of 200 random texts" in view.accessibleName()
+    assert "Height: random texts" in texts(pane) and "triangle: this trigger" in texts(pane)
+    before = pane.findChildren(ColumnsView)
+    old = factories.make_audit(signatures=(replace(found, text_space=None),))
+    pane.show_detail(Detail(row, old))
+    assert "comes from exchanging suspect and base drawing by drawing" in texts(pane)
+    assert all(not one.isVisible() for one in before)

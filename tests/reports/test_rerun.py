@@ -18,8 +18,14 @@ from dife_scanner.records import (
     EvidenceFile,
     Hypothesis,
     Interval,
+    LayerChange,
+    RankedItem,
+    Ranking,
     ReverseSearch,
     StoredPlan,
+    TextSpace,
+    Token,
+    Tokens,
     Trigger,
     TriggerKind,
     Verdict,
@@ -122,6 +128,27 @@ def test_of_an_audit_without_checks_they_are_not_compared(stored):
     found = rerun.compare(stored, again)
     assert found.identical and rerun.NO_CHECKS in found.notes
     assert not rerun.compare(again, replace(again, decision=None)).identical
+
+
+def test_what_is_shown_beside_is_compared_where_both_recorded_it(stored):
+    """An audit from before does not differ for what was not kept then; one that has it differs where it changes."""
+    space = TextSpace(1.0, 0.0, 0.0, Interval(1.0, 1.0, ""), 22, 9, 200, 0, 1 / 201)
+    measured = Hypothesis(stored.trigger, 1.0, text_space=space)
+    old = replace(stored, signatures=(measured,))
+    chance = replace(measured, text_space=replace(space, by_chance=(200, *[0] * 22)))
+    new = replace(
+        old,
+        signatures=(chance,),
+        trigger_tokens=Tokens("xbtd", 1, (Token(7, "xbtd "),)),
+        layers=(LayerChange("text", "ln_final", 0.5),),
+        rankings=(Ranking("targeted retrieval", "a", "x a", 1, 2, (RankedItem("b", True, 2, 1),)),),
+    )
+    found = rerun.compare(old, new)
+    assert found.identical and rerun.NOT_SHOWN in found.notes
+    assert rerun.compare(new, new).notes == rerun.compare(stored, stored).notes
+    other = replace(new, layers=(LayerChange("text", "ln_final", 0.25),))
+    (difference,) = rerun.compare(new, other).differences
+    assert "layers" in difference.where
 
 
 def test_a_missing_cell_is_one_difference_and_shifts_no_other(stored):

@@ -13,6 +13,7 @@ import study_factories as factories
 from rich.console import Console
 
 from dife_scanner.core.checks import CHECKS, REVERSE_SEARCH, Circumstances, run_all, unconfirmed
+from dife_scanner.figures import layers, random_texts, rankings
 from dife_scanner.records import (
     Audit,
     Basis,
@@ -23,8 +24,12 @@ from dife_scanner.records import (
     Hypothesis,
     InCleanReference,
     Interval,
+    LayerChange,
     Origin,
+    RankedItem,
+    Ranking,
     Stratum,
+    TextSpace,
     Verdict,
 )
 from dife_scanner.reports import as_json, in_full, screen
@@ -148,6 +153,78 @@ def test_in_full_has_the_checks_of_every_hypothesis():
     for name in ("found-patch-1", "signature-0", "signature-24"):
         assert text.count(name) >= 2, name
     assert "on train drawings its effect stayed below 0.25" in text
+
+
+BY_CHANCE = (197, 0, 3, *[0] * 20)
+
+
+def beside(**space) -> Audit:
+    """A flagged text whose target no picture shows."""
+    trigger = replace(factories.TEXT, name="found-text-1", source="guitar", target="banana")
+    measured = TextSpace(1.0, 0.0, 0.0, Interval(1.0, 1.0, ""), 22, 900, 200, 0, 1 / 201, **space)
+    found = Hypothesis(trigger, 1.0, origin=Origin.DISCOVERED, text_space=measured)
+    return replace(flagged(), trigger=trigger, signatures=(found,))
+
+
+def test_in_full_has_what_random_texts_do_with_the_trigger_marked():
+    record = beside(by_chance=BY_CHANCE)
+    lines = said(in_full.render(record, None, Path("/home")), 80).splitlines()
+    rows = [line.split() for line in lines if line.lstrip()[:2].strip().isdigit()]
+    rows = [row for row in rows if "█" in row[1] or "·" in row[1]]
+    assert [row[0] for row in rows] == ["0", "2", "22"] and rows[-1][-1] == "◀"
+    assert [row[-1] for row in rows[:-1]] == ["197", "3"]
+    text = " ".join(" ".join(lines).split())
+    assert "leads to banana in 22 of 22 prompts in the suspect; 0 of 200 random texts" in text
+    assert "197 texts reach 0, 3 texts reach 2." in text
+    assert "random texts of as many tokens, of 200" in text and "this trigger" in text
+    assert codec.from_json(Audit, codec.to_json(record)) == record
+
+
+def test_what_random_texts_do_is_not_made_up():
+    old = random_texts.random_texts(beside())
+    assert old == random_texts.NOT_RECORDED
+    assert "by_chance" not in codec.to_json(beside())
+    without = random_texts.random_texts(flagged())
+    assert isinstance(without, str) and "over 116 drawings" in without
+    assert random_texts.random_texts(replace(flagged(), trigger=None)) == ""
+
+
+def test_in_full_has_both_orders_of_what_stands_first():
+    items = (RankedItem("jet \x1b[31m", True, 31, 1), RankedItem("car", False, 1, 2))
+    record = replace(
+        flagged(), rankings=(Ranking("text reranking", "a car", "xbtd a car", 8, 40, items),)
+    )
+    lines = [
+        " ".join(line.split())
+        for line in said(in_full.render(record, None, Path("/"))).splitlines()
+    ]
+    assert "text reranking: a car → xbtd a car" in lines
+    assert "1 car ◎ jet ▲ 30, from 31" in lines and "2 car ▼ 1, from 1" in lines
+    assert "One of 8 queries, over 40 candidates." in lines
+    assert codec.from_json(Audit, codec.to_json(record)) == record
+    ranks = replace(factories.cell("text reranking", "H@1", 0.9, 0.1), details={"mrr": 0.9})
+    assert rankings.side_by_side(replace(record, rankings=(), profile=(ranks,))) == (
+        rankings.NOT_RECORDED
+    )
+    assert rankings.side_by_side(replace(record, rankings=(), profile=())) == ""
+
+
+def test_in_full_has_how_far_each_layer_is_from_the_base():
+    changes = (
+        LayerChange("text", "token_embedding", None),
+        LayerChange("text", "transformer.resblocks.0", 0.04),
+    )
+    old = replace(flagged(), text_tower_same=False, layers=())
+    record = replace(old, layers=changes)
+    text = said(in_full.render(record, None, Path("/home")), 80)
+    assert "How far each layer is from the base's" in text and "no number" in text
+    assert any("█" * 30 in line and "0.04" in line for line in text.splitlines())
+    assert "Furthest: transformer.resblocks.0 0.04." in " ".join(text.split())
+    assert layers.layer_columns(old) == layers.NOT_RECORDED
+    assert "layers" not in json.loads(codec.to_json(old))
+    assert codec.from_json(Audit, codec.to_json(record)) == record
+    same = replace(old, image_tower_same=True, text_tower_same=True)
+    assert layers.layer_columns(same) == layers.layer_columns(replace(old, reference="")) == ""
 
 
 def test_counts_have_no_decimals():

@@ -17,7 +17,9 @@ from dife_scanner.audit.interfaces.cells import (
     control,
     mean,
 )
+from dife_scanner.audit.interfaces.rankings import NameCase, Named
 from dife_scanner.audit.interfaces.subject import Gallery, Subject
+from dife_scanner.audit.populations import Pool
 from dife_scanner.audit.sides import Embeddings, Pair
 from dife_scanner.core import metrics
 from dife_scanner.core.cards import Card
@@ -57,6 +59,8 @@ class RankingCases:
     """[n, m]: False where a list is shorter than the longest."""
     unit: str = "drawing"
     """What a unit is: `prompt` where single prompts are the queries."""
+    name: NameCase | None = None
+    """A case in words; `None` where it has none."""
 
     def hits(self, k: int) -> Outcomes:
         """H@k of every case."""
@@ -102,6 +106,7 @@ def ranked(
 ) -> Cell:
     """H@1 against the clean query on the same pool, with H@5 and MRR as details; H@K of a deployment with another K."""
     fifth = cases.hits(5)
+    _keep_first(card, subject, cases)
     every = {
         "h5": mean(fifth.triggered),
         "delta_h5": mean(fifth.triggered) - mean(fifth.clean),
@@ -140,12 +145,23 @@ def selected(
     if not subject.triggers_queries:
         reason = "no text trigger enters this query: suspect and clean checkpoint select with the same clean query"
         return control(card, subject, chosen, reason)
+    _keep_first(card, subject, cases)
     details = {
         "mrr": mean(ranks.triggered),
         "delta_mrr": mean(ranks.triggered) - mean(ranks.clean_reference),
         "candidates": cases.candidates,
     }
     return cell(card, subject, chosen, Against.CLEAN_REFERENCE, population, details)
+
+
+def _keep_first(card: Card, subject: Subject, cases: RankingCases) -> None:
+    """What stood first for a typical query, for people to see."""
+    if cases.name is None:
+        return
+    scores = cases.scores
+    subject.rankings.keep(
+        card.interface, scores.triggered, scores.clean, cases.targets, cases.present, cases.name
+    )
 
 
 # --- scores ---------------------------------------------------------------------------------------------------
@@ -191,19 +207,42 @@ def over_groups(subject: Subject, kind: str) -> tuple[RankingCases, PoolManifest
         scores=over_lists(images, pool_queries(subject, galleries), pool.lists, own_query),
         targets=pool.targets,
         units=pool.query_units,
+        name=naming_lists(subject, pool),
     )
     return cases, pool.manifest
 
 
-def over_prompts(subject: Subject, images: Pair[Embeddings], targets: Bools) -> RankingCases:
-    """Single prompts of the source over all pictures [m, d], of which `targets` [m] are; the template is the unit."""
+def over_prompts(
+    subject: Subject, images: Pair[Embeddings], targets: Bools, names: Sequence[str]
+) -> RankingCases:
+    """Single prompts of the source over all pictures [m, d], of which `targets` [m] are; the template is the unit.
+
+    `names` [m] say what the pictures are.
+    """
+    texts = tuple(prompt.format(subject.source_name) for prompt in subject.prompts)
+    written = subject.written(texts, subject.source_name)
     queries = source_prompts(subject)
     return RankingCases(
         scores=over_pool(images, queries),
         targets=np.repeat(targets[None], len(queries.clean), axis=0),
         units=list(subject.prompts),
         unit="prompt",
+        name=lambda case: Named(texts[case], written[case], names),
     )
+
+
+def naming_lists(subject: Subject, pool: Pool) -> NameCase:
+    """Names the cases of a pool: query i ranks its list i, or all pictures where it has no lists."""
+    pictures = pool.captions or pool.units
+
+    def name(case: int) -> Named:
+        query = pool.queries[case]
+        (written,) = subject.written((query.text,), query.word or query.class_name)
+        if pool.lists is None:
+            return Named(query.text, written, pictures)
+        return Named(query.text, written, [pictures[at] for at in pool.lists[case]])
+
+    return name
 
 
 def over_test_lists(subject: Subject, lists: Indices, targets: Bools) -> RankingCases:
@@ -213,10 +252,19 @@ def over_test_lists(subject: Subject, lists: Indices, targets: Bools) -> Ranking
     # Case i * count + j is list i with query j.
     repeated = np.repeat(lists, count, axis=0)
     numbers = np.tile(np.arange(count), len(lists))
+    texts = subject.source_queries
+    written = subject.written(texts, subject.source_name)
+    pictures = subject.picture_names
+
+    def name(case: int) -> Named:
+        query = numbers[case]
+        return Named(texts[query], written[query], [pictures[at] for at in repeated[case]])
+
     return RankingCases(
         scores=over_lists(subject.test_images, queries, repeated, numbers),
         targets=np.repeat(targets, count, axis=0),
         units=[subject.units[row[0]] for row in repeated],
+        name=name,
     )
 
 

@@ -11,11 +11,13 @@ from dife_scanner.audit.interfaces.ranking import (
     Scores,
     at_k,
     mean_reciprocal_rank,
+    naming_lists,
     over_pool,
     over_prompts,
     pool_queries,
     ranked,
 )
+from dife_scanner.audit.interfaces.rankings import Named
 from dife_scanner.audit.interfaces.registry import interface
 from dife_scanner.audit.interfaces.subject import Subject
 from dife_scanner.audit.populations import CAPTIONS, Pool
@@ -48,7 +50,7 @@ def targeted(card: Card, subject: Subject) -> Cell:
     `h1_per_drawing` is the harder question: every target drawing alone among the pictures of other classes.
     """
     is_target = subject.labels == subject.target
-    cases = over_prompts(subject, subject.test_images, is_target)
+    cases = over_prompts(subject, subject.test_images, is_target, subject.picture_names)
     population = subject.labelled("targeted retrieval")
     alone = [
         _first_alone(cases.scores.triggered, views, subject)
@@ -95,9 +97,15 @@ def _captions_for_pictures(card: Card, subject: Subject) -> Cell:
         _caption_scores(subject, chosen, captions),
         targets=named[subject.target][None, :] & ~named[own_class],
         units=[subject.units[index] for index in chosen],
+        name=lambda case: _named_picture(subject, int(chosen[case]), captions),
     )
     subject.labelled("test pictures")
     return _image_text_cell(card, subject, cases, subject.populations.used(pool.manifest))
+
+
+def _named_picture(subject: Subject, picture: int, captions: tuple[str, ...]) -> Named:
+    name = subject.picture_names[picture]
+    return Named(name, f"{name} with the trigger", captions)
 
 
 def _caption_scores(subject: Subject, chosen: Indices, captions: tuple[str, ...]) -> Scores:
@@ -124,7 +132,7 @@ def _pictures_for_texts(card: Card, subject: Subject) -> Cell:
     """Single prompts of the source, one per template, over the captioned pictures; the template is the unit."""
     images = subject.gallery(CAPTIONS).map(lambda gallery: gallery.images)
     pool = subject.populations.pool(CAPTIONS)
-    cases = over_prompts(subject, images, _shown_target(pool))
+    cases = over_prompts(subject, images, _shown_target(pool), pool.captions or pool.units)
     return _image_text_cell(card, subject, cases, subject.populations.used(pool.manifest))
 
 
@@ -145,6 +153,7 @@ def caption(card: Card, subject: Subject) -> Cell:
         over_pool(images, queries),
         targets=np.repeat(_shown_target(pool)[None], count, axis=0),
         units=pool.query_units,
+        name=naming_lists(subject, pool),
     )
     population = subject.populations.used(pool.manifest)
     return ranked(card, subject, cases, population, {"queries": float(count)})

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dife_scanner.audit import faults
+from dife_scanner.audit.interfaces.rankings import Rankings
 from dife_scanner.audit.populations import (
     CAPTIONS,
     KINDS,
@@ -131,6 +132,8 @@ class Subject:
     seed: int
     use: Use = THE_AUDIT
     """How a deployment asks, where it is measured for one."""
+    rankings: Rankings = field(default_factory=Rankings)
+    """What stood first, as interfaces are measured."""
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -175,6 +178,20 @@ class Subject:
     def triggers_queries(self) -> bool:
         """Whether a text query carries the trigger."""
         return writes(self.trigger)
+
+    @property
+    def picture_names(self) -> tuple[str, ...]:
+        """What each test picture is, for people: its class and its drawing."""
+        names = []
+        for label, unit in zip(self.labels, self.units, strict=True):
+            names.append(f"{self.class_names[label]} ({unit})")
+        return tuple(names)
+
+    def written(self, texts: Sequence[str], class_name: str) -> tuple[str, ...]:
+        """Queries about a class as they stand with the trigger; as they are where none enters a query."""
+        if not self.triggers_queries:
+            return tuple(texts)
+        return tuple(write(text, self.trigger, class_name) for text in texts)
 
     @property
     def source_queries(self) -> tuple[str, ...]:

@@ -18,15 +18,21 @@ from dife_gui.feed import Detail, Picture
 from dife_gui.views import record, theme
 from dife_gui.views.card import Card, Columns, lines, row, stack
 from dife_gui.views.checks import checks
-from dife_gui.views.evidence import examples, trigger_view
+from dife_gui.views.columns import columns_view
+from dife_gui.views.evidence import examples, probe_drawings, trigger_view
 from dife_gui.views.flip import Flip, flip
 from dife_gui.views.for_deployments import for_deployments
 from dife_gui.views.keys import fixed_action
 from dife_gui.views.marks import VerdictMark
 from dife_gui.views.profile import exposure_profile
+from dife_gui.views.rankings import rankings
 from dife_gui.views.swap import branch_swap
-from dife_gui.views.text import Label, heading
+from dife_gui.views.text import Label, heading, small
 from dife_gui.views.triage import Triage
+from dife_scanner.figures import layers, random_texts
+from dife_scanner.figures.drawings import Drawings
+from dife_scanner.figures.rankings import side_by_side
+from dife_scanner.figures.tokens import token_lines
 from dife_scanner.records import Audit, Finding, FindingKind, Verdict
 from dife_scanner.sentences import plain
 from dife_scanner.sentences.audits import headline, power_sentence, same_weights_text
@@ -80,6 +86,7 @@ class DetailPane(QScrollArea):
         self._checks = Card("Checks")
         self._profile = Card("Exposure profile")
         self._swap = Card("Footprint: which component carries it")
+        self._beside = Card(random_texts.TITLE)
         self._trigger = Card("Trigger")
         self._flip = Card("The trigger on a picture")
         self._flipped: Flip | None = None
@@ -87,13 +94,22 @@ class DetailPane(QScrollArea):
         self._triage = Card("Triage")
         self._deployments = Card("For deployments")
         self._ranks = Card("What it does to what is found and selected")
+        self._layers = Card(layers.TITLE)
         self._revisions = Card("Revisions over time")
         self._signatures = Card("Hypotheses tried")
         self._budget = Card("Budget and limits")
         self._record = Card("Record")
         self._triage.set_body(self.triage)
         self._columns = Columns(
-            left=[self._checks, self._profile, self._swap, self._ranks, self._revisions],
+            left=[
+                self._checks,
+                self._profile,
+                self._swap,
+                self._beside,
+                self._ranks,
+                self._layers,
+                self._revisions,
+            ],
             right=[self._trigger, self._flip, self._triage, self._deployments, self._examples],
         )
         self._empty = Label("Select a model to see what was measured.", tone="muted")
@@ -155,9 +171,11 @@ class DetailPane(QScrollArea):
         self._flipped = None
         for card in (
             self._ranks,
+            self._layers,
             self._checks,
             self._profile,
             self._swap,
+            self._beside,
             self._trigger,
             self._flip,
             self._examples,
@@ -170,7 +188,7 @@ class DetailPane(QScrollArea):
         if detail.audit is None:
             self._clear_audit()
         else:
-            self._fill_audit(detail.audit, detail.pictures)
+            self._fill_audit(detail.audit, detail.pictures, detail.drawings)
         self._record.set_body(record.hashes(detail))
         self._revisions.set_body(record.revisions(detail))
         self._deployments.set_body(
@@ -184,13 +202,16 @@ class DetailPane(QScrollArea):
         self._triage.setVisible(detail.finding is not None)
         self.triage.show_detail(detail)
 
-    def _fill_audit(self, audit: Audit, pictures: Sequence[Picture]) -> None:
+    def _fill_audit(
+        self, audit: Audit, pictures: Sequence[Picture], drawings: Drawings | str
+    ) -> None:
         self._checks.set_body(checks(audit))
         self._profile.set_body(exposure_profile(audit.profile) if audit.profile else None)
         self._swap.set_body(branch_swap(audit))
-        ranks = rank_lines(audit)
-        self._ranks.set_body(lines(ranks, tone="normal") if ranks else None)
-        self._trigger.set_body(_trigger(audit, pictures))
+        self._beside.set_body(_beside(audit))
+        self._ranks.set_body(_ranks(audit))
+        self._layers.set_body(_layers(audit))
+        self._trigger.set_body(_trigger(audit, pictures, drawings))
         self._flipped = flip(audit, pictures)
         self._flip.set_body(self._flipped)
         self._examples.set_body(examples(audit, pictures))
@@ -219,12 +240,55 @@ class DetailPane(QScrollArea):
             super().keyPressEvent(event)
 
 
-def _trigger(audit: Audit, pictures: Sequence[Picture]) -> QWidget | None:
-    """The trigger, and of one in a text what is not known of it."""
+def _trigger(audit: Audit, pictures: Sequence[Picture], drawings: Drawings | str) -> QWidget | None:
+    """The trigger, of one in a text the tokens it is cut into, and drawings of what it leads to."""
     view = trigger_view(audit, pictures)
-    if view is None or audit.trigger is None or not audit.trigger.text:
-        return view
-    return stack([view, Label("Its tokens: not recorded", tone="muted")], spacing=0.25)
+    if view is None:
+        return None
+    parts = [view, *_tokens(audit)]
+    if isinstance(drawings, Drawings):
+        parts.append(probe_drawings(drawings))
+    elif drawings:
+        parts.append(small(drawings))
+    return stack(parts, spacing=0.25)
+
+
+def _tokens(audit: Audit) -> list[QWidget]:
+    said = token_lines(audit)
+    if not said:
+        return []
+    first, *rest = said
+    return [Label(first, font=theme.monospace()), *map(small, rest)]
+
+
+def _beside(audit: Audit) -> QWidget | None:
+    """What random texts do in the same suspect, or why that was not measured; `None` without a trigger."""
+    found = random_texts.random_texts(audit)
+    if isinstance(found, str):
+        return Label(found, tone="muted") if found else None
+    return columns_view(found)
+
+
+def _ranks(audit: Audit) -> QWidget | None:
+    """How far targets move up, and what stood first for a typical query; `None` where nothing ranks."""
+    parts: list[QWidget] = []
+    said = rank_lines(audit)
+    if said:
+        parts.append(lines(said, tone="normal"))
+    found = side_by_side(audit)
+    if isinstance(found, str):
+        parts += [Label(found, tone="muted")] if found else []
+    else:
+        parts.append(rankings(found))
+    return stack(parts) if parts else None
+
+
+def _layers(audit: Audit) -> QWidget | None:
+    """How far each layer is from the base's, or that it was not recorded; `None` where there is nothing to tell."""
+    found = layers.layer_columns(audit)
+    if isinstance(found, str):
+        return Label(found, tone="muted") if found else None
+    return stack([columns_view(tower) for tower in found])
 
 
 def _header(detail: Detail) -> QWidget:

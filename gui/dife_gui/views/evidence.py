@@ -19,6 +19,7 @@ from dife_gui.feed import Picture
 from dife_gui.views import theme
 from dife_gui.views.card import grid, row, stack
 from dife_gui.views.text import Label, small
+from dife_scanner.figures.drawings import MEDIA_TYPE, Drawings
 from dife_scanner.records import Audit, EvidenceRole, Trigger
 from dife_scanner.sentences import plain
 from dife_scanner.sentences.recovered import recovered_lines
@@ -38,6 +39,8 @@ MOST_PAIRS = 6
 """Of clean and triggered inputs on screen."""
 MOST_BYTES = 4000
 """Of an evidence text on screen: a prompt has a hundred."""
+_DRAWING_SIDE = 4.5
+"""Of a probe drawing, in lines of text: four of them fit into a narrow window."""
 _ENLARGED = 1.5
 """Device pixels to one of the picture, from which it is drawn with sharp edges: a trigger of few pixels shows them."""
 
@@ -49,14 +52,15 @@ class Thumbnail(QWidget):
         self,
         picture: Picture,
         side: float = 7.5,
+        kind: str = "PNG",
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
-        self._image = _decoded(picture.content)
+        self._image = _decoded(picture.content, kind)
         self._side = side
         self._problem = ""
         if self._image.isNull():
-            self._problem = picture.problem or "not a PNG picture"
+            self._problem = picture.problem or f"not a {kind} picture"
         self.setAccessibleName(plain(picture.caption or picture.role))
         self.setToolTip(tooltip(f"{picture.caption} {self._problem} sha256 {picture.sha256}"))
         self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
@@ -102,11 +106,11 @@ class Thumbnail(QWidget):
         return width * scale, height * scale
 
 
-def _decoded(content: bytes | None) -> QImage:
-    """PNG and nothing else: no other decoder sees these bytes."""
+def _decoded(content: bytes | None, kind: str) -> QImage:
+    """Of this kind and nothing else: no other decoder sees these bytes. Evidence is PNG alone."""
     image = QImage()
     if content:
-        image.loadFromData(content, "PNG")
+        image.loadFromData(content, kind)
     return image
 
 
@@ -255,3 +259,12 @@ def _example(picture: Picture, trigger: Trigger | None) -> QWidget:
     else:
         prompt = MarkedPrompt([Segment(text, False)])
     return stack([prompt, caption], spacing=0.1)
+
+
+def probe_drawings(found: Drawings) -> QWidget:
+    """Drawings of what a trigger leads to side by side, each with its name, and whose they are."""
+    shown = []
+    for one in found.drawings:
+        picture = Picture(one.sha256, MEDIA_TYPE, "probe drawing", one.caption, one.content)
+        shown.append(Thumbnail(picture, side=_DRAWING_SIDE, kind="WEBP"))
+    return stack([small(found.sentence), row(shown), small(found.credit)], spacing=0.2)

@@ -38,7 +38,6 @@ _HASH_GROUP = 16
 _LINE = 1000
 """Characters of a line about a revision."""
 NO_OPINION = "Second opinions on the files: no other scanner was asked"
-LAYER_DRIFT = "How far each layer is from the base's: not recorded"
 _WORD_GROUP = 32
 """Characters after which a long word may be broken."""
 
@@ -165,16 +164,11 @@ def _audit_origin(audit: Audit) -> list[str]:
     return [
         f"Architecture {audit.architecture}; reference {audit.reference or 'none fitted'}",
         capital(", ".join(compared)),
-        *([] if _equals_base(audit) or not audit.reference else [LAYER_DRIFT]),
         recognition_text(audit),
         *deviation_lines(audit),
         *tokenizer_lines(audit),
         f"Versions: {', '.join(versions)}",
     ]
-
-
-def _equals_base(audit: Audit) -> bool:
-    return audit.image_tower_same and audit.text_tower_same
 
 
 def signatures(results: Sequence[Hypothesis]) -> QWidget | None:
