@@ -133,6 +133,12 @@ class FilterBox(QWidget):
         self.line.setText(text)
         self._apply()
 
+    def restore(self, text: str, *, on: bool) -> None:
+        """Write as it was, in force or not."""
+        self.on.setChecked(on)
+        self.line.setText(text)
+        self._apply()
+
     def switch(self) -> None:
         """Off, or on again."""
         self.on.toggle()

@@ -32,6 +32,7 @@ class Frame(QWidget):
     def __init__(self, home: Path, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._home = home
+        self._heights: list[int] = []
         self.filter = FilterBox()
         self.table = ModelsTable(self)
         self.models = ModelsView(self.table)
@@ -80,7 +81,8 @@ class Frame(QWidget):
         for part in (self.filter, *banners):
             layout.addWidget(part)
         layout.addWidget(self.back, 0, Qt.AlignmentFlag.AlignLeft)
-        layout.addWidget(self._split(self._stack, self.detail), 1)
+        self.splitter = self._split(self._stack, self.detail)
+        layout.addWidget(self.splitter, 1)
 
     def _split(self, above: QWidget, below: QWidget) -> QSplitter:
         line = theme.em(self)
@@ -98,9 +100,20 @@ class Frame(QWidget):
     def open_detail(self) -> None:
         """The selected model over the whole page; Escape brings the table back."""
         if self.detail.detail is not None:
+            self._heights = self.heights
             self._stack.hide()
             self.back.show()
             self.detail.setFocus()
+
+    @property
+    def is_in_full(self) -> bool:
+        """Whether the selected model is over the whole page."""
+        return self._stack.isHidden()
+
+    @property
+    def heights(self) -> list[int]:
+        """Of list and details in pixels, where both are in sight, or were last."""
+        return self._heights if self.is_in_full else self.splitter.sizes()
 
     def to_table(self) -> None:
         """The table above the selected model, and the keyboard in it."""

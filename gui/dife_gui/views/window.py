@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from PySide6.QtCore import Qt, Signal
@@ -14,6 +15,7 @@ from dife_gui.escape import explained
 from dife_gui.feed import POLL_MILLISECONDS, Detail, Feed, detail
 from dife_gui.links import finding_of
 from dife_gui.listing import Asked, Lister, Listing
+from dife_gui.memory import Session
 from dife_gui.timers import single_shot
 from dife_gui.views.around import Around
 from dife_gui.views.commands import Commands, Parts
@@ -27,6 +29,7 @@ from dife_gui.views.keys import bound
 from dife_gui.views.looks import Looks
 from dife_gui.views.pages import Pages
 from dife_gui.views.queue_desk import QueueDesk
+from dife_gui.views.session import begin, return_to, shown_now
 from dife_scanner.errors import DifeError, UsageError
 from dife_scanner.records import ModelRow
 from dife_scanner.store import models
@@ -132,6 +135,18 @@ class Window(QMainWindow):
         self.models.opened.connect(self.frame.open_detail)
         self.detail.left.connect(self.frame.to_table)
         self.frame.back.clicked.connect(self.frame.to_table)
+
+    def go_on(self) -> None:
+        """Begin as the last window ended, and keep how this one ends. To be called before it is shown."""
+        session = self.looks.keep(partial(shown_now, self, self.pages, self.frame))
+        if session == Session():
+            return
+        begin(session, self, self.frame)
+        self._kept = session.job
+        self.settled.connect(
+            partial(return_to, session, self.pages, self.frame),
+            Qt.ConnectionType.SingleShotConnection,
+        )
 
     def start(self) -> None:
         """Begin to look at the store."""
