@@ -59,6 +59,7 @@ class Commands(QObject):
         self._parts = parts
         self._keys = keys
         self._does = self._table()
+        parts.frame.keys_button.clicked.connect(self._show_help)
         for key in keys:
             for sequence in key.sequences:
                 QShortcut(QKeySequence(sequence), window, self._does[key.action])

@@ -40,6 +40,9 @@ class Frame(QWidget):
         self.queue_button = tool_button("Queue", "What runs, what waits and why, what is stuck (2)")
         self.export_button = tool_button("Export", "What the list shows as a file (Ctrl+E)")
         self.hub_button = tool_button("Hub", "Last pass, backlog, budget, disk, coverage (4)")
+        self.keys_button = tool_button(
+            "Keys", "What each key does (?); any command by its words: Ctrl+K"
+        )
         self.decide_button = DecideButton()
         self.first_start = FirstStart(home)
         self.first_start.hide()
@@ -67,6 +70,7 @@ class Frame(QWidget):
             self.export_button,
             self.queue_button,
             self.hub_button,
+            self.keys_button,
             self.decide_button,
         )
         for tool in tools:
