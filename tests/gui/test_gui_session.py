@@ -11,8 +11,13 @@ from typing import Any
 
 import pytest
 from dife_gui import memory
+from dife_gui.links import link_of
 from dife_gui.memory import Memory, Session
+from dife_gui.views.window import Window
+from pytestqt.qtbot import QtBot
+from waiting import BUSY_SECONDS
 
+from dife_scanner.store import findings
 from dife_scanner.store.db import Store
 
 ROOT = Path(__file__).parents[2]
@@ -142,6 +147,29 @@ def test_a_window_begins_as_the_last_one_ended(filled: Store, tmp_path: Path) ->
     assert found == left
     assert (later["on"], later["in full"], later["page"]) == (False, True, "queue")
     assert window_that("look", filled.home, screen) == [later]
+
+
+def test_a_link_comes_before_what_the_last_window_showed(
+    qtbot: QtBot, home: Path, filled: Store
+) -> None:
+    ended = Session(page="queue", filter="siglip", in_full=True)
+    assert memory.save(home, Memory(session=ended))
+    window = Window(home, milliseconds=20)
+    qtbot.addWidget(window)
+    window.go_on()
+    window.show()
+    window.start()
+    found = findings.findings(filled, filter="footprint:textual")[0]
+    window.open_link(link_of(found.fingerprint))
+    qtbot.waitUntil(
+        lambda: window.detail.detail is not None and window.detail.detail.finding == found,
+        timeout=round(1000 * BUSY_SECONDS),
+    )
+    with qtbot.waitSignal(window.settled, timeout=round(1000 * BUSY_SECONDS)):
+        window.feed.refresh()
+    qtbot.wait(50)
+    assert (window.pages.shown, window.filter.text) == ("models", "")
+    window.close()
 
 
 def test_a_session_of_another_version_is_bounded(tmp_path: Path) -> None:

@@ -54,6 +54,8 @@ class Window(QMainWindow):
         """The job that was selected before something else was asked for: selected again where it is in the list."""
         self._sought: int | None = None
         """A job to be selected once the list is read anew."""
+        self._before: Session | None = None
+        """What the last window showed, where this one is to come back to it."""
         self._reading_detail = False
         self._detail_due = False
         """Whether the selected model is to be read once what keeps from it is over."""
@@ -143,10 +145,12 @@ class Window(QMainWindow):
             return
         begin(session, self, self.frame)
         self._kept = session.job
-        self.settled.connect(
-            partial(return_to, session, self.pages, self.frame),
-            Qt.ConnectionType.SingleShotConnection,
-        )
+        self._before = session
+        self.settled.connect(self._return, Qt.ConnectionType.SingleShotConnection)
+
+    def _return(self) -> None:
+        if self._before is not None:
+            return_to(self._before, self.pages, self.frame)
 
     def start(self) -> None:
         """Begin to look at the store."""
@@ -218,6 +222,7 @@ class Window(QMainWindow):
 
     def open_link(self, link: str) -> None:
         """Select the finding that a link names, whatever the filter; say so where there is none."""
+        self._before = None
         try:
             fingerprint = finding_of(link)
         except DifeError as error:
