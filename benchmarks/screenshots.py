@@ -59,13 +59,14 @@ def draw(folder: Path, scheme: str, scale: int) -> None:
     """Every page in one scheme; Qt reads the scale when its process begins."""
     sys.path.insert(0, str(ROOT / "tests" / "gui"))
     import gui_factories
-    from dife_gui.app import choose_scheme
+    from dife_gui.views import theme
     from PySide6.QtWidgets import QApplication
 
     from dife_scanner.store import open_store, polls
 
     app = QApplication([])
-    choose_scheme(app, scheme)
+    assert app is not None  # held as long as its windows
+    theme.choose_scheme(scheme)
     with tempfile.TemporaryDirectory() as kept:
         os.chdir(kept)  # the page names its home
         empty = opened(Path("empty"))

@@ -99,13 +99,14 @@ def insert(home: Path, seconds: float, rate: int) -> None:
 
 def show(home: Path, seconds: float, rate: int, began: float) -> None:
     """Open the window and measure one thing after the other."""
-    from dife_gui.app import choose_scheme
     from dife_gui.collecting import Collector
+    from dife_gui.views import theme
     from dife_gui.views.window import Window
     from PySide6.QtWidgets import QApplication
 
     app = QApplication(sys.argv[:1])
-    choose_scheme(app, "light")
+    assert app is not None  # held as long as its window
+    theme.choose_scheme("light")
     window = Window(home)
     window.resize(*SIZE)
     window.show()

@@ -147,9 +147,15 @@ def _columns(towers: Iterable[Alike]) -> list[str]:
     return sorted(tower.value.replace(" ", "_") for tower in towers)
 
 
+DESCRIBES = (
+    "dife deployments add shop --interface 'zero-shot classification' --class boot --class shoe"
+)
+"""A command that describes a deployment, whole: its name alone is not enough."""
+
+
 def no_deployment() -> NotFound:
     """What is said where nothing describes what models are used for."""
-    advice = "`dife deployments add NAME` describes what models are used for"
+    advice = f"`{DESCRIBES}` describes one; `dife cards` names the interfaces"
     return NotFound("no deployment is described here, so nothing can be decided for one", advice)
 
 

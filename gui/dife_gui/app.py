@@ -6,7 +6,7 @@ import signal
 import sys
 from pathlib import Path
 
-from PySide6.QtCore import Qt, QTimer
+from PySide6.QtCore import QTimer
 from PySide6.QtWidgets import QApplication
 
 from dife_gui.collecting import Collector
@@ -16,11 +16,6 @@ from dife_gui.views.window import Window
 
 WIDTH, HEIGHT = 1280, 800
 """Pixels: a small laptop's screen."""
-_SCHEMES = {
-    "light": Qt.ColorScheme.Light,
-    "dark": Qt.ColorScheme.Dark,
-    "system": Qt.ColorScheme.Unknown,
-}
 _SETTLE_MILLISECONDS = 400
 """Between the last record shown and the screenshot: layouts are computed and scroll bars moved by later events."""
 
@@ -30,7 +25,7 @@ def main(
     *,
     screenshot: Path | None = None,
     size: tuple[int, int] = (WIDTH, HEIGHT),
-    scheme: str = "system",
+    scheme: str = "",
     filter: str = "",
     full: bool = False,
     link: str = "",
@@ -38,9 +33,10 @@ def main(
     """Show the window until it is closed; returns the exit code.
 
     With `screenshot` the window is drawn, saved there as PNG and closed: 0 when the file was written, else 3. `size` is
-    in pixels, `scheme` `light`, `dark` or `system`, `filter` the text of the filter box, and `full` shows the selected
-    model over the whole window. A `link` to a finding is shown. Without
-    `screenshot` and `filter`, a window that is open on this home already shows it, or itself, and no other is opened.
+    in pixels, `scheme` one of `memory.SCHEMES` or empty for the one chosen last, `filter` the text of the filter box,
+    and `full` shows the selected model over the whole window. A `link` to a finding is shown. Without `screenshot` and
+    `filter`, a window that is open on this home already shows it, or itself, and no other is opened; else the
+    window begins as the last one ended.
     """
     app = QApplication.instance() or QApplication(sys.argv[:1])
     assert isinstance(app, QApplication)
@@ -48,9 +44,11 @@ def main(
     app.setDesktopFileName("dife-scanner")
     if screenshot is None and not filter and hand_over(home, link):
         return 0
-    choose_scheme(app, scheme)
     window = Window(home)
+    theme.choose_scheme(scheme or window.looks.scheme)
     window.resize(*size)
+    if screenshot is None and not filter:
+        window.go_on()
     if filter:
         window.filter.set_text(filter)
     window.show()
@@ -68,13 +66,6 @@ def main(
         return _take_screenshot(app, window, screenshot, full=full)
     finally:
         collector.close()
-
-
-def choose_scheme(app: QApplication, scheme: str) -> None:
-    app.styleHints().setColorScheme(_SCHEMES[scheme])
-    # A platform without a dark scheme of its own ignores the hint.
-    if scheme == "dark" and not theme.is_dark(app.palette()):
-        app.setPalette(theme.dark_palette())
 
 
 def _take_screenshot(

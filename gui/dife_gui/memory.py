@@ -1,4 +1,4 @@
-"""What a window remembers of how somebody looks at the list: columns, order, saved views, filters used before.
+"""What a window remembers: how somebody looks at the list, and what the last one showed when it was closed.
 
 It lies in the home as `window.json`. A home that cannot be written is looked at all the same, and remembers nothing.
 """
@@ -20,7 +20,13 @@ FILE = "window.json"
 MOST_FILTERS = 50
 MOST_VIEWS = 50
 MOST_BYTES = 1 << 20
+PAGES = ("models", "queue", "hub")
+SCHEMES = ("system", "light", "dark")
 _MOST_WIDTH = 10_000
+_MOST_PIXELS = 1 << 30
+"""Of a place on a page: what Qt counts in has 32 bits."""
+_MOST_GEOMETRY = 1000
+"""Digits; Qt writes some 150."""
 _FIELDS = {column.field for column in COLUMNS} | {URGENCY}
 
 
@@ -51,6 +57,29 @@ class View:
 
 
 @dataclass(frozen=True)
+class Session:
+    """What a window showed when it was closed; the next one begins with it."""
+
+    geometry: str = ""
+    """Size and place of the window, as Qt writes it, in hexadecimal digits."""
+    split: tuple[int, ...] = ()
+    """Heights of list and details, in pixels."""
+    page: str = PAGES[0]
+    in_full: bool = False
+    """Whether the selected model stood over the whole page."""
+    filter: str = ""
+    filter_on: bool = True
+    job: int | None = None
+    """Of the selected model."""
+    top: tuple[int, ...] = ()
+    """The job of the topmost line of the list, and how many pixels its upper edge is below that of the list."""
+    across: int = 0
+    """Pixels that the list was scrolled to the right."""
+    down: int = 0
+    """Pixels that the details were scrolled down."""
+
+
+@dataclass(frozen=True)
 class Memory:
     """All that is remembered."""
 
@@ -60,6 +89,8 @@ class Memory:
     """Used before, the latest first."""
     goes_on: bool = True
     """Whether the next finding is selected after a decision."""
+    scheme: str = SCHEMES[0]
+    session: Session = Session()
 
     def with_filter(self, text: str) -> Memory:
         """With this filter as the latest."""
@@ -107,7 +138,41 @@ def _memory(found: dict[str, Any]) -> Memory:
     views = [_view(one) for one in found["views"][:MOST_VIEWS]]
     filters = [_text(one) for one in found["filters"][:MOST_FILTERS]]
     goes_on = found.get("goes_on", True) is not False
-    return Memory(_layout(found["layout"]), tuple(views), tuple(filters), goes_on)
+    scheme = found.get("scheme")
+    return Memory(
+        layout=_layout(found["layout"]),
+        views=tuple(views),
+        filters=tuple(filters),
+        goes_on=goes_on,
+        scheme=scheme if scheme in SCHEMES else SCHEMES[0],
+        session=_session(found.get("session", {})),
+    )
+
+
+def _session(found: dict[str, Any]) -> Session:
+    """What is missing, because an earlier version wrote it, is as in a first window."""
+    page, job = found.get("page"), found.get("job")
+    return Session(
+        geometry=_text(found.get("geometry", ""))[:_MOST_GEOMETRY],
+        split=_numbers(found.get("split", ())),
+        page=page if page in PAGES else PAGES[0],
+        in_full=found.get("in_full") is True,
+        filter=_text(found.get("filter", "")),
+        filter_on=found.get("filter_on", True) is not False,
+        job=None if job is None else int(job),
+        top=_numbers(found.get("top", ())),
+        across=_number(found.get("across", 0)),
+        down=_number(found.get("down", 0)),
+    )
+
+
+def _numbers(found: list[Any]) -> tuple[int, ...]:
+    """Two of them, or none."""
+    return tuple(_number(one) for one in found) if len(found) == 2 else ()
+
+
+def _number(found: Any) -> int:
+    return min(max(int(found), -_MOST_PIXELS), _MOST_PIXELS)
 
 
 def _view(found: dict[str, Any]) -> View:

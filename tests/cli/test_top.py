@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -29,12 +30,21 @@ from dife_scanner.cli.top.keys import KEYS, actions
 from dife_scanner.cli.top.screen import Page
 from dife_scanner.cli.top.state import Top
 from dife_scanner.cli.top.terminal import Terminal
-from dife_scanner.records import Artefact, DeploymentProfile, JobState, ModelRef, TriageState
+from dife_scanner.errors import DifeError
+from dife_scanner.records import (
+    Artefact,
+    DeploymentProfile,
+    JobState,
+    ModelRef,
+    Standing,
+    TriageState,
+)
 from dife_scanner.settings import load
 from dife_scanner.store import (
     Store,
     artefacts,
     audits,
+    deciding,
     decisions,
     deployments,
     findings,
@@ -366,6 +376,88 @@ def test_marked_ones_are_decided_about_once_asked_and_as_before(decided: Top) ->
     assert decided.prompt is not None and "Set 2 checkpoints to pending" in decided.prompt.question
     press(decided, "y")
     assert "Decided about 2 checkpoints for shop: pending" in decided.message
+
+
+def one_is_refused(top: Top) -> None:
+    press(top, "d")
+    typed(top, "refused")
+    for answer in ("does what a bill forbids", "", ""):
+        typed(top, answer)
+
+
+def test_many_are_taken_over_in_portions_and_it_is_drawn_how_far_it_is(
+    decided: Top, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deciding, "PORTION", 1)
+    frames: list[str] = []
+    decided.drawn_now = lambda: frames.append(text_of(decided))
+    one_is_refused(decided)
+    press(decided, "*", "o")
+    press(decided, "y", "u")
+    told = [line for frame in frames for line in frame.split("\n") if " of " in line]
+    assert [line.strip() for line in told] == [
+        "Looked at 1 of 3 checkpoints",
+        "Looked at 2 of 3 checkpoints",
+        "Taken over for 1 of 2",
+        "Taken back for 1 of 2",
+    ]
+    assert "2 decisions taken back" in decided.message
+    assert sorted(stands(decided).values()) == ["pending", "pending", "refused"]
+
+
+def test_what_was_kept_before_a_portion_failed_stays_and_can_be_taken_back(
+    decided: Top, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deciding, "PORTION", 1)
+    one_is_refused(decided)
+    press(decided, "*", "o")
+    take_over, taken = deciding.take_over, []
+
+    def once(store: Store, *given: Any) -> list[Standing]:
+        if taken:
+            raise DifeError("the database is held", "try again")
+        taken.append(given)
+        return take_over(store, *given)
+
+    monkeypatch.setattr(deciding, "take_over", once)
+    press(decided, "y")
+    assert decided.is_alarm
+    assert decided.message == "1 decision kept, the others not: the database is held; try again"
+    assert sorted(stands(decided).values()) == ["pending", "refused", "refused"]
+    press(decided, "u")
+    assert sorted(stands(decided).values()) == ["pending", "pending", "refused"]
+
+
+def test_a_terminal_is_drawn_while_many_are_decided_about(
+    decided: Top, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The second portion waits until the screen was read."""
+    monkeypatch.setattr(deciding, "PORTION", 1)
+    one_is_refused(decided)
+    take_over, began, go = deciding.take_over, [], tmp_path / "go"
+
+    def waiting(store: Store, *given: Any) -> list[Standing]:
+        while began and not go.exists():
+            time.sleep(0.01)
+        began.append(given)
+        return take_over(store, *given)
+
+    monkeypatch.setattr(deciding, "take_over", waiting)
+    with on_a_terminal("top", "--home", decided.desk.settings.home, NO_COLOR="1") as session:
+        shows(session, "1 Overview")
+        session.press("3")
+        session.wait("3 findings")
+        session.press("*")
+        session.wait("3 findings with this effect")
+        session.press("o")
+        session.wait("Take over 2 decisions")
+        session.press("y")
+        session.wait("Taken over for 1 of 2")
+        go.touch()
+        session.wait("take back")
+        session.press("q")
+        assert session.end() == 0
+    assert set(stands(decided).values()) == {"refused"}
 
 
 def test_without_a_deployment_or_files_it_is_said_what_is_missing(top: Top) -> None:

@@ -19,9 +19,9 @@ def alive() -> frozenset[int]:
     return frozenset(id(one) for one in (*_widgets(), *threading.enumerate(), *_timers()))
 
 
-def left(before: frozenset[int]) -> list[str]:
+def left(before: frozenset[int], *, seconds: float = _ENDING_SECONDS) -> list[str]:
     """What came since and is still there once everything that waits for deletion is deleted."""
-    end = time.monotonic() + _ENDING_SECONDS
+    end = time.monotonic() + seconds
     while True:
         _delete_what_waits()
         threads = [one for one in threading.enumerate() if id(one) not in before]

@@ -236,7 +236,7 @@ def test_a_home_without_deployments_says_what_makes_one(
 ) -> None:
     window = open_window()
     select(qtbot, window, job_of(filled, BAD))
-    reads(qtbot, window, "dife deployments add NAME")
+    reads(qtbot, window, "dife deployments add shop --interface")
     press(qtbot, window, Qt.Key.Key_D)
     told = window.around.status
     qtbot.waitUntil(lambda: "No deployment is described" in told.currentMessage(), timeout=SOON)

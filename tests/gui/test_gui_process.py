@@ -67,7 +67,7 @@ def test_what_is_left_behind_is_named(qtbot: QtBot) -> None:
     thread = threading.Thread(target=ended.wait, name="forgotten", daemon=True)
     thread.start()
     try:
-        found = leftovers.left(before)
+        found = leftovers.left(before, seconds=0.1)
     finally:
         ended.set()
         thread.join()

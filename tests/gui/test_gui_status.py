@@ -138,6 +138,21 @@ def test_a_line_that_has_no_room_is_cut_and_told_in_full(qtbot: QtBot) -> None:
     assert "1,000 auditing" in queue.toolTip()
 
 
+def test_a_message_has_the_line_for_itself(qtbot: QtBot) -> None:
+    """Also where it is read meanwhile how things stand: nothing lies over it, and the button comes back after it."""
+    status = Status(Path("/home"))
+    qtbot.addWidget(status)
+    stopped = Overview(0, {}, None, None, "2026-11-20T09:00", (), Tally(9, 1, 1, 9, 0.3), ())
+    status.show()
+    status.show_overview(stopped)
+    assert status.start.isVisible()
+    status.showMessage("1 finding set to “confirmed”")
+    status.show_overview(stopped)
+    assert not status.start.isVisible()
+    status.clearMessage()
+    assert status.start.isVisible()
+
+
 def test_dead_letters_say_which_channel_and_why() -> None:
     finding = factories.make_finding(factories.make_audit())
     dead = tuple(

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from dife_scanner.cli.top.prompt import Prompt
 from dife_scanner.cli.top.screen import Page, Screen
-from dife_scanner.errors import StandsRefused, UsageError
+from dife_scanner.errors import DifeError, StandsRefused, UsageError
 from dife_scanner.records import DecisionState, Standing
 from dife_scanner.sentences.decisions import kept_text, passed_text, stand_text
 from dife_scanner.sentences.numbers import count
 from dife_scanner.store import deciding
 from dife_scanner.store.deciding import Asked, Scope
 
+T = TypeVar("T")
 _STATES = ", ".join(DecisionState)
 _UNTIL = "Counts until (90d, 2027-01-31; empty: without end)"
 
@@ -33,13 +35,13 @@ class Deploying(Screen):
         """About the marked findings' checkpoints, or else the selected one's."""
         jobs = self._meant_jobs()
         if jobs:
-            self._choose_deployment(lambda name: self._begin(self.desk.scope(jobs, name)))
+            self._choose_deployment(lambda name: self._begin(self._scope(jobs, name)))
 
     def take_over(self) -> None:
         """Decide as before about what is like it: for one at once, for marked ones once asked."""
         jobs = self._meant_jobs()
         if jobs and self._takes_marks:
-            self._choose_deployment(lambda name: self._ask_take_over(self.desk.scope(jobs, name)))
+            self._choose_deployment(lambda name: self._ask_take_over(self._scope(jobs, name)))
         elif jobs:
             self._was_kept(self.desk.take_over_for(jobs[0]))
 
@@ -48,7 +50,8 @@ class Deploying(Screen):
         if not self.made_for_deployments:
             self.say("nothing was decided in this run for a deployment that could be taken back")
             return
-        done = self.desk.take_back(self.made_for_deployments.pop())
+        made = self.made_for_deployments.pop()
+        done = self._in_portions(made, self.desk.take_back, "Taken back for")
         self._look()
         self.say(f"{count(len(done), 'decision')} taken back")
 
@@ -62,6 +65,36 @@ class Deploying(Screen):
             self.say(f"{count(len(alike), 'finding')} with this effect on an equal tower marked")
         else:
             self.say("nothing was found in the selected model that others could share")
+
+    def _scope(self, jobs: Sequence[int], deployment: str) -> Scope:
+        found = self.desk.scope(
+            jobs,
+            deployment,
+            lambda at, total: self.show_progress(f"Looked at {at:,} of {total:,} checkpoints"),
+        )
+        self.say("")
+        return found
+
+    def _in_portions(
+        self, things: Sequence[T], does: Callable[[Sequence[T]], list[Standing]], what: str
+    ) -> list[Standing]:
+        """Do it for a portion at a time, and say how far it is, where more follow.
+
+        Raises what it raises; what was kept before that stays, and can be taken back.
+        """
+        done: list[Standing] = []
+        try:
+            for start in range(0, len(things), deciding.PORTION):
+                if start:
+                    self.show_progress(f"{what} {start:,} of {len(things):,}")
+                done += does(things[start : start + deciding.PORTION])
+        except DifeError as error:
+            self._remember(done)
+            if not done:
+                raise
+            kept = f"{count(len(done), 'decision')} kept, the others not: {error.what}"
+            raise DifeError(kept, error.advice) from error
+        return done
 
     @property
     def _takes_marks(self) -> bool:
@@ -129,6 +162,9 @@ class Deploying(Screen):
         self.prompt = Prompt(question, lambda _: then(), yes_or_no=True)
 
     def _keep_decision(self, wish: Wish) -> None:
+        many = len(wish.scope.subjects)
+        if many > deciding.PORTION:  # all of them or none, so there is nothing to say in between
+            self.show_progress(f"Deciding about {count(many, 'checkpoint')}…")
         try:
             done = self.desk.decide_for(wish.scope, wish.asked)
         except StandsRefused as refused:
@@ -147,13 +183,23 @@ class Deploying(Screen):
         question = "; ".join([f"Take over {many} for {scope.deployment}", *passed])
         self._ask_yes(
             f"{question}? y/n",
-            lambda: self._was_kept(self.desk.take_over(scope)),
+            lambda: self._was_kept(
+                self._in_portions(
+                    scope.proposals,
+                    lambda part: self.desk.take_over(part, scope.deployment),
+                    "Taken over for",
+                )
+            ),
         )
 
-    def _was_kept(self, standings: Sequence[Standing]) -> None:
+    def _remember(self, standings: Sequence[Standing]) -> None:
+        """What can be taken back."""
         made = tuple(one.decision for one in standings if one.decision is not None)
         if made:
             self.made_for_deployments.append(made)
+
+    def _was_kept(self, standings: Sequence[Standing]) -> None:
+        self._remember(standings)
         if self.page is Page.FINDINGS:
             self.marks.clear()
         self._look()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 from dife_scanner.app.status import status
 from dife_scanner.baselines.home import open_for_reading
@@ -27,7 +28,7 @@ from dife_scanner.store import (
     triage_log,
     upcoming,
 )
-from dife_scanner.store.deciding import Asked, Scope
+from dife_scanner.store.deciding import Asked, Proposal, Scope
 from dife_scanner.store.requests import RequestKind
 from dife_scanner.store.triage_log import TriageEvent
 from dife_scanner.store.upcoming import Upcoming
@@ -185,23 +186,31 @@ class Desk:
         alike = deciding.jobs_like(self.store, jobs[0]) if jobs else ()
         return triage.of_jobs(self.store, alike)
 
-    def scope(self, jobs: Sequence[int], deployment: str) -> Scope:
-        """How these models stand for a deployment. Raises `NotFound`, and `UsageError` for too many."""
-        return deciding.scope(self.store, jobs, deployment)
+    def scope(
+        self, jobs: Sequence[int], deployment: str, looked: Callable[[int, int], None]
+    ) -> Scope:
+        """How these models stand for a deployment. Raises `NotFound`, and `UsageError` for too many.
+
+        `looked` gets at how many it was looked, and of how many, where more follow.
+        """
+        whole = deciding.meant(self.store, jobs, deployment)
+        parts = list(deciding.portions(whole))
+        stand: list[Scope] = []
+        for part in parts:
+            stand.append(deciding.looked_at(self.store, part))
+            if len(stand) < len(parts):
+                looked(len(stand) * deciding.PORTION, len(whole.subjects))
+        return reduce(deciding.joined, stand) if stand else whole
 
     def decide_for(self, scope: Scope, asked: Asked) -> list[Standing]:
         """Keep a decision about all of them; raises what `deciding.decide` raises."""
         with self._writing() as store:
             return deciding.decide(store, scope.subjects, scope.deployment, asked)
 
-    def take_over(self, scope: Scope) -> list[Standing]:
+    def take_over(self, proposals: Sequence[Proposal], deployment: str) -> list[Standing]:
         """Decide about all of them as before about what is like them, where that may be."""
-        done: list[Standing] = []
         with self._writing() as store:
-            for start in range(0, len(scope.proposals), deciding.PORTION):
-                part = scope.proposals[start : start + deciding.PORTION]
-                done += deciding.take_over(store, part, scope.deployment, self.actor)
-        return done
+            return deciding.take_over(store, proposals, deployment, self.actor)
 
     def take_over_for(self, job: int) -> list[Standing]:
         """The same for one model and every deployment. Raises `NotFound` where nothing may be taken over."""

@@ -41,6 +41,7 @@ def _loop(top: Top, terminal: Terminal, live: Live) -> None:
     drawn: object = None
     version: tuple[int, int] | None = None
     looked, keys = 0.0, 0
+    top.drawn_now = lambda: live.update(draw(top, live.console), refresh=True)
     while not top.ended:
         found, now = _written(top, version), time.monotonic()
         if found != version or now - looked >= AGE_SECONDS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
 
 from dife_scanner.cli.top.desk import Desk, InFull, Listed, Overview, Pace
@@ -54,6 +55,8 @@ class Screen:
         self.prompt: Prompt | None = None
         self.message = ""
         self.is_alarm = False
+        self.drawn_now: Callable[[], None] = lambda: None
+        """Draws the screen at once, for work that goes on before the next key."""
         self.ended = False
         self._before = self.page
         self._acts: list[int] = []
@@ -90,6 +93,11 @@ class Screen:
 
     def say(self, text: str, *, alarm: bool = False) -> None:
         self.message, self.is_alarm = text, alarm
+
+    def show_progress(self, text: str) -> None:
+        """Say how far something is that goes on."""
+        self.say(text)
+        self.drawn_now()
 
     # --- reading ---
 

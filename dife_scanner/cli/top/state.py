@@ -96,6 +96,8 @@ class Top(Deploying):
         self._go_on(made)
 
     def _keep(self, made: Decision, state: TriageState) -> None:
+        if len(made.about) > 1:  # all of them or none, so there is nothing to say in between
+            self.show_progress(f"Deciding about {findings_text(len(made.about))}…")
         try:
             act = self.desk.decide(state, made.about, made.note or "", made.until or "")
         except Overtaken:

@@ -30,6 +30,8 @@ from dife_gui.views.record import copy, identifiers
 from dife_scanner.records import TriageState
 from dife_scanner.sentences.numbers import capital
 
+SCHEME_NAMES = {"system": "as the system has them", "light": "light", "dark": "dark"}
+
 
 @dataclass(frozen=True)
 class Parts:
@@ -57,6 +59,7 @@ class Commands(QObject):
         self._parts = parts
         self._keys = keys
         self._does = self._table()
+        parts.frame.keys_button.clicked.connect(self._show_help)
         for key in keys:
             for sequence in key.sequences:
                 QShortcut(QKeySequence(sequence), window, self._does[key.action])
@@ -173,6 +176,8 @@ class Commands(QObject):
         filter, looks = self._parts.frame.filter, self._parts.looks
         for name, text in QUICK_FILTERS:
             commands.append(Command(f"Filter: {name}", partial(filter.set_text, text)))
+        for scheme, colours in SCHEME_NAMES.items():
+            commands.append(Command(f"Colours: {colours}", partial(looks.choose, scheme)))
         for view in looks.views:
             commands.append(Command(f"View: {view.name}", partial(looks.show_view, view)))
         return commands

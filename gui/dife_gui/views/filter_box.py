@@ -133,6 +133,12 @@ class FilterBox(QWidget):
         self.line.setText(text)
         self._apply()
 
+    def restore(self, text: str, *, on: bool) -> None:
+        """Write as it was, in force or not."""
+        self.on.setChecked(on)
+        self.line.setText(text)
+        self._apply()
+
     def switch(self) -> None:
         """Off, or on again."""
         self.on.toggle()
@@ -229,12 +235,12 @@ class FilterBox(QWidget):
 
 def _on_button() -> QToolButton:
     button = QToolButton()
-    button.setText("On")
+    button.setText("Filter on")
     button.setCheckable(True)
     button.setChecked(True)
     button.setAccessibleName("Filter on")
     button.setToolTip("Switch the filter off and on (x)")
-    button.toggled.connect(lambda on: button.setText("On" if on else "Off"))
+    button.toggled.connect(lambda on: button.setText("Filter on" if on else "Filter off"))
     return button
 
 

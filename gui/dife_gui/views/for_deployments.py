@@ -18,12 +18,13 @@ from dife_scanner.sentences.decisions import (
     precedent_line,
     why_text,
 )
+from dife_scanner.store.deciding import DESCRIBES
 
 _LINE_CHARACTERS = 1500
 """Of a line about a deployment; what others wrote is part of it."""
 NO_DEPLOYMENT = (
-    "No deployment is described here, so nothing can be decided for one. "
-    "“dife deployments add NAME” describes what models are used for."
+    "No deployment is described here, so nothing can be decided for one. A deployment is what models are used for. "
+    f"“{DESCRIBES}” describes one; “dife cards” names the interfaces."
 )
 
 

@@ -32,6 +32,7 @@ class Frame(QWidget):
     def __init__(self, home: Path, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._home = home
+        self._heights: list[int] = []
         self.filter = FilterBox()
         self.table = ModelsTable(self)
         self.models = ModelsView(self.table)
@@ -39,6 +40,9 @@ class Frame(QWidget):
         self.queue_button = tool_button("Queue", "What runs, what waits and why, what is stuck (2)")
         self.export_button = tool_button("Export", "What the list shows as a file (Ctrl+E)")
         self.hub_button = tool_button("Hub", "Last pass, backlog, budget, disk, coverage (4)")
+        self.keys_button = tool_button(
+            "Keys", "What each key does (?); any command by its words: Ctrl+K"
+        )
         self.decide_button = DecideButton()
         self.first_start = FirstStart(home)
         self.first_start.hide()
@@ -66,6 +70,7 @@ class Frame(QWidget):
             self.export_button,
             self.queue_button,
             self.hub_button,
+            self.keys_button,
             self.decide_button,
         )
         for tool in tools:
@@ -80,7 +85,8 @@ class Frame(QWidget):
         for part in (self.filter, *banners):
             layout.addWidget(part)
         layout.addWidget(self.back, 0, Qt.AlignmentFlag.AlignLeft)
-        layout.addWidget(self._split(self._stack, self.detail), 1)
+        self.splitter = self._split(self._stack, self.detail)
+        layout.addWidget(self.splitter, 1)
 
     def _split(self, above: QWidget, below: QWidget) -> QSplitter:
         line = theme.em(self)
@@ -98,9 +104,20 @@ class Frame(QWidget):
     def open_detail(self) -> None:
         """The selected model over the whole page; Escape brings the table back."""
         if self.detail.detail is not None:
+            self._heights = self.heights
             self._stack.hide()
             self.back.show()
             self.detail.setFocus()
+
+    @property
+    def is_in_full(self) -> bool:
+        """Whether the selected model is over the whole page."""
+        return self._stack.isHidden()
+
+    @property
+    def heights(self) -> list[int]:
+        """Of list and details in pixels, where both are in sight, or were last."""
+        return self._heights if self.is_in_full else self.splitter.sizes()
 
     def to_table(self) -> None:
         """The table above the selected model, and the keyboard in it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from PySide6.QtWidgets import QStackedWidget, QWidget
 
+from dife_gui.memory import PAGES
 from dife_gui.views.frame import Frame
 from dife_gui.views.queue_desk import QueueDesk
 
@@ -15,13 +16,22 @@ class Pages(QStackedWidget):
         super().__init__(parent)
         self._frame = frame
         self._queue = queue
-        self.addWidget(frame)
-        self.addWidget(queue.page)
-        self.addWidget(queue.hub)
+        for page in (frame, queue.page, queue.hub):  # in the order of `PAGES`
+            self.addWidget(page)
         frame.queue_button.clicked.connect(self.show_queue)
         frame.hub_button.clicked.connect(self.show_hub)
         for page in (queue.page, queue.hub):
             page.left.connect(self.show_models)
+
+    @property
+    def shown(self) -> str:
+        """The name of the page that is in sight."""
+        return PAGES[self.currentIndex()]
+
+    def show_page(self, name: str) -> None:
+        """Show the page of this name."""
+        does = {"models": self.show_models, "queue": self.show_queue, "hub": self.show_hub}
+        does[name]()
 
     def show_queue(self) -> None:
         """What runs, what waits and why, what is stuck."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from PySide6.QtCore import Signal
+from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QInputDialog, QMenu, QToolButton, QWidget
 
 from dife_gui.memory import View
@@ -25,25 +26,30 @@ class ViewsButton(QToolButton):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._views: Sequence[View] = ()
+        self._actions: list[tuple[View, QAction]] = []
+        self.is_shown: Callable[[View], bool] = lambda _: False
+        """Whether the list is as a view has it."""
         self.setText("Views")
         self.setAutoRaise(True)
         self.setAccessibleName("Saved views")
         self.setToolTip("Saved views: a filter with its columns and order")
         self.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self.setMenu(QMenu(self))
+        self.menu().aboutToShow.connect(self._tick)
         self.show_views(())
 
     def show_views(self, views: Sequence[View]) -> None:
         """Offer these."""
-        self._views = views
+        self._actions = []
         menu = self.menu()
         menu.clear()
         for view in views:
             # As defaults, because a loop's variable would be the last view for all of them.
             action = menu.addAction(_shown(view.name))
             action.setToolTip(plain(view.filter))
+            action.setCheckable(True)
             action.triggered.connect(lambda _=False, one=view: self.chosen.emit(one))
+            self._actions.append((view, action))
         menu.addSeparator()
         menu.addAction("Save this view…").triggered.connect(self.ask_name)
         forget = menu.addMenu("Forget")
@@ -51,6 +57,11 @@ class ViewsButton(QToolButton):
         for view in views:
             action = forget.addAction(_shown(view.name))
             action.triggered.connect(lambda _=False, one=view: self.forgotten.emit(one.name))
+
+    def _tick(self) -> None:
+        """Tick the view that is shown."""
+        for view, action in self._actions:
+            action.setChecked(self.is_shown(view))
 
     def ask_name(self) -> None:
         """Ask under which name what is shown is to be saved."""

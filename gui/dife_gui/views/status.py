@@ -159,6 +159,8 @@ class Status(QStatusBar):
         self.start.setAutoDefault(False)
         self.start.clicked.connect(self.start_requested)
         self.start.hide()
+        self._offers_start = False
+        self.messageChanged.connect(lambda _: self._show_start())
         self.addWidget(self._dot)
         self.addWidget(self._watcher)
         self.addWidget(self.start)
@@ -178,7 +180,12 @@ class Status(QStatusBar):
         self._dot.setAccessibleName("watcher running" if alive else "watcher not running")
         self._dot.update()
         self._watcher.show_text(watcher_text(overview, now))
-        self.start.setVisible(not alive)
+        self._offers_start = not alive
+        self._show_start()
+
+    def _show_start(self) -> None:
+        """A message has the whole line as long as it stands: what is shown meanwhile would lie over it."""
+        self.start.setVisible(self._offers_start and not self.currentMessage())
 
     def _show_poll(self, overview: Overview, now: datetime) -> None:
         self._poll.show_text(coverage_text(overview, now))

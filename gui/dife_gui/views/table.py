@@ -259,7 +259,7 @@ class ModelsView(QTableView):
         across = self.horizontalScrollBar().value()
         yield
         if anchor is not None:
-            self._return_to(*anchor)
+            self.return_to(*anchor)
         self.horizontalScrollBar().setValue(across)
 
     def _anchor(self) -> tuple[int, int] | None:
@@ -276,7 +276,12 @@ class ModelsView(QTableView):
             return False
         return self.viewport().rect().intersects(self.visualRect(index))
 
-    def _return_to(self, job_id: int, distance: int) -> None:
+    def top(self) -> tuple[int, ...]:
+        """Job of the topmost row and its distance from the top in pixels, which is 0 or less; empty without rows."""
+        row = self.rowAt(0)
+        return (self._table.key(row), self.rowViewportPosition(row)) if row >= 0 else ()
+
+    def return_to(self, job_id: int, distance: int) -> None:
         """Scroll until the row of a job is `distance` pixels from the top."""
         index = self._table.place_of(job_id)
         if not index.isValid():

@@ -21,6 +21,11 @@ from dife_scanner.figures import colours as drawn
 from dife_scanner.figures.colours import Scheme
 from dife_scanner.records import JobState, Verdict
 
+_SCHEMES = {
+    "system": Qt.ColorScheme.Unknown,
+    "light": Qt.ColorScheme.Light,
+    "dark": Qt.ColorScheme.Dark,
+}
 READABLE = 4.5
 """WCAG 2.2 AA contrast of text on its background."""
 
@@ -89,6 +94,17 @@ def dark_palette() -> QPalette:
         palette.setColor(QPalette.ColorGroup.Disabled, role, mixed(text, base, 0.5))
     palette.setColor(QPalette.ColorRole.PlaceholderText, mixed(text, base, 0.4))
     return palette
+
+
+def choose_scheme(scheme: str) -> None:
+    """Draw every window in these colours, one of `memory.SCHEMES`; `system` follows the system."""
+    app = QGuiApplication.instance()
+    assert isinstance(app, QGuiApplication)
+    app.setPalette(QPalette())
+    app.styleHints().setColorScheme(_SCHEMES[scheme])
+    # A platform without a dark scheme of its own ignores the hint.
+    if scheme == "dark" and not is_dark(app.palette()):
+        app.setPalette(dark_palette())
 
 
 def base_color(palette: QPalette) -> QColor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from PySide6.QtCore import Qt, Signal
@@ -14,6 +15,7 @@ from dife_gui.escape import explained
 from dife_gui.feed import POLL_MILLISECONDS, Detail, Feed, detail
 from dife_gui.links import finding_of
 from dife_gui.listing import Asked, Lister, Listing
+from dife_gui.memory import Session
 from dife_gui.timers import single_shot
 from dife_gui.views.around import Around
 from dife_gui.views.commands import Commands, Parts
@@ -27,6 +29,7 @@ from dife_gui.views.keys import bound
 from dife_gui.views.looks import Looks
 from dife_gui.views.pages import Pages
 from dife_gui.views.queue_desk import QueueDesk
+from dife_gui.views.session import begin, return_to, shown_now
 from dife_scanner.errors import DifeError, UsageError
 from dife_scanner.records import ModelRow
 from dife_scanner.store import models
@@ -51,6 +54,8 @@ class Window(QMainWindow):
         """The job that was selected before something else was asked for: selected again where it is in the list."""
         self._sought: int | None = None
         """A job to be selected once the list is read anew."""
+        self._before: Session | None = None
+        """What the last window showed, where this one is to come back to it."""
         self._reading_detail = False
         self._detail_due = False
         """Whether the selected model is to be read once what keeps from it is over."""
@@ -133,6 +138,20 @@ class Window(QMainWindow):
         self.detail.left.connect(self.frame.to_table)
         self.frame.back.clicked.connect(self.frame.to_table)
 
+    def go_on(self) -> None:
+        """Begin as the last window ended, and keep how this one ends. To be called before it is shown."""
+        session = self.looks.keep(partial(shown_now, self, self.pages, self.frame))
+        if session == Session():
+            return
+        begin(session, self, self.frame)
+        self._kept = session.job
+        self._before = session
+        self.settled.connect(self._return, Qt.ConnectionType.SingleShotConnection)
+
+    def _return(self) -> None:
+        if self._before is not None:
+            return_to(self._before, self.pages, self.frame)
+
     def start(self) -> None:
         """Begin to look at the store."""
         self.feed.start()
@@ -203,6 +222,7 @@ class Window(QMainWindow):
 
     def open_link(self, link: str) -> None:
         """Select the finding that a link names, whatever the filter; say so where there is none."""
+        self._before = None
         try:
             fingerprint = finding_of(link)
         except DifeError as error:
