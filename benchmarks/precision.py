@@ -10,7 +10,6 @@ take turns, and the best round of each counts.
 from __future__ import annotations
 
 import argparse
-import copy
 import time
 from collections.abc import Callable
 from typing import Any
@@ -19,11 +18,11 @@ import open_clip
 import torch
 from torch import Tensor
 
-from dife_scanner.models.bfloat16 import InBfloat16
+from dife_scanner.models.bfloat16 import InBfloat16, with_layers
 from dife_scanner.models.clip import read_out
 
 TEXTS = 64
-PICTURES = 8
+PICTURES = 24
 TOKENS = 16
 SIDE = 1024
 """Of the square matrices that give the floor."""
@@ -59,28 +58,20 @@ def operations(model: Any, device: str) -> list[tuple[str, int, float, dict[str,
         PICTURES, 3, *(size if isinstance(size, tuple) else (size, size)), device=device
     )
     layers = InBfloat16(model.transformer)
-    visual = copy.deepcopy(model.visual).to(torch.bfloat16)
-    with_grad = copy.deepcopy(model.transformer).to(torch.bfloat16)
+    visual = with_layers(model.visual, InBfloat16(model.visual.transformer))
 
     def texts(inputs: Tensor) -> Tensor:
         return read_out(model, inputs, ends)
 
     def texts_in_copy(inputs: Tensor) -> Tensor:
-        def through(states: Tensor, attn_mask: Tensor | None = None) -> Tensor:
-            mask = None if attn_mask is None else attn_mask.to(torch.bfloat16)
-            return with_grad(states.to(torch.bfloat16), attn_mask=mask).float()
-
-        return read_out(model, inputs, ends, through)
-
-    def pictures_in_copy(inputs: Tensor) -> Tensor:
-        return visual(inputs.to(torch.bfloat16)).float()
+        return read_out(model, inputs, ends, layers)
 
     return [
         (
             "texts forward",
             TEXTS,
             products(model.transformer) * TEXTS * TOKENS,
-            forward(texts, lambda inputs: read_out(model, inputs, ends, layers), words, device),
+            forward(texts, texts_in_copy, words, device),
         ),
         (
             "texts forward and back",
@@ -92,13 +83,13 @@ def operations(model: Any, device: str) -> list[tuple[str, int, float, dict[str,
             "pictures forward",
             PICTURES,
             products(model.visual) * PICTURES * tokens_of(model.visual),
-            forward(model.visual, pictures_in_copy, pictures, device),
+            forward(model.visual, visual, pictures, device),
         ),
         (
             "pictures forward and back",
             PICTURES,
             2 * products(model.visual) * PICTURES * tokens_of(model.visual),
-            both_ways(model.visual, pictures_in_copy, pictures, device),
+            both_ways(model.visual, visual, pictures, device),
         ),
     ]
 

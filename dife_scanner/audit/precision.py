@@ -12,7 +12,7 @@ from pathlib import Path
 from dife_scanner.audit import faults
 from dife_scanner.audit.memory import machine_mib
 from dife_scanner.audit.plan import SAME_WORK
-from dife_scanner.audit.probes import SEARCH_TEMPLATES
+from dife_scanner.audit.probes import SEARCH_TEMPLATES, TRAIN
 from dife_scanner.audit.request import Request
 from dife_scanner.discovery import precision
 from dife_scanner.durable.atomic import atomic_write
@@ -42,7 +42,7 @@ def _chosen(request: Request, encoders: Sequence[Encoder]) -> tuple[str, ...]:
     if wanted == "float32":
         return ()
     if wanted == "bfloat16":
-        return (precision.TEXTS,)
+        return precision.possible(encoders[0])
     kept = _file(request)
     before = _read(kept)
     if before is not None:
@@ -50,14 +50,24 @@ def _chosen(request: Request, encoders: Sequence[Encoder]) -> tuple[str, ...]:
     try:
         if not _fits(request, encoders):
             return ()
-        texts = [SEARCH_TEMPLATES[0].format(name) for name in request.plan.probes().class_names]
-        found = precision.probed(encoders[0], texts)
+        found = _probed(request, encoders[0])
         if found and kept is not None:
             _write(kept, found)
     except Exception as error:  # searches can do without
         faults.reason(error, "probe of the precision")
         return ()
     return found
+
+
+def _probed(request: Request, suspect: Encoder) -> tuple[str, ...]:
+    """What a probe finds, of prompts and a picture that searches read."""
+    import torch
+
+    data = request.plan.probes()
+    texts = [SEARCH_TEMPLATES[0].format(name) for name in data.class_names]
+    pixels = suspect.prepare(data.split(TRAIN).images[:1])
+    picture = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
+    return precision.probed(suspect, texts, picture)
 
 
 def _fits(request: Request, encoders: Sequence[Encoder]) -> bool:
@@ -86,7 +96,9 @@ def _read(path: Path | None) -> tuple[str, ...] | None:
         found = json.loads(path.read_bytes()) if path else None
     except (OSError, ValueError):
         return None
-    return (precision.TEXTS,) if found == [precision.TEXTS] else None
+    if not isinstance(found, list) or not found or not set(found) <= {*precision.OPERATIONS}:
+        return None
+    return tuple(found)
 
 
 def _write(path: Path, chosen: tuple[str, ...]) -> None:

@@ -1,114 +1,219 @@
 """In which precision searches read: bfloat16 where a short probe finds it clearly quicker here, float32 else.
 
-Only what is read without gradients, and only for searching: what is measured is float32 whatever is chosen.
+Only what is read to search. What is measured is float32 whatever is chosen.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from dife_scanner.models.gradient import Towers
+    from dife_scanner.models.clip import ClipEncoder
     from dife_scanner.models.interface import Encoder
 
 TEXTS = "texts"
-"""What of searches may run in bfloat16: texts that go forward."""
-MOST_SECONDS = 5.0
-"""That the probe takes, copies included, unless one pass alone takes longer."""
+"""What of searches may run in bfloat16: texts that go forward …"""
+PICTURES = "pictures"
+"""… and pictures, with gradients and without."""
+OPERATIONS = (TEXTS, PICTURES)
+MOST_SECONDS = {TEXTS: 1.5, PICTURES: 3.5}
+"""That each part of the probe takes, unless its first round alone takes longer."""
 MARGIN = 1.25
 """How many times as quick bfloat16 has to be."""
 LEAST_COSINE = 0.995
-"""Between what a text is read as in either: a tower that bfloat16 changes more is searched in float32, whoever made it
-so."""
+"""Between what an input is read as in either: a tower that bfloat16 changes more is searched in float32, whoever made
+it so."""
 LEAST_WIDTH = 384
-"""Values of a token below which nothing is probed: such a tower reads thousands of texts a second in float32."""
+"""Values of a token below which nothing is probed: such a tower is too quick for it to matter."""
 TIMED_TEXTS = 32
+TIMED_TOKENS = 600
+"""Of pictures, which go through one layer, forward and back: all layers cost the same."""
 _ROUNDS = 3
 _LEAST_ROUNDS = 2
 """The first also pays for what is set up once."""
 
 Clock = Callable[[], float]
 """Seconds since some moment."""
+Ways = tuple[Callable[[], object], Callable[[], object]]
+"""One thing done in float32 and in bfloat16."""
+
+
+def possible(encoder: Encoder) -> tuple[str, ...]:
+    """What of searches in this checkpoint may run in bfloat16."""
+    from dife_scanner.models.gradient import clip_behind
+
+    behind = clip_behind(encoder)
+    return tuple(_layers(behind)) if behind is not None else ()
 
 
 def probed(
-    encoder: Encoder, texts: Sequence[str], clock: Clock = time.perf_counter
+    encoder: Encoder, texts: Sequence[str], picture: Tensor, clock: Clock = time.perf_counter
 ) -> tuple[str, ...]:
-    """What of these searches is better read in bfloat16 on this device; nothing of a small model.
+    """What of searches is better read in bfloat16 on this device; nothing of a small model.
 
-    `texts`: some like those that searches read. The encoder stays as it is.
+    `texts` and `picture` [1, 3, s, s] in 0..1 are some like those that searches read. The encoder stays as it is.
     """
-    if encoder.text_width < LEAST_WIDTH:
-        return ()
-    from dife_scanner.models.bfloat16 import InBfloat16
-    from dife_scanner.models.gradient import Towers, clip_behind
+    from dife_scanner.models.gradient import clip_behind
 
     behind = clip_behind(encoder)
-    if behind is None:
-        return ()
-    began = clock()
-    towers = Towers(encoder)
-    rows = [towers.tokenizer.encode(text) for text in texts[:TIMED_TEXTS]]
-    before = behind.search_transformer
-    layers = (behind.model.transformer, InBfloat16(behind.model.transformer))
-    took: tuple[list[float], list[float]] = ([], [])
-    try:
-        while len(took[0]) < _ROUNDS and _has_time_for_another(took, began, clock()):
-            read = []
-            for which, times in zip(layers, took, strict=True):
-                behind.search_transformer = which
-                read.append(_timed(towers, rows, times, clock))
-    finally:
-        behind.search_transformer = before
-    exact, near = read
-    agree = bool(((exact * near).sum(-1) >= LEAST_COSINE).all())
-    slow, quick = map(min, took)
-    enough = len(took[0]) >= _LEAST_ROUNDS
-    return (TEXTS,) if enough and agree and slow >= MARGIN * quick else ()
+    chosen = []
+    if behind is not None:
+        for operation, layers in _layers(behind).items():
+            inputs = texts if operation == TEXTS else picture
+            if layers.width < LEAST_WIDTH:
+                continue
+            ways = _ways(behind, operation, texts)
+            if _is_quicker(ways, MOST_SECONDS[operation], clock) and _agrees(
+                behind, operation, inputs
+            ):
+                chosen.append(operation)
+    return tuple(chosen)
 
 
 def search_in(encoders: Sequence[Encoder], operations: Sequence[str]) -> None:
     """From now on searches in these read that in bfloat16, and the rest in float32. Equal towers share a copy."""
-    from dife_scanner.models.bfloat16 import InBfloat16
+    from dife_scanner.models.bfloat16 import InBfloat16, with_layers
     from dife_scanner.models.gradient import clip_behind
 
     copies: dict[str, InBfloat16] = {}
     for behind in filter(None, map(clip_behind, encoders)):
-        layers = behind.model.transformer
-        behind.search_transformer = layers
-        if TEXTS in operations:
-            if behind.text_tower not in copies:
-                copies[behind.text_tower] = InBfloat16(layers)
-            behind.search_transformer = copies[behind.text_tower]
+        behind.search_transformer = behind.model.transformer
+        behind.search_visual = behind.model.visual
+        for operation, layers in _layers(behind).items():
+            if operation not in operations:
+                continue
+            tower = _tower(behind, operation)
+            if tower not in copies:
+                copies[tower] = InBfloat16(layers)
+            if operation == TEXTS:
+                behind.search_transformer = copies[tower]
+            else:
+                behind.search_visual = with_layers(behind.model.visual, copies[tower])
 
 
 def copies_mib(encoders: Sequence[Encoder]) -> int:
-    """What copies in bfloat16 take, in MiB."""
+    """What copies of all that may run in bfloat16 take, in MiB."""
     from dife_scanner.models.bfloat16 import copy_mib
     from dife_scanner.models.gradient import clip_behind
 
-    layers = {}
+    copied = {}
     for behind in filter(None, map(clip_behind, encoders)):
-        layers[behind.text_tower] = behind.model.transformer
-    return sum(map(copy_mib, layers.values()))
+        for operation, layers in _layers(behind).items():
+            copied[_tower(behind, operation)] = copy_mib(layers)
+    return sum(copied.values())
 
 
-def _has_time_for_another(took: Sequence[Sequence[float]], began: float, now: float) -> bool:
-    """Whether another round as long as the last stays within what the probe may take."""
-    last = sum(times[-1] for times in took if times)
-    return not last or now - began + last <= MOST_SECONDS
+def _layers(behind: ClipEncoder) -> dict[str, Any]:
+    """What may be copied, by operation."""
+    from dife_scanner.models.bfloat16 import layers_of_pictures
+
+    found = {TEXTS: behind.model.transformer, PICTURES: layers_of_pictures(behind.model.visual)}
+    return {operation: layers for operation, layers in found.items() if layers is not None}
 
 
-def _timed(
-    towers: Towers, rows: Sequence[Sequence[int]], times: list[float], clock: Clock
-) -> Tensor:
-    """What these texts are read as [n, d]; how long that took is added to `times`."""
+def _tower(behind: ClipEncoder, operation: str) -> str:
+    return behind.text_tower if operation == TEXTS else behind.image_tower
+
+
+# --- the probe ------------------------------------------------------------------------------------------------
+
+
+def _ways(behind: ClipEncoder, operation: str, texts: Sequence[str]) -> Ways:
+    if operation == TEXTS:
+        return _ways_of_texts(behind, texts)
+    return _ways_of_pictures(behind)
+
+
+def _ways_of_texts(behind: ClipEncoder, texts: Sequence[str]) -> Ways:
+    """The whole tower reads the texts, without gradients."""
+    import torch
+
+    from dife_scanner.models.bfloat16 import InBfloat16
+    from dife_scanner.models.clip import read_out
+    from dife_scanner.models.gradient import Towers
+
+    towers = Towers(behind)
+    ids, ends = towers.packed(_rows(behind, texts))
+    words = towers.token_rows[ids]
+
+    def way(layers: Any) -> Callable[[], object]:
+        @torch.no_grad()
+        def read() -> float:
+            return float(read_out(behind.model, words, ends, layers).sum())
+
+        return read
+
+    own = _layers(behind)[TEXTS]
+    return way(own), way(InBfloat16(own))
+
+
+def _ways_of_pictures(behind: ClipEncoder) -> Ways:
+    """One layer of the tower, forward and back, as nearly all passes of pictures are."""
+    import torch
+
+    from dife_scanner.models.bfloat16 import InBfloat16, first_layer
+
+    layer = first_layer(_layers(behind)[PICTURES])
+    tokens = len(behind.model.visual.positional_embedding)
+    shape = (max(1, TIMED_TOKENS // tokens), tokens, layer.width)
+    states = torch.linspace(-1.0, 1.0, math.prod(shape), device=behind.device).view(shape)
+
+    def way(layers: Any) -> Callable[[], object]:
+        def read() -> float:
+            inputs = states.clone().requires_grad_()
+            with torch.enable_grad():
+                (gradient,) = torch.autograd.grad(layers(inputs).sum(), inputs)
+            return float(gradient.sum())
+
+        return read
+
+    return way(layer), way(InBfloat16(layer))
+
+
+def _is_quicker(ways: Ways, seconds: float, clock: Clock) -> bool:
+    """Whether the second of two ways is clearly quicker. They take turns, and the best of each counts."""
+    took: tuple[list[float], list[float]] = ([], [])
     began = clock()
-    embedded = towers.tokens(rows)
-    float(embedded.sum())  # a GPU has computed it only then
-    times.append(clock() - began)
-    return embedded
+    last = 0.0
+    while len(took[0]) < _ROUNDS and (not last or clock() - began + last <= seconds):
+        for way, times in zip(ways, took, strict=True):
+            started = clock()
+            way()
+            times.append(clock() - started)
+        last = took[0][-1] + took[1][-1]
+    slow, quick = map(min, took)
+    return len(took[0]) >= _LEAST_ROUNDS and slow >= MARGIN * quick
+
+
+def _agrees(behind: ClipEncoder, operation: str, inputs: Sequence[str] | Tensor) -> bool:
+    """Whether the whole tower reads texts, or pictures, alike in both."""
+    before = behind.search_transformer, behind.search_visual
+    exact = _read(behind, inputs)
+    try:
+        search_in([behind], (operation,))
+        near = _read(behind, inputs)
+    finally:
+        behind.search_transformer, behind.search_visual = before
+    return bool(((exact * near).sum(-1) >= LEAST_COSINE).all())
+
+
+def _read(behind: ClipEncoder, inputs: Sequence[str] | Tensor) -> Tensor:
+    """Unit embeddings of texts, or of pictures [n, d]."""
+    import torch
+
+    from dife_scanner.models.gradient import Towers
+
+    towers = Towers(behind)
+    with torch.no_grad():
+        if isinstance(inputs, torch.Tensor):
+            return towers.images(inputs.to(towers.device))
+        return towers.tokens(_rows(behind, inputs))
+
+
+def _rows(behind: ClipEncoder, texts: Sequence[str]) -> list[list[int]]:
+    return [list(behind.tokenizer.encode(text)) for text in texts[:TIMED_TEXTS]]

@@ -87,6 +87,8 @@ class ClipEncoder:
         """How searches take gradients through its towers."""
         self.search_transformer: Transformer = model.transformer
         """What searches read texts with where they need no gradients: the tower's own layers, or `InBfloat16`."""
+        self.search_visual: Any = model.visual
+        """What searches read pictures with: the tower itself, or the same with its layers `InBfloat16`."""
         self.device = str(model.logit_scale.device)
         self._resize = picture_transform(config)
         self._mean, self._std = _channel_statistics(config, self.device)

@@ -70,7 +70,7 @@ class Towers:
         """Float pictures [n, 3, s, s] in 0..1 -> unit embeddings [n, d]. `AuditError` where one is not finite."""
         self.passes += len(pixels)
         at_once = self.way_back.at_once
-        embedded = self._through(self._model.visual, (self._normalised(pixels),), at_once)
+        embedded = self._through(self._encoder.search_visual, (self._normalised(pixels),), at_once)
         return _units(embedded, pixels, "a picture of the search")
 
     def _normalised(self, pixels: Tensor) -> Tensor:
@@ -109,7 +109,7 @@ class Towers:
             return tower(*inputs)
 
         def recomputed(*part: Tensor) -> Tensor:
-            with _recomputing(self._model):
+            with _recomputing(self._model, self._encoder.search_visual):
                 return tower(*part)
 
         if not at_once or len(inputs[0]) <= at_once:
@@ -167,13 +167,15 @@ class Towers:
 
 
 @contextmanager
-def _recomputing(model: Any) -> Iterator[None]:
+def _recomputing(*models: Any) -> Iterator[None]:
     """Layers keep their inputs only; what they made of them is made again on the way back, to the same bits."""
-    model.set_grad_checkpointing(True)
+    for one in models:
+        one.set_grad_checkpointing(True)
     try:
         yield
     finally:
-        model.set_grad_checkpointing(False)
+        for one in models:
+            one.set_grad_checkpointing(False)
 
 
 def has_gradients(encoder: Encoder) -> bool:

@@ -7,7 +7,9 @@ from hashlib import sha256
 
 import numpy as np
 import pytest
-from test_trained_specimens import LESS_THAN_QUICK, TEXT
+import torch
+from open_clip.transformer import Transformer
+from test_trained_specimens import IMAGE, LESS_THAN_QUICK, TEXT
 
 from dife_scanner.audit import precision as deciding
 from dife_scanner.audit.pipeline import Plan, Request, run
@@ -19,65 +21,87 @@ from dife_scanner.discovery import precision
 from dife_scanner.discovery.embedding_cache import EmbeddingCache
 from dife_scanner.lab import bases
 from dife_scanner.lab.demo import build_specimens
+from dife_scanner.models.activations import WayBack
 from dife_scanner.models.bfloat16 import InBfloat16
 from dife_scanner.models.gradient import Towers
 from dife_scanner.models.load import default_limits, load
-from dife_scanner.records import Budget, ModelRef, Verdict
+from dife_scanner.records import Budget, Channel, MemoryUse, ModelRef, Verdict
 from dife_scanner.reports.rerun import compare
 from dife_scanner.sentences.searches import budget_lines
 from dife_scanner.sentences.work_plan import as_far_text, precision_text
 from dife_scanner.store.codec import from_json, to_json
 
-pytestmark = TEXT
-NAME = "badtexttower"
+BOTH = ("texts", "pictures")
 
 
 def limits(wanted):
     return default_limits().model_copy(update={"search_precision": wanted})
 
 
+def request_for(name, folder):
+    """A blind audit of a specimen, by the search that is made for its trigger."""
+    built = build_specimens([name])[name]
+    weights = sha256((built / "open_clip_model.safetensors").read_bytes()).hexdigest()
+    (base,) = (reference for reference in bundled_references() if "vit" in reference.name)
+    plan = Plan((), "quick", detectors=("texts" if "text" in name else "patch",))
+    ref = ModelRef(f"demo/{name}", "0" * 40)
+    return Request(ref, built, weights, "", base, (base,), plan, cache=folder / "embeddings")
+
+
+def audit(request, **changes):
+    with pytest.MonkeyPatch.context() as patch:
+        for of_detector, less in LESS_THAN_QUICK:
+            patch.setitem(of_detector, Budget.QUICK, less)
+        return run(replace(request, **changes)).audit
+
+
 @pytest.fixture(scope="module")
 def asked(tmp_path_factory):
-    """A blind audit of the specimen with a text trigger."""
-    folder = build_specimens([NAME])[NAME]
-    weights = sha256((folder / "open_clip_model.safetensors").read_bytes()).hexdigest()
-    (base,) = (reference for reference in bundled_references() if "vit" in reference.name)
-    plan = Plan((), "quick", detectors=("texts",))
-    ref = ModelRef(f"demo/{NAME}", "0" * 40)
-    cache = tmp_path_factory.mktemp("precision") / "embeddings"
-    return Request(ref, folder, weights, "", base, (base,), plan, cache=cache)
+    return request_for("badtexttower", tmp_path_factory.mktemp("precision"))
 
 
 @pytest.fixture(scope="module")
 def audited(asked):
     """Audits of it by wanted precision, in one home: each made once."""
-
-    def audit(**changes):
-        with pytest.MonkeyPatch.context() as patch:
-            for of_detector, less in LESS_THAN_QUICK:
-                patch.setitem(of_detector, Budget.QUICK, less)
-            return run(replace(asked, **changes)).audit
-
     return {
-        "float32": audit(limits=limits("float32")),
-        "bfloat16": audit(limits=limits("bfloat16")),
-        "probe": audit(),
-        "again": audit(
-            plan=replace(asked.plan, bfloat16=(precision.TEXTS,)), replays=True, cache=None
-        ),
+        "float32": audit(asked, limits=limits("float32")),
+        "bfloat16": audit(asked, limits=limits("bfloat16")),
+        "probe": audit(asked),
+        "again": audit(asked, plan=replace(asked.plan, bfloat16=BOTH), replays=True, cache=None),
     }
 
 
+@TEXT
 def test_the_trigger_is_found_in_bfloat16(audited):
     audit = audited["bfloat16"]
     assert audit.verdict is Verdict.FLAGGED, audit.reason
     assert (audit.trigger.source, audit.trigger.target) == ("automobile", "airplane")
-    assert audit.plan.bfloat16 == ("texts",)
-    assert precision_text(("texts",)) in budget_lines(audit)
-    assert '"bfloat16":["texts"]' in to_json(audit).replace(" ", "")
+    assert audit.plan.bfloat16 == BOTH
+    assert precision_text(BOTH) in budget_lines(audit)
+    assert '"bfloat16":["texts","pictures"]' in to_json(audit).replace(" ", "")
     assert from_json(type(audit), to_json(audit)) == audit
 
 
+@IMAGE
+def test_a_planted_patch_is_found_in_bfloat16_and_found_again_to_the_bit(tmp_path):
+    request = request_for("badencoder", tmp_path)
+    first = audit(request, limits=limits("bfloat16"))
+    assert first.verdict is Verdict.FLAGGED, first.reason
+    assert (first.trigger.target, first.trigger.channel) == ("airplane", Channel.IMAGE)
+    told = next(row for row in first.signatures if row.trigger.name == first.trigger.name)
+    assert told.suspect >= 0.8 and told.reference <= 0.2
+    plan = replace(request.plan, bfloat16=first.plan.bfloat16)
+    again = audit(request, plan=plan, replays=True, cache=None)
+    found = compare(first, again)
+    assert found.identical and found.compared > 50, found.differences
+    # the pattern that was found in bfloat16, measured in an audit that searches nothing
+    plan = replace(request.plan, signatures=(told.trigger,), detectors=(), bfloat16=())
+    named = audit(request, plan=plan, cache=None)
+    (row,) = [one for one in named.signatures if one.trigger.name == told.trigger.name]
+    assert (row.suspect, row.reference, row.lift) == (told.suspect, told.reference, told.lift)
+
+
+@TEXT
 def test_what_is_measured_equals_that_of_an_audit_in_float32(audited):
     """Of each text that both found, and of the checkpoint itself; the searches did not read the same numbers."""
     exact, near = audited["float32"], audited["bfloat16"]
@@ -104,6 +128,7 @@ def test_what_is_measured_equals_that_of_an_audit_in_float32(audited):
         assert exact.profile == near.profile and exact.diagnosis == near.diagnosis
 
 
+@TEXT
 def test_it_is_made_again_to_the_bit_by_its_plan_alone(audited):
     first, again = audited["bfloat16"], audited["again"]
     found = compare(first, again)
@@ -111,6 +136,7 @@ def test_it_is_made_again_to_the_bit_by_its_plan_alone(audited):
     assert (again.identity, again.plan) == (first.identity, first.plan)
 
 
+@TEXT
 def test_it_is_part_of_the_identity_only_where_it_is_not_float32(asked, audited):
     exact, near = audited["float32"], audited["bfloat16"]
     assert exact.identity == asked.identity != near.identity
@@ -119,12 +145,14 @@ def test_it_is_part_of_the_identity_only_where_it_is_not_float32(asked, audited)
     assert as_far_text(near) == f"audit {near.id} searched the same in bfloat16"
 
 
+@TEXT
 def test_a_small_model_is_not_probed_and_its_audit_is_what_it_was(audited):
     found = compare(audited["float32"], audited["probe"])
     assert found.identical, found.differences
     assert audited["probe"].identity == audited["float32"].identity
 
 
+@TEXT
 def test_no_pack_in_float32_speaks_of_it(audited, tmp_path, asked):
     def calibrated(which):
         plan = replace(asked.plan, bfloat16=audited[which].plan.bfloat16)
@@ -143,52 +171,101 @@ def encoder():
     return load(bases.base_folder("vit"))
 
 
-class Counting:
-    """A clock that goes on by what a reading of texts takes in the precision that is read in."""
+TEXTS = [f"a photo of {count} things" for count in range(40)]
 
-    def __init__(self, encoder, float32, bfloat16):
-        self.encoder, self.takes = encoder, {True: bfloat16, False: float32}
-        self.now = 0.0
-        self.asked = 0
+
+class Turned:
+    """A clock that goes on by what each layer in float32, and in bfloat16, is said to take."""
+
+    def __init__(self, patch, float32, bfloat16):
+        self.now, self.rounds = 0.0, 0
+        halves, wholes = InBfloat16.forward, Transformer.forward
+
+        def in_bfloat16(layers, states, attn_mask=None):
+            self.now += bfloat16 - float32  # the layers within count as float32
+            self.rounds += 1
+            return halves(layers, states, attn_mask)
+
+        def in_float32(layers, *given, **named):
+            self.now += float32
+            return wholes(layers, *given, **named)
+
+        patch.setattr(InBfloat16, "forward", in_bfloat16)
+        patch.setattr(Transformer, "forward", in_float32)
 
     def __call__(self):
-        self.asked += 1
-        self.now += self.takes[isinstance(self.encoder.search_transformer, InBfloat16)]
         return self.now
 
 
-TEXTS = [f"a photo of {count} things" for count in range(40)]
+@pytest.fixture
+def picture(encoder):
+    size = encoder.image_size
+    return torch.linspace(0.0, 1.0, 3 * size * size).view(1, 3, size, size)
 
 
 @pytest.mark.parametrize(
     ("float32", "bfloat16", "chosen"),
     [
-        (0.1, 0.04, ("texts",)),
+        (0.1, 0.04, BOTH),
         (0.1, 0.09, ()),  # not clearly
         (0.04, 0.1, ()),
-        (4.0, 0.1, ()),  # too long to be sure of it
+        (1.2, 0.1, ("pictures",)),  # texts take too long to be sure of it
+        (4.0, 0.1, ()),
     ],
 )
 def test_bfloat16_is_chosen_where_it_is_clearly_quicker(
-    encoder, monkeypatch, float32, bfloat16, chosen
+    encoder, picture, monkeypatch, float32, bfloat16, chosen
 ):
     monkeypatch.setattr(precision, "LEAST_WIDTH", 1)
-    clock = Counting(encoder, float32, bfloat16)
-    before = encoder.search_transformer
-    assert precision.probed(encoder, TEXTS, clock) == chosen
-    assert encoder.search_transformer is before
-    assert clock.asked <= 3 * (1 + 2 * 2) + 2
+    before = encoder.search_transformer, encoder.search_visual
+    clock = Turned(monkeypatch, float32, bfloat16)
+    assert precision.probed(encoder, TEXTS, picture, clock) == chosen
+    assert (encoder.search_transformer, encoder.search_visual) == before
+    assert clock.rounds <= 2 * (3 + 1)
 
 
-def test_a_tower_that_bfloat16_changes_is_searched_in_float32(encoder, monkeypatch):
+def test_a_tower_that_bfloat16_changes_is_searched_in_float32(encoder, picture, monkeypatch):
     monkeypatch.setattr(precision, "LEAST_WIDTH", 1)
     monkeypatch.setattr(precision, "LEAST_COSINE", 1.1)
-    assert precision.probed(encoder, TEXTS, Counting(encoder, 0.1, 0.01)) == ()
+    assert precision.probed(encoder, TEXTS, picture, Turned(monkeypatch, 0.1, 0.01)) == ()
 
 
-def test_nothing_is_timed_of_a_small_model(encoder):
-    clock = Counting(encoder, 0.1, 0.01)
-    assert precision.probed(encoder, TEXTS, clock) == () and clock.asked == 0
+def test_nothing_is_timed_of_a_small_model(encoder, picture, monkeypatch):
+    clock = Turned(monkeypatch, 0.1, 0.01)
+    assert precision.probed(encoder, TEXTS, picture, clock) == () and clock.now == 0
+
+
+def test_pictures_of_another_kind_of_tower_stay_in_float32():
+    other = load(bases.base_folder("rn"))
+    assert precision.possible(other) == ("texts",)
+    precision.search_in([other], BOTH)
+    assert other.search_visual is other.model.visual
+
+
+def test_gradients_go_through_pictures_in_bfloat16_and_what_is_measured_stays_as_it_is(encoder):
+    pixels = np.random.default_rng(0).integers(
+        0, 256, (6, encoder.image_size, encoder.image_size, 3), dtype=np.uint8
+    )
+    measured = encoder.encode_images(pixels)
+    levels = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
+
+    def searched():
+        inputs = levels.clone().requires_grad_()
+        found = Towers(encoder).images(inputs)
+        (gradient,) = torch.autograd.grad(found[:, 0].sum(), inputs)
+        return found.detach(), gradient
+
+    exact, slope = searched()
+    precision.search_in([encoder], ("pictures",))
+    near, about = searched()
+    assert not torch.equal(exact, near) and (exact * near).sum(-1).min() > 0.99
+    assert torch.cosine_similarity(slope.flatten(), about.flatten(), dim=0) > 0.97
+    encoder.way_back = WayBack(recomputes=True)
+    recomputed, gradient = searched()
+    assert torch.equal(recomputed, near) and torch.equal(gradient, about)
+    assert np.array_equal(encoder.encode_images(pixels), measured)
+    precision.search_in([encoder], ())
+    assert torch.equal(searched()[0], exact)
 
 
 def test_what_is_measured_stays_as_it_is_to_the_bit(encoder):
@@ -225,7 +302,9 @@ def test_equal_towers_share_a_copy(encoder):
 def probing(monkeypatch):
     """A probe that finds bfloat16 quicker, and how often it ran."""
     ran = []
-    monkeypatch.setattr(precision, "probed", lambda encoder, texts: ran.append(texts) or ("texts",))
+    monkeypatch.setattr(
+        precision, "probed", lambda encoder, *inputs: ran.append(inputs) or ("texts",)
+    )
     return ran
 
 
@@ -250,8 +329,6 @@ def test_no_plan_that_is_made_again_or_gone_on_with_is_probed(asked, encoder, pr
 
 
 def test_there_is_no_copy_where_memory_does_not_allow_one(asked, encoder, probing):
-    from dife_scanner.records import MemoryUse
-
     full = default_limits().audit_rss_mib
     for estimated, chosen in ((1, ("texts",)), (full + 1, ())):
         request = replace(asked, memory=MemoryUse(estimated), cache=None)
@@ -259,7 +336,7 @@ def test_there_is_no_copy_where_memory_does_not_allow_one(asked, encoder, probin
 
 
 def test_a_probe_that_fails_leaves_float32(asked, encoder, monkeypatch):
-    def fails(encoder, texts):
+    def fails(encoder, *inputs):
         raise RuntimeError("no such kernel")
 
     monkeypatch.setattr(precision, "probed", fails)
