@@ -83,17 +83,13 @@ def test_the_trigger_is_found_in_bfloat16(audited):
 
 
 @IMAGE
-def test_a_planted_patch_is_found_in_bfloat16_and_found_again_to_the_bit(tmp_path):
+def test_a_planted_patch_is_found_in_bfloat16_and_measured_as_ever(tmp_path):
     request = request_for("badencoder", tmp_path)
     first = audit(request, limits=limits("bfloat16"))
     assert first.verdict is Verdict.FLAGGED, first.reason
     assert (first.trigger.target, first.trigger.channel) == ("airplane", Channel.IMAGE)
     told = next(row for row in first.signatures if row.trigger.name == first.trigger.name)
     assert told.suspect >= 0.8 and told.reference <= 0.2
-    plan = replace(request.plan, bfloat16=first.plan.bfloat16)
-    again = audit(request, plan=plan, replays=True, cache=None)
-    found = compare(first, again)
-    assert found.identical and found.compared > 50, found.differences
     # the pattern that was found in bfloat16, measured in an audit that searches nothing
     plan = replace(request.plan, signatures=(told.trigger,), detectors=(), bfloat16=())
     named = audit(request, plan=plan, cache=None)
