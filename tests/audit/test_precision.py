@@ -205,7 +205,7 @@ def picture(encoder):
         (0.1, 0.04, BOTH),
         (0.1, 0.09, ()),  # not clearly
         (0.04, 0.1, ()),
-        (1.2, 0.1, ("pictures",)),  # texts take too long to be sure of it
+        (0.4, 0.1, ("pictures",)),  # texts take too long to be sure of it
         (4.0, 0.1, ()),
     ],
 )
