@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from dife_scanner.models.clip import ClipEncoder
+    from dife_scanner.models.gradient import Towers
     from dife_scanner.models.interface import Encoder
 
 TEXTS = "texts"
@@ -22,7 +23,7 @@ PICTURES = "pictures"
 """… and pictures, with gradients and without."""
 OPERATIONS = (TEXTS, PICTURES)
 MOST_SECONDS = {TEXTS: 0.5, PICTURES: 2.5}
-"""That timing takes, unless the first round alone takes longer. A second or two are left for copies and agreement."""
+"""That timing takes, unless the first round alone takes longer. Copies and agreement come on top."""
 MARGIN = 1.25
 """How many times as quick bfloat16 has to be."""
 LEAST_COSINE = 0.995
@@ -58,20 +59,23 @@ def probed(
 
     `texts` and `picture` [1, 3, s, s] in 0..1 are some like those that searches read. The encoder stays as it is.
     """
-    from dife_scanner.models.gradient import clip_behind
+    from dife_scanner.models.gradient import Towers, clip_behind
 
     behind = clip_behind(encoder)
-    chosen = []
+    wide = []
     if behind is not None:
-        for operation, layers in _layers(behind).items():
-            inputs = texts if operation == TEXTS else picture
-            if layers.width < LEAST_WIDTH:
-                continue
-            ways = _ways(behind, operation, texts)
-            if _is_quicker(ways, MOST_SECONDS[operation], clock) and _agrees(
-                behind, operation, inputs
-            ):
-                chosen.append(operation)
+        wide = [one for one, layers in _layers(behind).items() if layers.width >= LEAST_WIDTH]
+    if behind is None or not wide:
+        return ()
+    towers = Towers(behind)
+    rows = [list(behind.tokenizer.encode(text)) for text in texts[:_TEXTS_THAT_AGREE]]
+    chosen = []
+    for operation in wide:
+        ways = _ways(behind, operation, towers.packed(rows)[0].shape[1])
+        quicker = _is_quicker(ways, MOST_SECONDS[operation], clock)
+        inputs = rows if operation == TEXTS else picture
+        if quicker and _agrees(behind, operation, towers, inputs):
+            chosen.append(operation)
     return tuple(chosen)
 
 
@@ -123,18 +127,18 @@ def _tower(behind: ClipEncoder, operation: str) -> str:
 # --- the probe ------------------------------------------------------------------------------------------------
 
 
-def _ways(behind: ClipEncoder, operation: str, texts: Sequence[str]) -> Ways:
-    """The first layer of the tower: all cost the same. Pictures go back as well, as in nearly all their passes."""
+def _ways(behind: ClipEncoder, operation: str, tokens: int) -> Ways:
+    """The first layer of the tower: all cost the same. Pictures go back as well, as in nearly all their passes.
+
+    `tokens`: of a text.
+    """
     import torch
 
     from dife_scanner.models.bfloat16 import InBfloat16, first_layer
-    from dife_scanner.models.gradient import Towers
 
     layer = first_layer(_layers(behind)[operation])
     mask = None
     if operation == TEXTS:
-        ids, _ = Towers(behind).packed(_rows(behind, texts))
-        tokens = ids.shape[1]
         if behind.model.attn_mask is not None:
             mask = behind.model.attn_mask[:tokens, :tokens]
     else:
@@ -172,30 +176,25 @@ def _is_quicker(ways: Ways, seconds: float, clock: Clock) -> bool:
     return len(took[0]) >= _LEAST_ROUNDS and slow >= MARGIN * quick
 
 
-def _agrees(behind: ClipEncoder, operation: str, inputs: Sequence[str] | Tensor) -> bool:
+def _agrees(
+    behind: ClipEncoder, operation: str, towers: Towers, inputs: list[list[int]] | Tensor
+) -> bool:
     """Whether the whole tower reads texts, or pictures, alike in both."""
     before = behind.search_transformer, behind.search_visual
-    exact = _read(behind, inputs)
+    exact = _read(towers, inputs)
     try:
         search_in([behind], (operation,))
-        near = _read(behind, inputs)
+        near = _read(towers, inputs)
     finally:
         behind.search_transformer, behind.search_visual = before
     return bool(((exact * near).sum(-1) >= LEAST_COSINE).all())
 
 
-def _read(behind: ClipEncoder, inputs: Sequence[str] | Tensor) -> Tensor:
+def _read(towers: Towers, inputs: list[list[int]] | Tensor) -> Tensor:
     """Unit embeddings of texts, or of pictures [n, d]."""
     import torch
 
-    from dife_scanner.models.gradient import Towers
-
-    towers = Towers(behind)
     with torch.no_grad():
         if isinstance(inputs, torch.Tensor):
             return towers.images(inputs.to(towers.device))
-        return towers.tokens(_rows(behind, inputs))
-
-
-def _rows(behind: ClipEncoder, texts: Sequence[str]) -> list[list[int]]:
-    return [list(behind.tokenizer.encode(text)) for text in texts[:_TEXTS_THAT_AGREE]]
+        return towers.tokens(inputs)
