@@ -43,11 +43,15 @@ SHAPES = {
     "tiny": (64, (64, 32, 64, 2, 32), (64, 2, 2)),
 }
 """Embedding; picture, patch, width, layers and head of the image tower; width, heads and layers of the text tower."""
-DEFAULT = tuple(name for name in SHAPES if name != "tiny")
+SIGLIPS = {
+    "SigLIP-B-16": (768, ("vit_base_patch16_siglip_224", 224), (768, 12, 12, 4.0)),
+    "SigLIP-so400m-14": (1152, ("vit_so400m_patch14_siglip_384", 384), (1152, 16, 27, 3.7362)),
+}
+"""Embedding; timm's name and picture of the image tower; width, heads, layers and inner over outer width of the text
+tower. Texts are cut by CLIP's tokenizer, since no shape comes with another: so the token table is CLIP's."""
+DEFAULT = (*(name for name in SHAPES if name != "tiny"), *SIGLIPS)
 TOKENS = 14
 """Of a text that a search reads, about."""
-BATCH_MIB = 1024
-"""Left free for what a search holds besides weights."""
 
 
 def main() -> None:
@@ -55,7 +59,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("rows", type=Path)
-    parser.add_argument("names", nargs="*", help=", ".join(SHAPES))
+    parser.add_argument("names", nargs="*", help=", ".join((*SHAPES, *SIGLIPS)))
     parser.add_argument("--minutes", type=float, default=3.0)
     parser.add_argument("--device", default="cpu")
     given = parser.parse_args()
@@ -79,13 +83,18 @@ def measured(name: str, minutes: float, device: str) -> dict[str, Any]:
         config = configured(name, folder)
         weights = memory.weights_mib(config)
         row = {"model": name, "device": device, "weights MiB, by the header": weights}
-        if 2 * weights + BATCH_MIB > memory.machine_mib():
-            return {**row, "not run": f"this machine has {memory.machine_mib():,} MiB"}
+        there = memory.machine_mib()
+        need = memory.chosen(there, memory.needs(config, config, Budget.QUICK))
+        if need is None:
+            return {**row, "not run": f"this machine has {there:,} MiB"}
+        row["peak MiB, estimated"] = need.mib
         began = time.perf_counter()
         pair = []
-        for seed in (0, 1):
+        for seed, way in ((0, need.ways.suspect), (1, need.ways.base)):
             write_weights(config, folder, seed)
-            pair.append(load(folder, device=device))
+            encoder = load(folder, device=device)
+            encoder.way_back = way
+            pair.append(encoder)
             (folder / WEIGHTS).unlink()
         row["seconds to write and load two"] = round(time.perf_counter() - began, 1)
         row["peak MiB, two loaded"] = peak_mib()
@@ -98,8 +107,43 @@ def measured(name: str, minutes: float, device: str) -> dict[str, Any]:
 
 
 def configured(name: str, folder: Path) -> Any:
+    document = _of_siglip(name) if name in SIGLIPS else _of_clip(name)
+    raw = json.dumps({"model_cfg": document, "preprocess_cfg": {}}).encode()
+    (folder / CONFIG_FILE).write_bytes(raw)
+    return parse_config(raw, parse_limits(default_limits()))
+
+
+def _of_siglip(name: str) -> dict[str, Any]:
+    embedding, (timm, side), (width, heads, layers, ratio) = SIGLIPS[name]
+    return {
+        "embed_dim": embedding,
+        "init_logit_bias": -10,
+        "custom_text": True,
+        "vision_cfg": {
+            "image_size": side,
+            "timm_model_name": timm,
+            "timm_model_pretrained": False,
+            "timm_pool": "map",
+            "timm_proj": "none",
+        },
+        "text_cfg": {
+            "context_length": 64,
+            "vocab_size": 49408,
+            "width": width,
+            "heads": heads,
+            "layers": layers,
+            "mlp_ratio": ratio,
+            "no_causal_mask": True,
+            "proj_bias": True,
+            "pool_type": "last",
+            "norm_kwargs": {"eps": 1e-6},
+        },
+    }
+
+
+def _of_clip(name: str) -> dict[str, Any]:
     embedding, (side, patch, width, layers, head), (text_width, heads, text_layers) = SHAPES[name]
-    document = {
+    return {
         "embed_dim": embedding,
         "vision_cfg": {
             "image_size": side,
@@ -116,9 +160,6 @@ def configured(name: str, folder: Path) -> Any:
             "layers": text_layers,
         },
     }
-    raw = json.dumps({"model_cfg": document, "preprocess_cfg": {}}).encode()
-    (folder / CONFIG_FILE).write_bytes(raw)
-    return parse_config(raw, parse_limits(default_limits()))
 
 
 def write_weights(config: Any, folder: Path, seed: int) -> None:

@@ -73,6 +73,8 @@ class Limits(_Section):
     parse_rss_mib: int = Field(default=1024, gt=0)
     audit_seconds: Seconds = 3600.0
     audit_rss_mib: int = Field(default=16_384, gt=0)
+    search_precision: Literal["probe", "float32", "bfloat16"] = "probe"
+    """In which precision searches read; what is measured is float32 whatever it is."""
     request_seconds: Seconds = 20.0
     pass_seconds: Seconds = 1800.0
     download_seconds: Seconds = 6 * 3600.0
@@ -676,6 +678,9 @@ _TEMPLATE = """\
 # One audit, in a process of its own: seconds that searches are planned for (killed after twice as many), and memory.
 #audit_seconds = 3600.0
 #audit_rss_mib = 16384
+# Precision that searches read in: "probe" takes "bfloat16" where it is clearly quicker here, else "float32".
+# Whatever is measured is float32.
+#search_precision = "probe"
 # One request to the hub, one pass over its listings, one checkpoint's download.
 #request_seconds = 20.0
 #pass_seconds = 1800.0

@@ -41,6 +41,7 @@ def target_and_work(
         pictures=data.pictures,
         captions=data.captions,
         detectors=before.detectors,
+        bfloat16=before.bfloat16,
     )
     plan.read(settings.limits.picture_classes)
     _check_data(stored, before, plan.as_stored())

@@ -242,7 +242,10 @@ def _candidates(wanted: HubPack, hub: Hub, done: Sequence[RepositoryRow]) -> Ite
 def _audited(store: Store, wanted: HubPack, model: HubModel, hub: Hub, progress: Progress) -> Job:
     limits = wanted.work.settings.limits
     job = targets.enqueue(store, f"{model.repo_id}@{model.sha}", limits, lambda: hub)
-    work = replace(wanted.work, ends_early=False)  # scores of a pack are of all searches
+    in_float32 = limits.model_copy(update={"search_precision": "float32"})
+    settings = wanted.work.settings.model_copy(update={"limits": in_float32})
+    # scores of a pack are of all searches, in the precision that is the same everywhere
+    work = replace(wanted.work, settings=settings, ends_early=False)
     return worker.run_to_end(store, job, work, progress)
 
 

@@ -46,6 +46,7 @@ def rerun_audit(
         detectors=detectors,
         work=stored.plan.work if stored.plan else None,
         ended=stored.plan.ended if stored.plan else (),
+        bfloat16=stored.plan.bfloat16 if stored.plan else (),
     )
     return rerun(store, settings, stored, plan, progress)
 

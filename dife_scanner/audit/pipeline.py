@@ -16,6 +16,7 @@ from dife_scanner.audit import (
     early_end,
     faults,
     hypotheses,
+    precision,
     probes,
     reverse_search,
     run_checks,
@@ -52,8 +53,8 @@ from dife_scanner.records import (
     Recognition,
     Reference,
     SettingsOf,
+    StoredPlan,
     Verdict,
-    WorkPlan,
 )
 from dife_scanner.sentences.settings import deviation_note, problem_note
 
@@ -105,10 +106,11 @@ def run(
         return _with_peak(outcome, suspect, suspect)
     request = replace(request, deviations=deviations_of(request))
 
-    decided: list[WorkPlan | None] = []
+    decided: list[StoredPlan] = []
 
     def under(settings: SettingsOf) -> Outcome:
-        """Both under one configuration; no more than two are loaded at a time. The first decides what time is for."""
+        """Both under one configuration; no more than two are loaded at a time. The first decides what time is for,
+        and in which precision both are searched."""
         settings_of = Path(base.path) if settings is SettingsOf.BASE else request.folder
         suspect = _suspect(request, settings_of)
         reference = _reference(request, base, settings_of)
@@ -117,10 +119,10 @@ def run(
             known = with_casts(known, base, reference.cast_towers)
         asked = _with_layers(replace(request, settings=settings, known=known), suspect, reference)
         if decided:
-            asked = asked.with_work(decided[0])
+            asked = asked.with_work(decided[0].work).with_bfloat16(decided[0].bfloat16)
         outcome = audit(suspect, reference, asked, progress, keep, memory)
         if outcome.audit.plan is not None:
-            decided.append(outcome.audit.plan.work)
+            decided.append(outcome.audit.plan)
         return _with_peak(outcome, suspect, reference)
 
     if request.own_settings_problem:
@@ -215,6 +217,7 @@ def audit(
         return report.outcome(request, _identical(relation, relation.twin))
     if alone and not request.plan.detectors:
         return report.outcome(request, Measured(Evidence(base_unknown=True), unknown=(True, True)))
+    request = precision.decided(request, suspect, None if alone else reference)
     with (
         tempfile.TemporaryDirectory() as scratch
     ):  # trigger files have to last as long as the measuring

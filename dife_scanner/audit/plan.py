@@ -32,7 +32,7 @@ OWN_PICTURES_VERSION = "own-pictures-1"
 
 
 SAME_WORK = 32
-"""Digits that the identities of audits share which differ only in how many of their searches ran."""
+"""Digits that the identities of audits share which differ only in how many of their searches ran, and how precisely."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,8 @@ class Plan:
     """Which of them the time is for; `None`: all."""
     ended: tuple[str, ...] = ()
     """Which of them are left out because their channel ended early; known once the audit is over."""
+    bfloat16: tuple[str, ...] = ()
+    """What searches read in bfloat16 (`discovery.precision`); known once both checkpoints are loaded."""
     use: Use | None = None
     """A deployment that is asked for; no stored audit is of one."""
 
@@ -99,6 +101,7 @@ class Plan:
             extensions=tuple(_file_digest(path) for path in self.extensions),
             work=self.work,
             ended=self.ended,
+            bfloat16=self.bfloat16,
         )
 
     def pictures_name(self) -> str:
@@ -170,7 +173,7 @@ def identity(
 
     Records enter in their canonical form, so a field that is added with a default makes no audit stale.
 
-    Where not all searches run, it begins as the identity of the whole and ends with what runs.
+    Where not all searches run, or not all in float32, it begins as the identity of the whole and ends with what runs.
     """
     parts = (
         weights_sha256,
@@ -197,12 +200,14 @@ def identity(
 
 
 def _depth(plan: Plan) -> list[str]:
-    """What says how far the searches go; nothing where all of them run."""
+    """What says how far the searches go, and how precisely; nothing where all of them run in float32."""
     depth = []
     if plan.work is not None and plan.work.is_cut:
         depth.append(canonical.text(plan.work.depth))
     if plan.ended:
         depth.append(f"ended {', '.join(plan.ended)}")
+    if plan.bfloat16:
+        depth.append(f"bfloat16 {', '.join(plan.bfloat16)}")
     return depth
 
 

@@ -116,3 +116,7 @@ class Request:
     def with_ended(self, names: tuple[str, ...]) -> Request:
         """The same, with the searches that were left out because their channel had ended."""
         return replace(self, plan=replace(self.plan, ended=names))
+
+    def with_bfloat16(self, operations: tuple[str, ...]) -> Request:
+        """The same, with what searches read in bfloat16."""
+        return replace(self, plan=replace(self.plan, bfloat16=operations))

@@ -430,6 +430,8 @@ def _path(detector: Detector, options: Options) -> Path:
         prefix = BASE_SETTINGS_PREFIX + prefix
     if isinstance(detector, Lowered):
         prefix += f"{detector.budget}-"
+    if options.plan.bfloat16:
+        prefix += f"{'-'.join((*options.plan.bfloat16, 'bfloat16'))}-"
     name = f"{prefix}{detector.name.replace(' ', '-')}"
     return options.folder / "searches" / f"{options.identity[:SAME_WORK]}-{name}.json"
 

@@ -243,9 +243,12 @@ def with_calibration(audit: Audit, reference: Reference | None, plan: Plan, home
     unreached = {one.detector for one in audit.not_searched if one.left_out}
     lowered = {f"{one.detector} as at {one.effort}" for one in audit.not_searched if one.effort}
     mine = replace(whole, detectors=tuple(sorted((detectors - unreached) | lowered)))
+    in_bfloat16 = audit.plan is not None and bool(audit.plan.bfloat16)
+    if in_bfloat16:  # packs are made in float32
+        mine = replace(mine, discovery=f"{mine.discovery} in bfloat16")
     files = all_files(home)
     calibration = calibrate(audit.score, mine, packs(files), today())
-    if unreached and calibration.p_value is None:
+    if (unreached or in_bfloat16) and calibration.p_value is None:
         calibration = replace(calibration, reason=f"{NO_P_VALUE}: {calibration.reason}")
     damaged = [file.error.what for file in files if file.error is not None]
     if calibration.p_value is None and damaged:

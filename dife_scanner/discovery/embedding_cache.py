@@ -79,8 +79,14 @@ def _digest(towers: Towers, texts: Sequence[Sequence[int]]) -> str:
     """Digest of the texts and of what else decides the last bits of their embeddings."""
     import torch
 
-    setting = f"{_FORMAT} {torch.__version__} {towers.device} {torch.get_num_threads()}"
-    digest = blake2b(setting.encode(), digest_size=16)
+    setting = (
+        _FORMAT,
+        torch.__version__,
+        towers.device,
+        torch.get_num_threads(),
+        *towers.precision,
+    )
+    digest = blake2b(" ".join(map(str, setting)).encode(), digest_size=16)
     for text in texts:
         digest.update(repr(tuple(text)).encode())
     return digest.hexdigest()

@@ -27,5 +27,5 @@ class KeptTowers(Towers):
         def read() -> Tensor:
             return super(KeptTowers, self).batch_of_tokens(rows)
 
-        asked = ("texts", self._tower, [tuple(row) for row in rows])
+        asked = ("texts", self._tower, *self.precision, [tuple(row) for row in rows])
         return self._readings.tensor(asked, (self,), read)

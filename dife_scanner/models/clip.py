@@ -14,6 +14,7 @@ from PIL import Image
 
 from dife_scanner.errors import AuditError
 from dife_scanner.models.activations import WayBack
+from dife_scanner.models.bfloat16 import Transformer
 from dife_scanner.models.config import ClipConfig, TextConfig
 from dife_scanner.models.device import pick_device
 from dife_scanner.models.inspection import Inspection
@@ -85,6 +86,10 @@ class ClipEncoder:
         self.logit_scale = float(model.logit_scale.exp())
         self.way_back = WayBack()
         """How searches take gradients through its towers."""
+        self.search_transformer: Transformer = model.transformer
+        """What searches read texts with where they need no gradients: the tower's own layers, or `InBfloat16`."""
+        self.search_visual: Any = model.visual
+        """What searches read pictures with: the tower itself, or the same with its layers `InBfloat16`."""
         self.device = str(model.logit_scale.device)
         self._resize = picture_transform(config)
         self._mean, self._std = _channel_statistics(config, self.device)
@@ -252,12 +257,18 @@ def read_at(tokenizer: Tokenizer, tokens: Tokens, text: TextConfig) -> int:
     return len(tokens) - 1 if text.reads == "last" else tokenizer.read_at(tokens)
 
 
-def read_out(model: Any, words: torch.Tensor, ends: torch.Tensor) -> torch.Tensor:
-    """`CLIP.encode_text` from token embeddings [n, l, w] on, l at most the context, read at the places `ends` [n]."""
+def read_out(
+    model: Any, words: torch.Tensor, ends: torch.Tensor, transformer: Transformer | None = None
+) -> torch.Tensor:
+    """`CLIP.encode_text` from token embeddings [n, l, w] on, l at most the context, read at the places `ends` [n].
+
+    Through the layers of `transformer`, where they are not the model's own.
+    """
     length = words.shape[1]
     states = words + model.positional_embedding[:length]
     mask = model.attn_mask
-    states = model.transformer(states, attn_mask=None if mask is None else mask[:length, :length])
+    layers = transformer or model.transformer
+    states = layers(states, attn_mask=None if mask is None else mask[:length, :length])
     rows = torch.arange(len(words), device=words.device)
     read: torch.Tensor = model.ln_final(states[rows, ends])
     projection = model.text_projection

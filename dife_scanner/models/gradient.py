@@ -17,6 +17,7 @@ from torch.utils.checkpoint import checkpoint
 
 from dife_scanner.errors import AuditError
 from dife_scanner.models.activations import TEXTS_PER_PICTURE, WayBack
+from dife_scanner.models.bfloat16 import InBfloat16
 from dife_scanner.models.clip import (
     ClipEncoder,
     are_usable,
@@ -36,8 +37,8 @@ class Towers:
 
     def __init__(self, encoder: Encoder, tokenizer: Tokenizer | None = None) -> None:
         """Token ids are those of `tokenizer`, which is the checkpoint's own if it is not given."""
-        behind = _behind(encoder)
-        if not isinstance(behind, ClipEncoder):
+        behind = clip_behind(encoder)
+        if behind is None:
             raise AuditError(
                 f"{encoder.architecture} has no gradients to search with",
                 "audit it with known triggers",
@@ -69,7 +70,7 @@ class Towers:
         """Float pictures [n, 3, s, s] in 0..1 -> unit embeddings [n, d]. `AuditError` where one is not finite."""
         self.passes += len(pixels)
         at_once = self.way_back.at_once
-        embedded = self._through(self._model.visual, (self._normalised(pixels),), at_once)
+        embedded = self._through(self._encoder.search_visual, (self._normalised(pixels),), at_once)
         return _units(embedded, pixels, "a picture of the search")
 
     def _normalised(self, pixels: Tensor) -> Tensor:
@@ -108,7 +109,7 @@ class Towers:
             return tower(*inputs)
 
         def recomputed(*part: Tensor) -> Tensor:
-            with _recomputing(self._model):
+            with _recomputing(self._model, self._encoder.search_visual):
                 return tower(*part)
 
         if not at_once or len(inputs[0]) <= at_once:
@@ -135,7 +136,15 @@ class Towers:
     def batch_of_tokens(self, rows: Sequence[Sequence[int]]) -> Tensor:
         """One batch of `tokens` [n, d]."""
         ids, ends = self.packed(rows)
-        return self.texts(self.token_rows[ids], ends)
+        words = self.token_rows[ids]
+        self.passes += len(words)
+        embedded = read_out(self._model, words, ends, self._encoder.search_transformer)
+        return _units(embedded, words, "a text of the search")
+
+    @property
+    def precision(self) -> tuple[str, ...]:
+        """Of `tokens`, for names of what is kept; nothing for float32."""
+        return ("bfloat16",) if isinstance(self._encoder.search_transformer, InBfloat16) else ()
 
     def packed(self, rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
         """What the tower reads, padded to the longest, int64 [n, l], and where it is read out, int64 [n]."""
@@ -158,24 +167,26 @@ class Towers:
 
 
 @contextmanager
-def _recomputing(model: Any) -> Iterator[None]:
+def _recomputing(*models: Any) -> Iterator[None]:
     """Layers keep their inputs only; what they made of them is made again on the way back, to the same bits."""
-    model.set_grad_checkpointing(True)
+    for one in models:
+        one.set_grad_checkpointing(True)
     try:
         yield
     finally:
-        model.set_grad_checkpointing(False)
+        for one in models:
+            one.set_grad_checkpointing(False)
 
 
 def has_gradients(encoder: Encoder) -> bool:
     """Whether `Towers` can be made of it."""
-    return isinstance(_behind(encoder), ClipEncoder)
+    return clip_behind(encoder) is not None
 
 
-def _behind(encoder: Encoder) -> Encoder:
-    """The encoder itself, where this is one that remembers what another embedded."""
-    found: Encoder = getattr(encoder, "wrapped", encoder)
-    return found
+def clip_behind(encoder: Encoder) -> ClipEncoder | None:
+    """The encoder itself, where this is one that remembers what another embedded; `None` where it is no CLIP."""
+    found = getattr(encoder, "wrapped", encoder)
+    return found if isinstance(found, ClipEncoder) else None
 
 
 def _finite_rows(table: Tensor) -> Tensor:

@@ -80,6 +80,9 @@ class StoredPlan:
     """Which searches the time was for; `None` where all of them ran at once."""
     ended: tuple[str, ...] = ()
     """Those that were left out because their channel had ended early. `docs/any-time.md`."""
+    bfloat16: tuple[str, ...] = ()
+    """What searches read in bfloat16, as `discovery.precision` names it; the rest, and all that is measured, in
+    float32."""
 
     @property
     def is_whole(self) -> bool:

@@ -35,11 +35,20 @@ def ended_text(demonstrated: str) -> str:
     return f"not run: the channel ended early as {shown} was demonstrated"
 
 
+def precision_text(bfloat16: Sequence[str]) -> str:
+    """What searches read in which precision, where that was not float32 for all."""
+    return f"Searches read {' and '.join(bfloat16)} in bfloat16, which is quicker here; all that is measured is float32"
+
+
 def plan_lines(audit: Audit) -> tuple[str, ...]:
-    """What the time was for, and what is left; nothing for an audit whose searches all ran at once."""
+    """What the time was for, in which precision, and what is left; nothing for an audit whose searches all ran at once
+    in float32.
+    """
     if audit.plan is None:
         return ()
     lines = _time_lines(audit.id, audit.plan.work) if audit.plan.work else ()
+    if audit.plan.bfloat16:
+        lines = (precision_text(audit.plan.bfloat16), *lines)
     if not audit.plan.ended:
         return lines
     names = ", ".join(audit.plan.ended)
@@ -66,6 +75,8 @@ def _time_lines(audit_id: str, work: WorkPlan) -> tuple[str, ...]:
 
 def as_far_text(audit: Audit) -> str:
     """Why an audit that left searches out is not made again."""
+    if audit.plan is not None and audit.plan.is_whole:
+        return f"audit {audit.id} searched the same in bfloat16"
     if audit.plan is not None and audit.plan.ended:
         return f"audit {audit.id} ended early as well; `dife scan --more {audit.id} --all` makes what was not run"
     return f"audit {audit.id} had as much time; `dife scan --more {audit.id}` goes on from there"

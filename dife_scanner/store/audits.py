@@ -273,9 +273,11 @@ def is_audited(store: Store, identity_prefix: str) -> bool:
 
 
 def cut_audits(store: Store, identity_prefix: str) -> list[Audit]:
-    """Read the audits whose identity begins with this and of which some searches are left, the newest first."""
+    """Read the audits whose identity begins with this, the newest first: one of which nothing is left may have searched
+    in another precision.
+    """
     rows = store.read(
-        f"SELECT id FROM audits WHERE {begins_with('identity')} AND cut ORDER BY stored_at DESC",
+        f"SELECT id FROM audits WHERE {begins_with('identity')} ORDER BY stored_at DESC",
         (identity_prefix, identity_prefix),
     )
     return [audit(store, row["id"]) for row in rows]

@@ -108,7 +108,9 @@ def test_what_is_asked_again_is_the_plan_that_is_stored(
     monkeypatch.setattr(
         rerun, "rerun", lambda store, settings, stored, plan, progress: asked.append(plan)
     )
-    plan = replace(made.plan(HALF), detectors=("texts", "patch"), seed=3).as_stored()
+    plan = replace(
+        made.plan(HALF), detectors=("texts", "patch"), seed=3, bfloat16=("texts",)
+    ).as_stored()
     for stored in (replace(made.stored, plan=plan, seed=3), replace(made.stored, plan=None)):
         rerun.rerun_audit(None, None, stored, Data(), lambda *_, **__: None)  # type: ignore[arg-type]
     assert (asked[0].signatures, asked[0].detectors, asked[0].seed) == (
@@ -116,6 +118,7 @@ def test_what_is_asked_again_is_the_plan_that_is_stored(
         ("texts", "patch"),
         3,
     )
+    assert [one.bfloat16 for one in asked] == [("texts",), ()]
     assert (asked[1].signatures, asked[1].detectors, asked[1].seed) == ((), (), 0)
 
 

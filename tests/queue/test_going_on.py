@@ -52,6 +52,13 @@ def ending(request: Request, progress: Progress, keep: Keep = forget) -> Outcome
     return replace(made, audit=replace(made.audit, plan=request.plan.as_stored()))
 
 
+def in_bfloat16(request: Request, progress: Progress, keep: Keep = forget) -> Outcome:
+    """The audit double whose probe finds bfloat16 quicker, unless it goes on with an audit that searched so."""
+    if request.grant and not request.grant.after:
+        request = request.with_bfloat16(("texts",))
+    return planning(request, progress, keep)
+
+
 def _no_hub() -> Hub:
     raise AssertionError("a folder needs no hub")
 
@@ -174,3 +181,19 @@ def test_what_a_channel_left_out_is_made_with_all_and_an_audit_that_ended_early_
     assert not search.exists(), "all of them ran"
     for all_searches in (False, True):
         assert scans(None, all_searches=all_searches).audit_id == whole.id
+
+
+def test_an_audit_searched_in_bfloat16_is_gone_on_with_so_and_not_made_again(
+    store: Store, tmp_path: Path, kept_search: Callable[[Audit], Path]
+) -> None:
+    scans = Scans(store, checkpoint_folder(tmp_path / "fine"), "in_bfloat16")
+    cut = scans.stored(scans(60.0))
+    search = kept_search(cut)
+    whole = scans.stored(scans.more(cut.id))
+    assert not search.exists(), "all of them ran"
+    for one in (cut, whole):
+        assert one.plan and one.plan.bfloat16 == ("texts",)
+    for granted in (30.0, None):
+        again = scans(granted)
+        assert again.audit_id == whole.id and "searched the same in bfloat16" in again.reason
+    assert [one.id for one in audits.audits(scans.store)] == [whole.id, cut.id]
