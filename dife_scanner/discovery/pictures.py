@@ -29,6 +29,8 @@ from dife_scanner.records import Budget, Channel
 
 PASSES_PER_PICTURE = 4.5
 """Of one picture in one step: forward in the suspect and in the base at every second step, backward counted twice."""
+_PASSES_APART = 6
+"""The same where the base runs at every step."""
 _MEASURED_VERSIONS = 10
 """Versions of every picture that an attempt is measured by, suspect and base together."""
 
@@ -64,16 +66,20 @@ class ImageSearch:
         return moved and task.budget in self.efforts
 
     def load(self, task: Task) -> Load:
-        """The suspect at each step and the base at every second, forward and back; and what measures each attempt."""
+        """The suspect at each step and the base at every second, forward and back; and what measures each attempt.
+
+        As if no start were given up, so that it takes less in most checkpoints.
+        """
         effort = self.efforts[task.budget]
-        starts: float = effort.restarts if task.image_moved else effort.target_classes
-        if task.image_moved and self.inversion is PatchInversion:
-            starts += 2 * AIMED_SHARE  # aimed on, and towards no concept
-        one_attempt = (
-            PASSES_PER_PICTURE * effort.steps * effort.pictures
-            + _MEASURED_VERSIONS * len(task.pixels)
-        )
-        return Load(round(len(self.families) * starts * one_attempt), 0)
+        starts = effort.restarts if task.image_moved else effort.target_classes
+        measuring = _MEASURED_VERSIONS * len(task.pixels)
+        one_attempt = PASSES_PER_PICTURE * effort.steps * effort.pictures + measuring
+        images = len(self.families) * starts * one_attempt
+        if task.image_moved and self.inversion is PatchInversion:  # aimed on, and moved apart
+            apart = _PASSES_APART * (effort.pictures_apart or effort.pictures)
+            aimed = PASSES_PER_PICTURE * effort.pictures
+            images += AIMED_SHARE * (effort.steps * (aimed + apart) + 2 * measuring)
+        return Load(round(images), 0)
 
     def search(self, task: Task) -> SearchResult:
         effort = self.efforts[task.budget]
