@@ -75,7 +75,7 @@ class ImageSearch:
         starts = effort.restarts if task.image_moved else effort.target_classes
         measuring = _MEASURED_VERSIONS * len(task.pixels)
         one_attempt = PASSES_PER_PICTURE * effort.steps * effort.pictures + measuring
-        images = len(self.families) * starts * one_attempt
+        images: float = len(self.families) * starts * one_attempt
         if task.image_moved and self.inversion is PatchInversion:  # aimed on, and moved apart
             apart = _PASSES_APART * (effort.pictures_apart or effort.pictures)
             aimed = PASSES_PER_PICTURE * effort.pictures
