@@ -19,7 +19,7 @@ TIMED_PROMPTS = 64
 """… and prompts."""
 _TIMED_CALLS = 3
 """Calls of which the quickest counts."""
-_PASSES_BOTH_WAYS = 3
+_PASSES_BOTH_WAYS = 2
 """Of a picture that goes forward and back, as loads count."""
 
 
@@ -31,8 +31,8 @@ Clock = Callable[[], float]
 class Rates:
     """What a pass of one input takes here, in seconds; 0 where none was timed.
 
-    Of a text it is a forward pass. Of a picture it is a third of its way forward and back, which is what nearly all
-    passes of pictures are: without gradients of weights, the way back takes less than two forward passes.
+    Of a text it is a forward pass. Of a picture it is half of its way forward and back, which is what nearly all
+    passes of pictures are: without gradients of weights, the way back takes about as much as the way forward.
     """
 
     per_image: float = 0.0

@@ -7,6 +7,7 @@ What they cost in passes and seconds is measured in docs/detectors.md.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from dife_scanner.records import Budget
 
@@ -102,6 +103,15 @@ class OpenScanEffort:
     """… and most rounds of its beam search."""
 
 
+class Rung(NamedTuple):
+    """Where a start that collapse does not come out of is given up."""
+
+    step: int
+    """Steps after which that is decided."""
+    reached: float
+    """What the objective has to have reached by then, in any step, for the start to go on; 0..1."""
+
+
 @dataclass(frozen=True)
 class InversionEffort:
     """What a budget buys in a search that inverts image triggers by gradient."""
@@ -112,11 +122,15 @@ class InversionEffort:
     """Gradient steps of each inversion."""
     pictures: int = 24
     """Pictures in each step."""
+    pictures_apart: int = 0
+    """The same where a patch moves suspect and base apart, which every picture shows by itself. 0: as many."""
     target_classes: int = 1
     """Classes aimed at one after the other: by `patch` where the image tower did not move, by `prompt learner` the best
     of its screening."""
     report_smallest: bool = True
     """Whether a search reports the smallest size at which success on the held-out half still holds."""
+    rungs: tuple[Rung, ...] = ()
+    """Where starts that bring no pictures together end."""
 
 
 @dataclass(frozen=True)
@@ -224,21 +238,37 @@ OPEN_SCAN_EFFORTS = {
 """Of the search beyond the labelled classes, with which `texts` ends."""
 
 PATCH_EFFORTS = {
-    Budget.QUICK: InversionEffort(restarts=1, steps=120, report_smallest=False),
+    Budget.QUICK: InversionEffort(
+        restarts=1,
+        steps=120,
+        pictures_apart=12,
+        report_smallest=False,
+        rungs=(Rung(50, 0.6),),
+    ),
     Budget.DEFAULT: InversionEffort(restarts=2, steps=240, target_classes=2),
     Budget.DEEP: InversionEffort(restarts=4, steps=600, target_classes=3),
 }
 """Of the detector `patch`."""
 
 FAINT_EFFORTS = {
-    Budget.QUICK: InversionEffort(restarts=1, steps=50, report_smallest=False),
+    Budget.QUICK: InversionEffort(
+        restarts=1,
+        steps=50,
+        report_smallest=False,
+        rungs=(Rung(20, 0.5),),
+    ),
     Budget.DEFAULT: InversionEffort(restarts=2, steps=100),
     Budget.DEEP: InversionEffort(restarts=4, steps=250),
 }
 """Of the detector `faint`, for each of its two pattern families."""
 
 WARP_AND_COLOUR_EFFORTS = {
-    Budget.QUICK: InversionEffort(restarts=1, steps=30, report_smallest=False),
+    Budget.QUICK: InversionEffort(
+        restarts=1,
+        steps=30,
+        report_smallest=False,
+        rungs=(Rung(15, 0.4),),
+    ),
     Budget.DEFAULT: InversionEffort(restarts=2, steps=60),
     Budget.DEEP: InversionEffort(restarts=4, steps=150),
 }

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +17,13 @@ from dife_scanner.core import metrics
 from dife_scanner.discovery import pattern_files
 from dife_scanner.discovery.backing_off import backing_off
 from dife_scanner.discovery.disturbances import disturbed
-from dife_scanner.discovery.effort import InversionEffort
+from dife_scanner.discovery.effort import InversionEffort, Rung
 from dife_scanner.discovery.interface import (
     Candidate,
     SearchResult,
     Task,
 )
-from dife_scanner.discovery.inversion_attempts import Attempt, best_of_each_target
+from dife_scanner.discovery.inversion_attempts import Attempt, best_of_each_target, finished
 from dife_scanner.discovery.inversion_objectives import (
     Collapse,
     Objective,
@@ -89,6 +89,14 @@ Measured = tuple[Candidate, dict[str, float]]
 """A candidate with its signals."""
 
 
+class Inverted(NamedTuple):
+    """The free numbers that an inversion came to."""
+
+    weights: Weights
+    given_up: bool
+    """Whether it ended at a rung that it did not reach."""
+
+
 class ImageInversion:
     """One run of one detector that inverts patterns.
 
@@ -142,7 +150,7 @@ class ImageInversion:
     def run(self, families: Sequence[PatternFamily]) -> SearchResult:
         """Invert each family until one start is enough, and report the best of each target class."""
         attempts = self._all_attempts(families)
-        return self._with_concepts(self._reported(attempts), attempts)
+        return self._with_concepts(self._reported(attempts), finished(attempts))
 
     def _all_attempts(self, families: Sequence[PatternFamily]) -> list[Attempt]:
         """Every inversion of every family."""
@@ -156,8 +164,9 @@ class ImageInversion:
         return attempts
 
     def _reported(self, attempts: Sequence[Attempt]) -> SearchResult:
-        """The best attempt of each target class, measured on the held-out half."""
-        measured = [self._measured(attempt) for attempt in best_of_each_target(attempts)]
+        """The best attempt of each target class, measured on the held-out half; none that was given up."""
+        best = best_of_each_target(finished(attempts))
+        measured = [self._measured(attempt) for attempt in best]
         measured.sort(key=lambda pair: -pair[0].effect)
         return self._report(measured)
 
@@ -171,8 +180,10 @@ class ImageInversion:
         """One inversion per objective, until one is good enough; `done` of `total` steps were done before."""
         attempts = []
         for objective in objectives:
-            weights = self._inverted(family, objective, done, total)
-            attempts.append(self._finished(family, weights))
+            rungs = self.effort.rungs if isinstance(objective, Collapse) else ()
+            inverted = self._raced(family, objective, done, total, rungs=rungs)
+            attempt = self._finished(family, inverted.weights)
+            attempts.append(replace(attempt, given_up=inverted.given_up))
             if attempts[-1].effect >= ENOUGH:  # good enough: another start would only take time
                 break
             done += self.effort.steps
@@ -208,40 +219,67 @@ class ImageInversion:
         total: int,
         steps: int = 0,
         begin: Weights | None = None,
+        pictures: int = 0,
     ) -> Weights:
-        """The free numbers that reached the objective with the smallest trigger.
+        """The free numbers that reached the objective with the smallest trigger; arguments as in `_raced`."""
+        return self._raced(family, objective, done, total, steps, begin, pictures).weights
 
-        `done` of the search's `total` steps were done before; `steps` are others than the budget's; `begin` is where to
-        go on instead of starting anew.
+    def _raced(
+        self,
+        family: PatternFamily,
+        objective: Objective,
+        done: int,
+        total: int,
+        steps: int = 0,
+        begin: Weights | None = None,
+        pictures: int = 0,
+        rungs: Sequence[Rung] = (),
+    ) -> Inverted:
+        """The free numbers that reached the objective with the smallest trigger, or that a hopeless start ended with.
+
+        `done` of the search's `total` steps were done before; `steps` and the `pictures` of each are others than the
+        budget's; `begin` is where to go on instead of starting anew. Random numbers end where they would have without
+        `rungs`, so that what comes after is the same to the bit.
         """
         import torch
 
         steps = steps or self.effort.steps
+        pictures = pictures or self.effort.pictures
         side = self.task.suspect.image_size
         begin = begin or family.start(side, self.generator)
         stood = self.task.inversions.begin(begin) if self.task.inversions else None
         weights = self._free(stood.weights if stood else begin)
         optimiser = torch.optim.Adam(weights, lr=LEARNING_RATE, betas=MOMENTA)
         cost = objective.size_cost.start
+        best = 0.0
         before = self._tower_passes
         if stood:
-            cost = stood.cost
+            cost, best = stood.cost, stood.reached
             before = self._gone_on(optimiser, weights, stood)
         for step in range(stood.step if stood else 0, steps):
+            if _is_hopeless(rungs, step, best):
+                self._draw_unseen(steps - step, pictures)
+                return Inverted(_fixed(weights), given_up=True)
             if step % _REPORT_EVERY == 0:
                 self.task.progress(family.name, done + step, total)
             # The base only holds back: every second step is enough for that.
             with_base = self.has_base and step % 2 == 0
-            pictures = self._drawn_pictures()
-            slope = partial(self._slope, family, objective, pictures, weights, cost, with_base)
-            reached = backing_off(self.towers, len(pictures), slope)
+            drawn = self._drawn_pictures(pictures)
+            slope = partial(self._slope, family, objective, drawn, weights, cost, with_base)
+            reached = backing_off(self.towers, len(drawn), slope)
+            best = max(best, reached)
             optimiser.step()
             if step > steps * ADJUST_FROM and step % ADJUST_EVERY == 0:
                 cost = _adjusted(cost, objective, reached)
             states = self.task.inversions
             if states and states.is_due(last=step + 1 == steps):
-                self._keep(states, optimiser, weights, step + 1, cost, before)
-        return tuple(part.detach() for part in weights)
+                self._keep(states, optimiser, weights, step + 1, cost, best, before)
+        return Inverted(_fixed(weights), given_up=False)
+
+    def _draw_unseen(self, steps: int, pictures: int) -> None:
+        """Draw the pictures of so many steps that are not made."""
+        for _ in range(steps):
+            self._drawn_pictures(pictures)
 
     def _slope(
         self,
@@ -282,6 +320,7 @@ class ImageInversion:
         weights: Weights,
         step: int,
         cost: float,
+        reached: float,
         before: tuple[int, int],
     ) -> None:
         """Keep where an inversion stands that began after so many passes."""
@@ -289,6 +328,7 @@ class ImageInversion:
         state = InversionState(
             step=step,
             cost=cost,
+            reached=reached,
             passes=(suspect - before[0], base - before[1]),
             generator=self.generator.get_state(),
             weights=weights,
@@ -304,13 +344,13 @@ class ImageInversion:
             weights.append(copy.requires_grad_())
         return tuple(weights)
 
-    def _drawn_pictures(self) -> Tensor:
-        """Pictures of one step [n, 3, s, s]."""
+    def _drawn_pictures(self, most: int) -> Tensor:
+        """Pictures of one step [n, 3, s, s], as many as there are, but not more than `most`."""
         import torch
 
         rows = torch.from_numpy(self.shown_rows)
         order = torch.randperm(len(rows), generator=self.generator)
-        drawn = rows[order[: self.effort.pictures]]
+        drawn = rows[order[:most]]
         return self.pictures[drawn.to(self.pictures.device)]
 
     def _finished(self, family: PatternFamily, weights: Weights) -> Attempt:
@@ -360,8 +400,10 @@ class ImageInversion:
 
         What is found of the classes stays what it is.
         """
+        if not attempts or not self._reads_concepts_here:
+            return found
         best = max(attempts, key=lambda attempt: attempt.effect)
-        if not self._reads_concepts_here or self._explains_all(best):
+        if self._explains_all(best):
             return found
         before = self._passes
         candidates = list(found.candidates)
@@ -512,10 +554,13 @@ class ImageInversion:
         return signal
 
     def _report(self, measured: Sequence[Measured]) -> SearchResult:
-        """The candidates that count, and the signals of the best attempt, handed over or not."""
+        """The candidates that count, and the signals of the best attempt, handed over or not; none where all were given
+        up.
+        """
         strong = [candidate for candidate, _ in measured if self._counts(candidate)]
         named = self._all_named(strong[:MOST_CANDIDATES])
-        return SearchResult(named, self._passes, signals=measured[0][1])
+        signals = measured[0][1] if measured else {}
+        return SearchResult(named, self._passes, signals=signals)
 
     @property
     def _passes(self) -> int:
@@ -551,6 +596,15 @@ def _as_tensor(pixels: Pixels, towers: Towers) -> Tensor:
 
     on_device = torch.from_numpy(pixels).to(towers.device)
     return on_device.permute(0, 3, 1, 2).float() / 255
+
+
+def _is_hopeless(rungs: Sequence[Rung], step: int, best: float) -> bool:
+    """Whether a start that reached `best` in so many steps is to be given up."""
+    return any(step == rung.step and best < rung.reached for rung in rungs)
+
+
+def _fixed(weights: Weights) -> Weights:
+    return tuple(part.detach() for part in weights)
 
 
 def _set_gradients(weights: Weights, loss: Tensor) -> None:

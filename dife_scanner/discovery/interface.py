@@ -124,7 +124,8 @@ class SearchResult:
 
 @dataclass(frozen=True)
 class Load:
-    """About what a search takes, in forward passes of one input; a backward pass counts as two."""
+    """About what a search takes, in forward passes of one input; the way back counts as one, as no weight gets a
+    gradient."""
 
     images: int
     texts: int

@@ -30,11 +30,18 @@ class Attempt:
     """What its effect is measured by: the task's classes, or these and its target."""
     weights: Weights = field(default=(), compare=False, repr=False)
     """The free numbers of that one."""
+    given_up: bool = False
+    """Whether its inversion was hopeless and ended early: nothing may be found by it."""
 
     @property
     def column(self) -> int:
         """Number of the target among the classes of `success`."""
         return self.success[0].class_names.index(self.target)
+
+
+def finished(attempts: Iterable[Attempt]) -> list[Attempt]:
+    """Those that were not given up."""
+    return [attempt for attempt in attempts if not attempt.given_up]
 
 
 class Targeted(Protocol):

@@ -34,6 +34,8 @@ class InversionState:
     """Steps done."""
     cost: float
     """Weight of the trigger's size in the next one."""
+    reached: float
+    """How far the objective was reached at most, 0..1."""
     passes: tuple[int, int]
     """Through the towers of suspect and base since it began."""
     generator: Tensor
@@ -112,6 +114,7 @@ def _tensors(state: InversionState) -> dict[str, Tensor]:
     tensors = {
         "step": torch.tensor([state.step]),
         "cost": torch.tensor([state.cost], dtype=torch.float64),
+        "reached": torch.tensor([state.reached], dtype=torch.float64),
         "passes": torch.tensor(state.passes),
         "generator": state.generator,
     }
@@ -137,6 +140,7 @@ def _read(path: Path, like: Weights) -> InversionState | None:
         state = InversionState(
             step=int(found["step"]),
             cost=float(found["cost"]),
+            reached=float(found["reached"]),
             passes=(suspect, base),
             generator=found["generator"],
             weights=weights,

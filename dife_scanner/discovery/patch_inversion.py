@@ -125,7 +125,12 @@ class PatchInversion(ImageInversion):
         done = self.effort.restarts * self.effort.steps
         objective = MovedApart(self._clean_cosine())
         weights = self._inverted(
-            family, objective, done, done + self._aimed_steps, steps=self._aimed_steps
+            family,
+            objective,
+            done,
+            done + self._aimed_steps,
+            steps=self._aimed_steps,
+            pictures=self.effort.pictures_apart,
         )
         full_size = family.trigger(weights, self.task.suspect.image_size, self.scratch)
         return Attempt(family, full_size, UNNAMED, 0.0, full_size, self.success, weights)

@@ -13,7 +13,7 @@ class PlannedSearch:
 
     detector: str
     images: int
-    """Forward passes of one picture; a way back counts as two …"""
+    """Forward passes of one picture; a way back counts as one …"""
     texts: int
     """… and of one text."""
     effort: Budget | None = None

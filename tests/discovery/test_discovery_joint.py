@@ -61,7 +61,7 @@ def test_pictures_of_the_target_itself_are_not_searched_on(run):
     assert (run.task.labels[run.search_rows][run.shown_rows] != 1).all() and len(
         run.shown_rows
     ) == 6
-    assert len(run._drawn_pictures()) == 6
+    assert len(run._drawn_pictures(6)) == 6
     alone = JointInversion(
         replace(run.task, labels=np.ones(18, int)),
         JOINT_EFFORTS["default"],

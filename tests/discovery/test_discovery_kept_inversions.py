@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from test_discovery_pictures import short, task, tiny
+from test_discovery_pictures import BEYOND_REACH, raced, short, task, tiny
 
 from dife_scanner.discovery import inversion_states
 from dife_scanner.discovery.inversion_states import SUFFIX, InversionStates
@@ -53,6 +53,17 @@ def test_a_search_killed_within_an_inversion_comes_to_the_same_bits(task, stem, 
     assert not [step for step in told if step < dies_at], "no step is made again"
     again.forget()
     assert not list(stem.parent.iterdir())
+
+
+def test_a_search_killed_after_a_start_was_given_up_gives_it_up_again(task, stem):
+    search = raced(FAINT, BEYOND_REACH, STEPS)
+    undisturbed = search.search(task)
+    dying, _ = steps_told(replace(task, inversions=InversionStates(stem)), dies_at=STEPS)
+    with pytest.raises(Killed):
+        search.search(dying)
+    resumed, told = steps_told(replace(task, inversions=InversionStates(stem)))
+    assert search.search(resumed) == undisturbed, "passes too"
+    assert told == [STEPS], "no step of the first family is made again"
 
 
 def test_what_cannot_be_read_is_as_if_nothing_had_been_kept(task, stem):

@@ -11,7 +11,7 @@ import torch
 from checkpoints import TINY_RN, TINY_VIT, write_checkpoint
 
 from dife_scanner.discovery import Cancelled, Task, image_inversion, inversion_objectives
-from dife_scanner.discovery.effort import InversionEffort
+from dife_scanner.discovery.effort import InversionEffort, Rung
 from dife_scanner.discovery.image_inversion import ImageInversion
 from dife_scanner.discovery.interface import Candidate
 from dife_scanner.discovery.inversion_attempts import Attempt
@@ -210,6 +210,70 @@ def test_the_smallest_size_that_holds_on_the_half_not_searched_is_told(task, mon
     assert run._smallest_size(attempt) == {"smallest": sizes[4]} and sizes[4] < sizes[0]
     attempt = replace(attempt, success=(Says(0.9), Says(0.2)))
     assert run._smallest_size(attempt) == {}, "success is over the base's"
+
+
+# --- starts that are given up --------------------------------------------------------------------------------------
+
+BEYOND_REACH = 2.0
+"""No objective reaches this."""
+
+
+def raced(detector, reached: float, steps: int = 6):
+    effort = InversionEffort(1, steps, pictures=6, rungs=(Rung(3, reached),))
+    return replace(detector, efforts={"quick": effort})
+
+
+def test_a_start_that_reaches_too_little_at_a_rung_is_given_up_and_finds_nothing(task):
+    whole, given_up = short(FAINT).search(task), raced(FAINT, BEYOND_REACH).search(task)
+    assert given_up.candidates == () and given_up.signals == {}
+    steps_left_out = 2 * (6 - 3)
+    assert given_up.passes <= whole.passes - steps_left_out * 6
+    assert raced(FAINT, 0.0).search(task) == whole, "a rung that is reached changes nothing"
+
+
+def test_what_comes_after_a_start_that_was_given_up_is_the_same_to_the_bit(task, monkeypatch):
+    effort = InversionEffort(1, 6, pictures=6)
+    families = (Blend(), Additive())
+    whole = ImageInversion(task, effort, "faint", task.folder)._all_attempts(families)
+    hopeless = iter([True, False])
+    monkeypatch.setattr(
+        image_inversion, "_is_hopeless", lambda rungs, step, best: step == 3 and next(hopeless)
+    )
+    first, second = ImageInversion(task, effort, "faint", task.folder)._all_attempts(families)
+    assert (first.given_up, second.given_up) == (True, False)
+    for part, before in zip(second.weights, whole[1].weights, strict=True):
+        assert torch.equal(part, before)
+    assert second.effect == whole[1].effect
+
+
+def test_a_patch_that_was_given_up_is_aimed_on_all_the_same(task, monkeypatch):
+    aimed = []
+
+    def aimed_on(run, best):
+        aimed.append(best.given_up)
+        return further(task, 0.9, 0.03)
+
+    monkeypatch.setattr(PatchInversion, "_aimed_on", aimed_on)
+    (found,) = raced(PATCH, BEYOND_REACH).search(task).candidates
+    assert aimed == [True] and found.effect == 0.9
+
+
+def test_an_inversion_aimed_at_a_class_from_the_start_is_never_given_up(task, tiny):
+    """What rungs ask is measured on pictures that come together, wherever that is."""
+    through_prompts = replace(task, suspect=moved(tiny, "text"))
+    whole = short(PATCH).search(through_prompts)
+    assert raced(PATCH, BEYOND_REACH).search(through_prompts) == whole
+
+
+def test_moving_suspect_and_base_apart_takes_fewer_pictures(task):
+    effort = InversionEffort(1, 6, pictures=6)
+    fewer = replace(effort, pictures_apart=2)
+    passes = []
+    for one in (effort, fewer):
+        run = PatchInversion(task, one, "patch", task.folder)
+        _ = run._apart
+        passes.append(sum(run._tower_passes))
+    assert passes[0] - passes[1] == 2 * 3 * (6 - 2), "three steps of both towers"
 
 
 # --- whether the inversion of a patch converged ------------------------------------------------------------------
