@@ -51,8 +51,8 @@ def _chosen(request: Request, encoders: Sequence[Encoder]) -> tuple[str, ...]:
         if not _fits(request, encoders):
             return ()
         found = _probed(request, encoders[0])
-        if found and kept is not None:
-            _write(kept, found)
+        if kept is not None and precision.worth_probing(encoders[0]):
+            _write(kept, found)  # float32 too: another probe might find otherwise
     except Exception as error:  # searches can do without
         faults.reason(error, "probe of the precision")
         return ()
@@ -96,7 +96,7 @@ def _read(path: Path | None) -> tuple[str, ...] | None:
         found = json.loads(path.read_bytes()) if path else None
     except (OSError, ValueError):
         return None
-    if not isinstance(found, list) or not found or not set(found) <= {*precision.OPERATIONS}:
+    if not isinstance(found, list) or not set(found) <= {*precision.OPERATIONS}:
         return None
     return tuple(found)
 

@@ -52,6 +52,16 @@ def possible(encoder: Encoder) -> tuple[str, ...]:
     return tuple(_layers(behind)) if behind is not None else ()
 
 
+def worth_probing(encoder: Encoder) -> tuple[str, ...]:
+    """What of searches in this checkpoint a probe times; nothing of a small model."""
+    from dife_scanner.models.gradient import clip_behind
+
+    behind = clip_behind(encoder)
+    if behind is None:
+        return ()
+    return tuple(one for one, layers in _layers(behind).items() if layers.width >= LEAST_WIDTH)
+
+
 def probed(
     encoder: Encoder, texts: Sequence[str], picture: Tensor, clock: Clock = time.perf_counter
 ) -> tuple[str, ...]:
@@ -62,9 +72,7 @@ def probed(
     from dife_scanner.models.gradient import Towers, clip_behind
 
     behind = clip_behind(encoder)
-    wide = []
-    if behind is not None:
-        wide = [one for one, layers in _layers(behind).items() if layers.width >= LEAST_WIDTH]
+    wide = worth_probing(encoder)
     if behind is None or not wide:
         return ()
     towers = Towers(behind)

@@ -93,6 +93,17 @@ class SteadyChild:
         self._silence = Silence(self._count)
         return is_restart
 
+    @property
+    def has_given_up(self) -> bool:
+        """Whether it ended because it can do nothing for now, and was not started again yet."""
+        return self.process is None and self.last_code == GAVE_UP
+
+    @property
+    def is_steady(self) -> bool:
+        """Whether it has run for a while."""
+        lived = time.monotonic() - self._started_at
+        return self.process is not None and lived > STEADY_SECONDS
+
     def silent_seconds(self) -> float:
         """For how long it has given no sign of life; 0 where it does not run. To be asked in every turn."""
         if self.process is None or not self.process.is_alive():

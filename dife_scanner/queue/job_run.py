@@ -472,5 +472,7 @@ def _as_far(plan: StoredPlan, request: Request, grant: Grant) -> bool:
     """Whether an audit that left searches out would leave out as much under this request."""
     if plan.ended and not request.ends_early:
         return False
+    if plan.bfloat16 and request.limits and request.limits.search_precision == "float32":
+        return False
     cut = plan.work is not None and plan.work.is_cut
     return not cut or plan.work is None or plan.work.seconds >= grant.seconds

@@ -261,6 +261,8 @@ class _Watcher:
         self._longest_silence = longest_silence(work.settings.limits.checkpoint_bytes)
         """Seconds."""
         self._began = now()
+        self._given_up: dict[str, str] = {}
+        """By role of a child that could do nothing, why."""
         self._notes: dict[int, str] = {}
         """By process, the last note it sent."""
 
@@ -325,8 +327,7 @@ class _Watcher:
     def _do_due(self) -> None:
         """What is due, and takes the watcher itself no time."""
         if self._due.take(BEAT):
-            note = "polling" if self._pass.running else "watching"
-            polls.beat(self._store, "watcher", os.getpid(), note)
+            polls.beat(self._store, "watcher", os.getpid(), self._note())
             self._report_free()
         if self._due.take(LEASES):
             leases.requeue_lost(self._store, gone=gone)
@@ -334,6 +335,15 @@ class _Watcher:
             leases.queue_rechecks(self._store)
         if self._due.take(EXPIRY):
             triage.expire(self._store)
+
+    def _note(self) -> str:
+        """What the watcher does, and which of its children could do nothing when it was started last."""
+        told = ["polling" if self._pass.running else "watching"]
+        for child in self._steady:
+            if child.is_steady:
+                self._given_up.pop(child.role, None)
+        told += self._given_up.values()
+        return "; ".join(told)
 
     def _tend_schedule(self, schedule: Schedule) -> None:
         """Say so where the machine slept or its clock was set, after which everything is due."""
@@ -346,7 +356,8 @@ class _Watcher:
 
     def _report_restart(self, child: SteadyChild) -> None:
         if child.last_code == GAVE_UP:
-            self._report(EventKind.TROUBLE, f"{self._last_words(child)}; trying again")
+            self._given_up[child.role] = self._last_words(child)
+            self._report(EventKind.TROUBLE, f"{self._given_up[child.role]}; trying again")
             return
         text = f"a {child.role} process ended ({child.last_exit}) and was started again"
         self._report(EventKind.RESTARTED, text)
@@ -441,7 +452,7 @@ class _Watcher:
         if self._pass.running or self._due.waits(POLL) or not self._passes:
             return False
         for child in self._steady:
-            if child.last_code == GAVE_UP:
+            if child.has_given_up:
                 self._error = ClusterUnavailable(self._last_words(child), "run it again later")
                 return True
         if jobs.jobs(self._store, states=HELD, limit=1):

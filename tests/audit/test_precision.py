@@ -301,6 +301,7 @@ def probing(monkeypatch):
     monkeypatch.setattr(
         precision, "probed", lambda encoder, *inputs: ran.append(inputs) or ("texts",)
     )
+    monkeypatch.setattr(precision, "worth_probing", lambda encoder: ("texts",))
     return ran
 
 
@@ -313,6 +314,14 @@ def test_a_killed_audit_goes_on_in_the_precision_it_began_with(asked, encoder, p
     assert kept.name.startswith(f"{request.identity[:SAME_WORK]}-")
     kept.write_text("{}")
     assert deciding.decided(request, encoder, None).plan.bfloat16 and len(probing) == 2
+
+
+def test_float32_is_remembered_as_well(asked, encoder, probing, monkeypatch, tmp_path):
+    request = replace(asked, cache=tmp_path / "embeddings")
+    with monkeypatch.context() as patched:
+        patched.setattr(precision, "probed", lambda encoder, *inputs: ())
+        assert not deciding.decided(request, encoder, None).plan.bfloat16
+    assert not deciding.decided(request, encoder, None).plan.bfloat16 and not probing
 
 
 @pytest.mark.parametrize("goes_on", [{"replays": True}, {"grant": Grant(60.0, after="f00d")}])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -54,7 +55,8 @@ def ending(request: Request, progress: Progress, keep: Keep = forget) -> Outcome
 
 def in_bfloat16(request: Request, progress: Progress, keep: Keep = forget) -> Outcome:
     """The audit double whose probe finds bfloat16 quicker, unless it goes on with an audit that searched so."""
-    if request.grant and not request.grant.after:
+    forced = request.limits is not None and request.limits.search_precision == "float32"
+    if request.grant and not request.grant.after and not forced:
         request = request.with_bfloat16(("texts",))
     return planning(request, progress, keep)
 
@@ -75,6 +77,14 @@ class Scans:
     def __call__(self, granted: float | None, *, all_searches: bool = True) -> Job:
         work = replace(self._work, granted=granted, ends_early=not all_searches)
         return self._run(str(self.folder), work)
+
+    def in_float32(self) -> Scans:
+        """The same, where somebody wants searches in float32."""
+        limits = self._work.settings.limits.model_copy(update={"search_precision": "float32"})
+        found = copy(self)
+        settings = self._work.settings.model_copy(update={"limits": limits})
+        found._work = replace(self._work, settings=settings)
+        return found
 
     def more(self, before: str, granted: float = ENOUGH, *, all_searches: bool = False) -> Job:
         """The same for `--more`."""
@@ -197,3 +207,5 @@ def test_an_audit_searched_in_bfloat16_is_gone_on_with_so_and_not_made_again(
         again = scans(granted)
         assert again.audit_id == whole.id and "searched the same in bfloat16" in again.reason
     assert [one.id for one in audits.audits(scans.store)] == [whole.id, cut.id]
+    exact = scans.stored(scans.in_float32()(None))
+    assert exact.id != whole.id and exact.plan and not exact.plan.bfloat16
