@@ -75,7 +75,7 @@ scale: $(VENV)/.installed  ## a simulated hub of two million models, a queue of 
 	$(ONE_THREAD) $(BIN)/python benchmarks/queue_overhead.py
 
 .PHONY: year
-year: $(VENV)/.installed  ## 10,000 findings a day for a year, and what the window asks of them; 25 GB in YEAR_HOME, an hour to make once
+year: $(VENV)/.installed  ## 10,000 findings a day for a year, and what the window asks of them; 25 GB in YEAR_HOME, 20 to 60 minutes to make once
 	$(ONE_THREAD) $(BIN)/python benchmarks/year.py --home $(YEAR_HOME)
 
 .PHONY: year-window

@@ -27,11 +27,15 @@ ROOT = HERE.parents[2]
 WORK = "ray_kit:node_work"
 OBJECTS_BYTES = 80 * 1024**2
 AUDIT_SECONDS = "0.7"
+PROCESSES = "processes"
+"""Beside a node's home: the number of each process that had a task of it, a line each."""
 
 
 def node_work() -> Work:
     """The work of the node that this runs on; a file beside its home says what is wrong with the node."""
     beside = Path(os.environ["DIFE_HOME"]).parent
+    with (beside / PROCESSES).open("a") as file:
+        file.write(f"{os.getpid()}\n")
     if (beside / "kills").exists():
         os.kill(os.getpid(), signal.SIGKILL)
     if (beside / "full").exists():

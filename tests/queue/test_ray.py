@@ -146,6 +146,7 @@ def test_a_node_is_killed_and_a_driver_too_and_each_job_ends_once_as_it_does_her
 
     with ray_cluster.Cluster(work.settings.cluster, WORK) as cluster:
         second = Driver(store, work, cluster)
+        second.turn()  # takes up what the first one held; a node may still be at work on it
         _turns(second, lambda: _audits_on(nodes.homes[0]))
         assert sum(job.lost_leases for job in jobs.jobs(store)) >= held  # of the first driver
         lost_before = sum(job.lost_leases for job in jobs.jobs(store))
@@ -154,6 +155,9 @@ def test_a_node_is_killed_and_a_driver_too_and_each_job_ends_once_as_it_does_her
     assert sum(job.lost_leases for job in jobs.jobs(store)) == lost_before + 1
     _each_once(store)
     assert _seen(store) == _alone(zoo, tmp_path / "here" / "home")
+    for home in nodes.homes:
+        processes = (home.parent / ray_kit.PROCESSES).read_text().split()
+        assert len(processes) > 1 and len(set(processes)) == len(processes), "one for each task"
 
 
 def test_a_task_that_ran_twice_is_committed_once(
