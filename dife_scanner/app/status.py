@@ -17,12 +17,12 @@ def status(store: Store, settings: Settings) -> StatusDocument:
     """Read all of it; only processes that run count."""
     beats = [beat for beat in polls.beats(store) if polls.is_alive(beat)]
     dead = outbox.alerts(store, state=AlertState.DEAD)
-    passes = [one for one in polls.passes(store) if one.complete]
+    last_pass = polls.latest_complete(store)
     return StatusDocument(
         watching=any(beat.role == "watcher" for beat in beats),
         processes=tuple(beats),
         counts=jobs.counts(store),
-        last_pass_at=passes[0].at if passes else None,
+        last_pass_at=last_pass.at if last_pass else None,
         alerts_pending=len(outbox.alerts(store, state=AlertState.PENDING)),
         alerts_dead=len(dead),
         alerts_error=f"{dead[0].channel}: {dead[0].last_error}" if dead else "",

@@ -121,6 +121,15 @@ def passes(store: Store, *, limit: int = 20) -> list[Pass]:
     return [Pass(**{**row, "complete": bool(row["complete"])}) for row in rows]
 
 
+def latest_complete(store: Store) -> Pass | None:
+    """The latest pass that read every source; `None` where there was none."""
+    rows = store.read(
+        "SELECT endpoint, at, seen, new, malformed, requests, complete, problems FROM passes"
+        " WHERE complete = 1 ORDER BY id DESC LIMIT 1"
+    )
+    return Pass(**{**rows[0], "complete": True}) if rows else None
+
+
 def forget(store: Store, before: str) -> int:
     """Remove the counts of passes that ended before, but for the newest that lists show and the latest complete one."""
     with store.atomic("polls.forget"):

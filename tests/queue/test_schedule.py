@@ -142,6 +142,8 @@ def test_no_interval_stalls_or_doubles_where_summer_time_begins_or_ends(
         job.trigger.timezone = zone
         for change in ("2027-03-28T00:59:55", "2027-10-31T00:59:55"):
             at = datetime.fromisoformat(change).replace(tzinfo=UTC)
+            for moment in (at, at + timedelta(minutes=1)):
+                assert at.astimezone().utcoffset() and not moment.astimezone(zone).utcoffset()
             job.trigger.start_date = at
             for _ in range(3):
                 following = job.trigger.get_next_fire_time(at, at)

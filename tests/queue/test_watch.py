@@ -25,7 +25,7 @@ from waiting import BUSY_SECONDS
 from dife_scanner.durable import jumps
 from dife_scanner.durable.clock import later
 from dife_scanner.lab.loopback import LoopbackHub, faults
-from dife_scanner.queue import targets
+from dife_scanner.queue import children, targets
 from dife_scanner.queue.stopping import GRACE_SECONDS
 from dife_scanner.queue.watch import Event, EventKind, watch
 from dife_scanner.queue.work import hub_for
@@ -277,20 +277,32 @@ def _audit_children(worker_pid: int) -> list[int]:
 
 
 def test_a_pass_that_hangs_is_killed_and_the_next_one_works(
-    store: Store, hub: LoopbackHub, monkeypatch: Any
+    store: Store, hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dife_scanner.queue import children
-
+    """Suspended in the middle of a listing, so that it does not see its own deadline either."""
     hub.add_repo("org/clip", checkpoint(), last_modified=later(-60))
-    monkeypatch.setattr(children, "PASS_GRACE_SECONDS", 0.5)
-    monkeypatch.setattr(children.poller, "serve_requests", None)
-    work = work_for(store.home, hub.endpoint, limits={"pass_seconds": 1.0, "request_seconds": 30.0})
-    hub.inject(faults.hang(r"GET /api/models\?", times=None))
+    work = work_for(store.home, hub.endpoint)
+    hub.inject(faults.hang(faults.LISTING, times=1))
     passing = children.PassChild(work)
-    passing.start(True)
-    ended = until(passing.ended, 30)
+    with monkeypatch.context() as patch:
+        # killed a second after it began
+        patch.setattr(children, "PASS_GRACE_SECONDS", 1.0 - work.settings.limits.pass_seconds)
+        passing.start(True)
+    process = passing.process
+    try:
+        until(lambda: hub.seen(faults.LISTING))
+        psutil.Process(process.pid).suspend()
+        ended = until(passing.ended, BUSY_SECONDS)
+        assert not psutil.pid_exists(process.pid)
+    finally:
+        process.kill()
     assert ended.error is not None
-    assert polls.watermarks(store, hub.endpoint) == {}
+    assert ended.error.what == "the pass hung past its deadline and was killed"
+    assert not passing.running and polls.watermarks(store, hub.endpoint) == {}
+    passing.start(True)
+    again = until(passing.ended)
+    assert again.error is None and again.result.seen == 1
+    assert polls.watermarks(store, hub.endpoint)
 
 
 @pytest.mark.parametrize(("hours", "way"), [(5, "on by 300 minutes"), (-5, "back by 300 minutes")])

@@ -378,7 +378,6 @@ def test_a_full_disk_pauses_and_loses_nothing(
     assert worker.process(store, job, work).state is JobState.DONE
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="only root can mount a small disk")
 def test_a_token_that_is_none_pauses_and_loses_nothing(
     store: Store, hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -432,6 +431,7 @@ def test_a_database_that_is_held_ends_a_scan_with_words_and_leaves_the_job_to_th
         assert worker.run_to_end(patient, job, work).state is JobState.DONE
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can mount a small disk")
 def test_a_disk_that_is_really_full(hub: LoopbackHub, tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()

@@ -7,10 +7,27 @@ from datetime import UTC, datetime
 import pytest
 from store_records import make_finding, put_finding
 
+from dife_scanner.durable.clock import now
 from dife_scanner.errors import UsageError
-from dife_scanner.records import HubModel, JobState, ModelRef
+from dife_scanner.records import (
+    Artefact,
+    DecisionState,
+    DeploymentDecision,
+    HubModel,
+    JobState,
+    ModelRef,
+)
 from dife_scanner.sentences.jobs import waiting_text
-from dife_scanner.store import Store, jobs, leases, polls, requests, upcoming
+from dife_scanner.store import (
+    Store,
+    artefacts,
+    decisions,
+    jobs,
+    leases,
+    polls,
+    requests,
+    upcoming,
+)
 from dife_scanner.store.requests import RequestKind
 
 
@@ -113,6 +130,46 @@ def test_a_new_revision_of_a_flagged_model_goes_before_what_a_listing_shows(stor
     assert order(store) == [used, again, popular]
     reason = waiting_text(upcoming.upcoming(store).waiting[1], datetime.now(UTC))
     assert reason == "another revision of it is flagged or approved; new"
+
+
+@pytest.mark.parametrize(
+    ("decided", "first"),
+    [
+        ([DecisionState.APPROVED], True),
+        ([DecisionState.CONDITIONS], True),
+        ([DecisionState.REFUSED], False),
+        ([DecisionState.APPROVED, DecisionState.PENDING], False),  # withdrawn
+        ([DecisionState.REFUSED, DecisionState.APPROVED], True),
+    ],
+)
+def test_a_new_revision_of_an_approved_model_goes_before_what_a_listing_shows(
+    store: Store, decided: list[DecisionState], first: bool
+) -> None:
+    earlier = listed(store, "ours/m")
+    artefacts.keep(store, earlier, Artefact("art1:ours", ()))
+    leases.claim_job(store, earlier, "w", 60)
+    leases.finish(store, earlier, "w", JobState.DONE, "")
+    for state in decided:
+        decisions.append(store, [decision("art1:ours", state)])
+    popular = listed(store, "known/m", downloads=20_000)
+    again = listed(store, "ours/m", revision="b" * 40)
+    assert order(store) == ([again, popular] if first else [popular, again])
+
+
+def decision(artefact: str, state: DecisionState) -> DeploymentDecision:
+    """By ada, for a shop."""
+    return DeploymentDecision(
+        f"{artefact} {state.value}",
+        artefact,
+        "shop",
+        profile="",
+        state=state,
+        reason="looked at",
+        owner="ada",
+        actor="ada",
+        at=now(),
+        model="ours/m",
+    )
 
 
 def test_a_job_is_cancelled_by_whoever_asked(store: Store) -> None:
