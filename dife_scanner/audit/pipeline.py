@@ -217,7 +217,7 @@ def audit(
         return report.outcome(request, _identical(relation, relation.twin))
     if alone and not request.plan.detectors:
         return report.outcome(request, Measured(Evidence(base_unknown=True), unknown=(True, True)))
-    request = precision.decided(request, suspect, None if alone else reference)
+    request = precision.with_precision(request, suspect, None if alone else reference)
     with (
         tempfile.TemporaryDirectory() as scratch
     ):  # trigger files have to last as long as the measuring

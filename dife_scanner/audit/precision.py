@@ -20,18 +20,18 @@ from dife_scanner.models.interface import Encoder
 from dife_scanner.models.load import default_limits
 
 
-def decided(request: Request, suspect: Encoder, base: Encoder | None) -> Request:
+def with_precision(request: Request, suspect: Encoder, base: Encoder | None) -> Request:
     """The request with what its searches read in bfloat16; from now on both encoders are searched so."""
     if not request.plan.detectors:
         return request
     encoders = [suspect] if base is None else [suspect, base]
-    if not _is_decided(request):
+    if not _is_given(request):
         request = request.with_bfloat16(_chosen(request, encoders))
     precision.search_in(encoders, request.plan.bfloat16)
     return request
 
 
-def _is_decided(request: Request) -> bool:
+def _is_given(request: Request) -> bool:
     """Whether the plan is of an audit that is made again, or gone on with."""
     return request.replays or bool(request.grant and request.grant.after)
 

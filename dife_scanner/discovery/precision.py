@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -89,13 +90,12 @@ def probed(
 
 def search_in(encoders: Sequence[Encoder], operations: Sequence[str]) -> None:
     """From now on searches in these read that in bfloat16, and the rest in float32. Equal towers share a copy."""
-    from dife_scanner.models.bfloat16 import InBfloat16, with_layers
+    from dife_scanner.models.bfloat16 import InBfloat16, Near, with_layers
     from dife_scanner.models.gradient import clip_behind
 
     copies: dict[str, InBfloat16] = {}
     for behind in filter(None, map(clip_behind, encoders)):
-        behind.search_transformer = behind.model.transformer
-        behind.search_visual = behind.model.visual
+        behind.near = Near()
         for operation, layers in _layers(behind).items():
             if operation not in operations:
                 continue
@@ -103,9 +103,10 @@ def search_in(encoders: Sequence[Encoder], operations: Sequence[str]) -> None:
             if tower not in copies:
                 copies[tower] = InBfloat16(layers)
             if operation == TEXTS:
-                behind.search_transformer = copies[tower]
+                behind.near = replace(behind.near, transformer=copies[tower])
             else:
-                behind.search_visual = with_layers(behind.model.visual, copies[tower])
+                visual = with_layers(behind.model.visual, copies[tower])
+                behind.near = replace(behind.near, visual=visual)
 
 
 def copies_mib(encoders: Sequence[Encoder]) -> int:
@@ -188,13 +189,13 @@ def _agrees(
     behind: ClipEncoder, operation: str, towers: Towers, inputs: list[list[int]] | Tensor
 ) -> bool:
     """Whether the whole tower reads texts, or pictures, alike in both."""
-    before = behind.search_transformer, behind.search_visual
+    before = behind.near
     exact = _read(towers, inputs)
     try:
         search_in([behind], (operation,))
         near = _read(towers, inputs)
     finally:
-        behind.search_transformer, behind.search_visual = before
+        behind.near = before
     return bool(((exact * near).sum(-1) >= LEAST_COSINE).all())
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -43,6 +44,14 @@ class InBfloat16(nn.Module):
     @grad_checkpointing.setter
     def grad_checkpointing(self, enable: bool) -> None:
         self._layers.grad_checkpointing = enable
+
+
+@dataclass(frozen=True)
+class Near:
+    """Copies that searches read with in place of a model's own parts; `None` where the own part is read with."""
+
+    transformer: InBfloat16 | None = None
+    visual: Any = None
 
 
 def with_layers(visual: Any, layers: nn.Module) -> Any:

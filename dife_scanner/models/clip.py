@@ -14,7 +14,7 @@ from PIL import Image
 
 from dife_scanner.errors import AuditError
 from dife_scanner.models.activations import WayBack
-from dife_scanner.models.bfloat16 import Transformer
+from dife_scanner.models.bfloat16 import Near, Transformer
 from dife_scanner.models.config import ClipConfig, TextConfig
 from dife_scanner.models.device import pick_device
 from dife_scanner.models.inspection import Inspection
@@ -86,10 +86,8 @@ class ClipEncoder:
         self.logit_scale = float(model.logit_scale.exp())
         self.way_back = WayBack()
         """How searches take gradients through its towers."""
-        self.search_transformer: Transformer = model.transformer
-        """What searches read texts with where they need no gradients: the tower's own layers, or `InBfloat16`."""
-        self.search_visual: Any = model.visual
-        """What searches read pictures with: the tower itself, or the same with its layers `InBfloat16`."""
+        self.near = Near()
+        """What searches read with in place of the model's own parts."""
         self.device = str(model.logit_scale.device)
         self._resize = picture_transform(config)
         self._mean, self._std = _channel_statistics(config, self.device)
@@ -100,6 +98,17 @@ class ClipEncoder:
     def cast_towers(self) -> tuple[CastTowers, ...]:
         """Hashes of its towers in copies saved in shorter types; of a model under its own configuration."""
         return cast_towers(self.model.state_dict(), self.config, self.tokenizer)
+
+    @property
+    def search_transformer(self) -> Transformer:
+        """What searches read texts with where they need no gradients."""
+        own: Transformer = self.model.transformer
+        return self.near.transformer or own
+
+    @property
+    def search_visual(self) -> Any:
+        """What searches read pictures with, float [n, 3, s, s] -> [n, d]."""
+        return self.near.visual or self.model.visual
 
     def layer_changes(self, base: ClipEncoder) -> tuple[LayerChange, ...]:
         """How far each layer is from that of `base`."""

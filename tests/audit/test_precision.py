@@ -307,28 +307,28 @@ def probing(monkeypatch):
 
 def test_a_killed_audit_goes_on_in_the_precision_it_began_with(asked, encoder, probing, tmp_path):
     request = replace(asked, cache=tmp_path / "embeddings")
-    first = deciding.decided(request, encoder, None)
-    again = deciding.decided(request, encoder, None)
+    first = deciding.with_precision(request, encoder, None)
+    again = deciding.with_precision(request, encoder, None)
     assert first.plan.bfloat16 == again.plan.bfloat16 == ("texts",) and len(probing) == 1
     (kept,) = (tmp_path / "discovery" / "searches").iterdir()
     assert kept.name.startswith(f"{request.identity[:SAME_WORK]}-")
     kept.write_text("{}")
-    assert deciding.decided(request, encoder, None).plan.bfloat16 and len(probing) == 2
+    assert deciding.with_precision(request, encoder, None).plan.bfloat16 and len(probing) == 2
 
 
 def test_float32_is_remembered_as_well(asked, encoder, probing, monkeypatch, tmp_path):
     request = replace(asked, cache=tmp_path / "embeddings")
     with monkeypatch.context() as patched:
         patched.setattr(precision, "probed", lambda encoder, *inputs: ())
-        assert not deciding.decided(request, encoder, None).plan.bfloat16
-    assert not deciding.decided(request, encoder, None).plan.bfloat16 and not probing
+        assert not deciding.with_precision(request, encoder, None).plan.bfloat16
+    assert not deciding.with_precision(request, encoder, None).plan.bfloat16 and not probing
 
 
 @pytest.mark.parametrize("goes_on", [{"replays": True}, {"grant": Grant(60.0, after="f00d")}])
 def test_no_plan_that_is_made_again_or_gone_on_with_is_probed(asked, encoder, probing, goes_on):
     for operations in ((), ("texts",)):
         plan = replace(asked.plan, bfloat16=operations)
-        request = deciding.decided(replace(asked, plan=plan, **goes_on), encoder, None)
+        request = deciding.with_precision(replace(asked, plan=plan, **goes_on), encoder, None)
         assert request.plan.bfloat16 == operations and not probing
         assert isinstance(encoder.search_transformer, InBfloat16) is bool(operations)
 
@@ -337,7 +337,7 @@ def test_there_is_no_copy_where_memory_does_not_allow_one(asked, encoder, probin
     full = default_limits().audit_rss_mib
     for estimated, chosen in ((1, ("texts",)), (full + 1, ())):
         request = replace(asked, memory=MemoryUse(estimated), cache=None)
-        assert deciding.decided(request, encoder, None).plan.bfloat16 == chosen
+        assert deciding.with_precision(request, encoder, None).plan.bfloat16 == chosen
 
 
 def test_a_probe_that_fails_leaves_float32(asked, encoder, monkeypatch):
@@ -345,4 +345,4 @@ def test_a_probe_that_fails_leaves_float32(asked, encoder, monkeypatch):
         raise RuntimeError("no such kernel")
 
     monkeypatch.setattr(precision, "probed", fails)
-    assert deciding.decided(replace(asked, cache=None), encoder, None).plan.bfloat16 == ()
+    assert deciding.with_precision(replace(asked, cache=None), encoder, None).plan.bfloat16 == ()
