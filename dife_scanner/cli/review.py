@@ -170,9 +170,18 @@ def queue(
     actor: ActorOption = "",
     limit: LimitOption = None,
 ) -> None:
-    """List every discovered revision and where it stands; pause the queue; let a job go first or again, or stop it."""
+    """List every discovered revision and where it stands, and below what is taken next and why; pause the queue; let a
+    job go first or again, or stop it.
+    """
+    from rich.console import Group
+
+    from dife_scanner.durable import clock
     from dife_scanner.reports import as_json, table
+    from dife_scanner.reports.layout import safe
+    from dife_scanner.sentences.jobs import backlog_text, waiting_text
     from dife_scanner.store import jobs
+    from dife_scanner.store.throughput import throughput
+    from dife_scanner.store.upcoming import upcoming
 
     if words:
         _ask_of_queue(session, words, actor or session.settings().who)
@@ -180,7 +189,15 @@ def queue(
     with session.reading(session.settings()) as store:
         rows = listed.first(jobs.jobs(store, limit=listed.read))
         counts = jobs.counts(store)
-    session.show(as_json.QueueDocument(counts, tuple(rows)), lambda: table.queue(rows))
+        found, hours_left = upcoming(store), throughput(store).hours_left
+    now = clock.moment()
+    coming = []
+    for one in found.waiting:
+        reason = waiting_text(one, now)
+        coming.append(as_json.NextJob(one.job.id, one.job.ref, one.due, reason))
+    document = as_json.QueueDocument(counts, tuple(rows), tuple(coming), hours_left)
+    backlog = safe(backlog_text(found, hours_left), 300)
+    session.show(document, lambda: Group(table.queue(rows), table.coming(coming), backlog))
 
 
 def _ask_of_queue(session: Session, words: list[str], who: str) -> None:

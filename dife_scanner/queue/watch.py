@@ -84,6 +84,8 @@ ONCE_PATIENCE_SECONDS = 30.0
 ONCE_ALERT_SECONDS = 60.0
 HELD_SECONDS = 2.0
 """For how long nothing can be written before that is reported."""
+FULL_SECONDS = 5.0
+"""Between attempts while the disk is full."""
 _PATIENCE_SECONDS = 0.5
 
 
@@ -258,6 +260,8 @@ class _Watcher:
         """Since when nothing could be written; `None` where the last attempt could."""
         self._held = False
         """Whether that was reported."""
+        self._full = False
+        """Whether it was reported that the disk is full, and not yet that it has room again."""
         self._longest_silence = longest_silence(work.settings.limits.checkpoint_bytes)
         """Seconds."""
         self._began = now()
@@ -303,8 +307,8 @@ class _Watcher:
                 if self._once and self._drained():
                     return
             except DiskFull as error:
-                log.warning("%s", error.what)
-                self._stop.wait(5.0)
+                self._report_full(error)
+                self._stop.wait(FULL_SECONDS)
             except StoreBusy as error:
                 self._report_held(error)
             self._stop.wait(TICK_SECONDS)
@@ -529,8 +533,20 @@ class _Watcher:
             self._held = True
             self._report(EventKind.TROUBLE, f"{error.what}; waiting", {"advice": error.advice})
 
+    def _report_full(self, error: DiskFull) -> None:
+        """Say once that the disk is full; everybody waits until there is room."""
+        log.info("%s", error.what)
+        self._due.want(BEAT)
+        if not self._full:
+            self._full = True
+            self._report(EventKind.TROUBLE, f"{error.what}; waiting", {"advice": error.advice})
+
     def _report_free(self) -> None:
+        """Say that a sign of life could be written again, where it was said that nothing could."""
         self._held_since = None
+        if self._full:
+            self._full = False
+            self._report(EventKind.TROUBLE, "the disk has room again; going on")
         if self._held:
             self._held = False
             self._report(EventKind.TROUBLE, "the database is free again; going on")

@@ -221,9 +221,25 @@ class RerunDocument:
 
 
 @dataclass(frozen=True)
+class NextJob:
+    """A job that waits."""
+
+    job: int
+    ref: ModelRef
+    due: bool
+    """Whether it may be taken now."""
+    reason: str
+    """Why it stands at its place, in words."""
+
+
+@dataclass(frozen=True)
 class QueueDocument:
     counts: dict[str, int]
     jobs: tuple[Job, ...]
+    next: tuple[NextJob, ...] = ()
+    """What waits in the order in which it will be taken, as things stand; the first 500."""
+    hours_left: float | None = None
+    """Until nothing waits at the pace of late; `None` where nothing waits, or nothing tells how long it takes."""
     format: str = "dife/queue-1"
 
 

@@ -20,7 +20,7 @@ from dife_scanner.records import (
     Tally,
     Verdict,
 )
-from dife_scanner.reports.as_json import CalibrationFile, PlanDocument
+from dife_scanner.reports.as_json import CalibrationFile, NextJob, PlanDocument
 from dife_scanner.reports.layout import VERDICT_STYLE, columns, safe, state_mark, verdict_mark
 from dife_scanner.sentences.calibration import tally_text
 from dife_scanner.sentences.findings import triage_text
@@ -32,6 +32,8 @@ from dife_scanner.store.audits import AuditRow
 
 _LOUD_KINDS = ("flagged", "refused", "changed")
 """Kinds of finding that need an eye at once."""
+MOST_COMING = 10
+"""Of the jobs that are taken next."""
 
 
 def models(rows: Sequence[ModelRow]) -> RenderableType:
@@ -168,6 +170,16 @@ def queue(rows: Sequence[Job]) -> RenderableType:
             age_text(job.next_check_at, now) if job.next_check_at else "",
             safe(reason_text(job), 120),
         )
+    return table
+
+
+def coming(rows: Sequence[NextJob]) -> RenderableType:
+    """What is taken next, and why in this order; nothing where nothing waits."""
+    if not rows:
+        return Text("")
+    table = columns("next", "job", "model", "why there")
+    for place, one in enumerate(rows[:MOST_COMING], 1):
+        table.add_row(str(place), str(one.job), safe(str(one.ref)), safe(one.reason, 120))
     return table
 
 

@@ -89,10 +89,8 @@ def throughput_lines(found: Throughput) -> list[str]:
         kinds = [f"{count:,} {kind}" for kind, count in sorted(found.failures.items())]
         lines.append(f"failures: {', '.join(kinds)}")
     if found.oldest_waiting is not None:
-        left = "nothing has ended to tell how long they take"
-        if found.hours_left is not None:
-            left = f"about {span_text(3600 * found.hours_left)} at this pace"
         since = time_text(found.oldest_waiting)
+        left = _left_text(found.hours_left)
         lines.append(f"waiting: {found.waiting:,}, the oldest since {since}; {left}")
     if found.oldest_unaudited is not None:
         oldest = found.oldest_unaudited
@@ -100,6 +98,21 @@ def throughput_lines(found: Throughput) -> list[str]:
             f"oldest unaudited: {oldest.ref}, discovered {time_text(oldest.created_at)}, {oldest.state.value}"
         )
     return lines
+
+
+def _left_text(hours: float | None) -> str:
+    if hours is None:
+        return "nothing has ended to tell how long they take"
+    return f"about {span_text(3600 * hours)} at this pace"
+
+
+def backlog_text(found: Upcoming, hours_left: float | None) -> str:
+    """`1 in work, 12 waiting, 2 stuck; about 3.0 h at this pace; paused by ada, 2026-11-23 13:42`."""
+    parts = [queue_counts(found)]
+    if found.waiting_count:
+        parts.append(_left_text(hours_left))
+    parts += [note for note in (queue_note(found),) if note]
+    return "; ".join(parts)
 
 
 def queue_counts(found: Upcoming) -> str:

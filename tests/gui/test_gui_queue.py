@@ -90,6 +90,10 @@ def test_what_is_asked_for_is_done_by_whoever_watches(
     assert window.queue.page.selected.job.ref.repo_id == "org/stuck", "it stays selected"
     assert "Paused by" in window.queue.page.note.text()
     assert jobs.counts(store)["queued"] == 3
+    window.queue.page.pause.click()
+    qtbot.waitUntil(lambda: len(requests.waiting(store, requests.OF_QUEUE)) == 1, timeout=SOON)
+    assert requests.serve_queue(store) == [] and requests.paused_by(store) is None
+    qtbot.waitUntil(lambda: window.queue.page.pause.text() == "Pause", timeout=SOON)
 
 
 def test_a_job_that_waits_can_be_cancelled(qtbot: QtBot, window: Window, store: Store) -> None:

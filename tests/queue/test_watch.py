@@ -24,9 +24,11 @@ from waiting import BUSY_SECONDS
 
 from dife_scanner.durable import jumps
 from dife_scanner.durable.clock import later
+from dife_scanner.durable.disk import disk_full
 from dife_scanner.lab.loopback import LoopbackHub, faults
 from dife_scanner.queue import children, targets
-from dife_scanner.queue.stopping import GRACE_SECONDS
+from dife_scanner.queue import watch as watching
+from dife_scanner.queue.stopping import GIVE_BACK_SECONDS, GRACE_SECONDS
 from dife_scanner.queue.watch import Event, EventKind, watch
 from dife_scanner.queue.work import hub_for
 from dife_scanner.records import Job
@@ -34,6 +36,8 @@ from dife_scanner.store import Store, findings, jobs, models, polls, requests
 from dife_scanner.store.requests import RequestKind
 
 CERTIFICATE = Path(__file__).parents[1] / "assets" / "certificate-one.pem"
+STOP_SECONDS = GRACE_SECONDS + GIVE_BACK_SECONDS
+"""After which a watcher that was asked to stop has ended, and all its children with it."""
 SCRIPT = Path(__file__).with_name("run_watcher.py")
 
 
@@ -105,6 +109,49 @@ def test_a_database_that_another_program_holds_is_waited_for(
     (job,) = jobs.jobs(store)
     assert (job.state.value, job.lost_leases) == ("done", 0)
     assert len(findings.findings(store)) == 1
+
+
+def test_a_full_disk_is_told_of_once_and_waited_for(
+    store: Store, hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Met by the watcher itself, which writes nothing but signs of life while nothing happens."""
+    attempts: list[bool] = []
+    free, stop = threading.Event(), threading.Event()
+    beat = polls.beat
+
+    def beat_where_there_is_room(*given: Any) -> None:
+        attempts.append(free.is_set())
+        if not free.is_set():
+            raise disk_full(store.home)
+        beat(*given)
+
+    monkeypatch.setattr(polls, "beat", beat_where_there_is_room)
+    monkeypatch.setattr(watching, "FULL_SECONDS", 0.05)
+    monkeypatch.setattr(watching, "_auditors", lambda work, executor: [])
+    told: list[str] = []
+
+    def tell(event: Event) -> None:
+        if event.kind is EventKind.TROUBLE and "disk" in event.text:
+            told.append(event.text)
+
+    watcher = threading.Thread(
+        target=watch,
+        args=(work_for(store.home, hub.endpoint),),
+        kwargs={"stop": stop, "on_event": tell},
+    )
+    watcher.start()
+    try:
+        until(lambda: attempts[3:])
+        full = f"the disk that holds {store.home} is full; waiting"
+        assert told == [full]
+        free.set()
+        until(lambda: told[-1:] == ["the disk has room again; going on"])
+        until(lambda: [one for one in polls.beats(store) if one.role == "watcher"])
+        until(lambda: polls.passes(store))
+    finally:
+        stop.set()
+        watcher.join(BUSY_SECONDS)
+    assert not watcher.is_alive() and told == [full, "the disk has room again; going on"]
 
 
 def test_a_paused_queue_is_read_into_and_not_worked_on(store: Store, hub: LoopbackHub) -> None:
@@ -214,7 +261,7 @@ def test_a_watcher_that_is_to_stop_ends_in_the_middle_of_a_pass_an_audit_and_a_d
         until(lambda: hub.seen(faults.LISTING) and hub.seen("GET /repos/lfs/")[1:])
         children = psutil.Process(watcher.pid).children(recursive=True)
         watcher.send_signal(signal.SIGTERM)
-        out, err = watcher.communicate(timeout=60)
+        out, err = watcher.communicate(timeout=STOP_SECONDS + BUSY_SECONDS)
     finally:
         watcher.kill()
         watcher.communicate()
@@ -225,7 +272,7 @@ def test_a_watcher_that_is_to_stop_ends_in_the_middle_of_a_pass_an_audit_and_a_d
         assert (job.state.value, job.reason) == ("queued", "its worker was stopped")
         assert (job.attempts, job.deaths, job.lost_leases) == (0, 0, 0)
     assert polls.watermarks(store, hub.endpoint) == {} and store.integrity() == []
-    assert GRACE_SECONDS < 10, "what hangs all the same is killed then"
+    assert STOP_SECONDS < 10, "what hangs all the same is killed before"
 
 
 def test_a_suspended_worker_is_ended_and_at_the_end_it_counts_nothing_against_the_job(
@@ -233,7 +280,8 @@ def test_a_suspended_worker_is_ended_and_at_the_end_it_counts_nothing_against_th
 ) -> None:
     """Nothing breaks off a look-up of a name that hangs in a library; a process that is stopped ends as little.
 
-    While the watcher runs the worker is missed, and its job counts a death; at the end nobody waits for that.
+    While the watcher runs the worker is missed, and its job counts a death. At the end, in the middle of a pass, it is
+    ended after its grace.
     """
     hub.add_repo("org/clip-sleeps", checkpoint(), last_modified=later(-60))
     doubles = {"DIFE_TEST_GRACE_SECONDS": "0.5", "DIFE_TEST_HUNG_SECONDS": "4"}
@@ -247,9 +295,12 @@ def test_a_suspended_worker_is_ended_and_at_the_end_it_counts_nothing_against_th
             ]
         )
         assert not first.is_running() and again.worker != held.worker
+        hub.inject(faults.hang(faults.LISTING, times=None))
+        passes = len(hub.seen(faults.LISTING))
+        until(lambda: len(hub.seen(faults.LISTING)) > passes)
         second = _suspended_worker(again)
         watcher.send_signal(signal.SIGTERM)
-        out, _ = watcher.communicate(timeout=60)
+        out, _ = watcher.communicate(timeout=STOP_SECONDS + BUSY_SECONDS)
     finally:
         watcher.kill()
         watcher.communicate()
