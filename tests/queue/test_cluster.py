@@ -30,7 +30,7 @@ from dife_scanner.queue import targets
 from dife_scanner.queue.poller import poll_pass
 from dife_scanner.queue.work import Work, hub_for
 from dife_scanner.queue.worker import run_to_end
-from dife_scanner.records import Job, JobState, Verdict
+from dife_scanner.records import Job, JobState, Reference, Verdict
 from dife_scanner.store import (
     LeaseLost,
     Store,
@@ -252,17 +252,19 @@ def test_a_result_of_other_files_another_revision_or_another_version_is_not_comm
     assert back.state is JobState.QUEUED and "audit version dife-0" in back.reason
 
 
-def test_a_reference_is_the_same_only_with_the_same_towers(store: Store, tmp_path: Path) -> None:
+def test_a_reference_is_the_same_only_with_the_same_towers(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = Reference("mine", "/mine", "image", "text", "weights", "ViT", "2026-01-01")
+    known = [mine]
+    monkeypatch.setattr(tasks.references, "references", lambda store: known)
     work = work_for(store.home)
-    folder = str(checkpoint_folder(tmp_path / "mine"))
-    kept = add_reference(store, work.settings, folder, "mine", SILENT)
     here = tasks.conditions_here(store, work)
-    with store.atomic("test"):
-        store.write(
-            "UPDATE model_references SET text_tower = 'another' WHERE name = ?", (kept.name,)
-        )
-    with pytest.raises(tasks.UnfitNode, match="does not have the reference mine"):
-        tasks.check_conditions(here, tasks.conditions_here(store, work))
+    tasks.check_conditions(here, tasks.conditions_here(store, work))
+    for changed in ({"text_tower": "another"}, {"weights_sha256": "another"}):
+        known[:] = [replace(mine, **changed)]
+        with pytest.raises(tasks.UnfitNode, match="does not have the reference mine"):
+            tasks.check_conditions(here, tasks.conditions_here(store, work))
 
 
 def test_a_machine_that_would_audit_otherwise_says_what_to_change(
