@@ -253,9 +253,9 @@ class Window(QMainWindow):
         if self._kept is not None and self.models.choose(self._kept):
             self._kept = None
         elif found.whole or self._kept is None:  # what is sought or kept may be further down
-            nothing_kept = self._kept is not None or self.models.current_job is None
+            is_gone = self._kept is not None
             self._kept = None
-            if nothing_kept and found.found:
+            if found.found and (is_gone or self.models.current_job is None):
                 self.models.choose(self.table.key(0))
 
     def _listing_failed(self, error: DifeError) -> None:
