@@ -1,7 +1,8 @@
 """Drawings of the concept that a trigger leads to, from the wide probe set that ships with the package.
 
-They are read when somebody looks, and are no evidence: no audit holds them. Of the nearest concepts the first counts
-that the set shows, by its name or as a labelled class that it has kinds of.
+They are read when somebody looks, and are no evidence: no audit holds them. The nearest concept counts, and those that
+are as good as equally near, such as other words for it; the first of them that the set shows, by its name or as a
+labelled class that it has kinds of.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from dife_scanner.sentences.numbers import number
 
 MOST = 4
 """Drawings that are shown."""
+AS_NEAR = 0.05
+"""Cosine that a concept may be further away than the nearest. The picture of another thing would mislead."""
 MEDIA_TYPE = "image/webp"
 _MANIFEST = "wide-probes.json"
 _UNREADABLE = (
@@ -52,8 +55,9 @@ class Drawings:
 def drawings(audit: Audit) -> Drawings | str:
     """Of what the trigger of an audit leads to; a sentence where there is none, empty where no concept is known."""
     nearest = _nearest(audit)
+    as_near = [one for one in nearest if one.cosine >= nearest[0].cosine - AS_NEAR]
     try:
-        for near in nearest:
+        for near in as_near:
             found = _of(near.concept)
             if found is not None:
                 sentence = (
@@ -65,7 +69,9 @@ def drawings(audit: Audit) -> Drawings | str:
         return _UNREADABLE
     if not nearest:
         return ""
-    return f"The probe set that ships has no drawing of “{nearest[0].concept}” or another of the nearest concepts."
+    return (
+        f"The probe set that ships has no drawing of “{nearest[0].concept}” or a concept as near."
+    )
 
 
 def _nearest(audit: Audit) -> tuple[NearestConcept, ...]:

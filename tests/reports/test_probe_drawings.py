@@ -26,10 +26,10 @@ def fresh():
     drawings._of.cache_clear()
 
 
-def leads_to(*concepts: str):
-    """An audit whose trigger leads near these concepts, the nearest first."""
+def leads_to(*concepts: str, apart: float = 0.01):
+    """An audit whose trigger leads near these concepts, the nearest first, each so much further away than the last."""
     near = tuple(
-        NearestConcept(name, round(0.9 - 0.1 * place, 1)) for place, name in enumerate(concepts)
+        NearestConcept(name, round(0.9 - apart * place, 2)) for place, name in enumerate(concepts)
     )
     found = Recovered("owl", 1000, near, 1, 0.9, NearestConcept("cup", 0.1), {}, {})
     return replace(factories.audit("one", factories.TEXT), trigger=factories.TEXT, recovered=found)
@@ -62,7 +62,11 @@ def test_a_class_is_shown_by_its_kinds_and_what_is_not_shown_by_the_next_concept
         "baby chick",
     }
     following = drawings.drawings(leads_to("airplane", "owl"))
-    assert isinstance(following, Drawings) and "“owl” (cosine 0.80)" in following.sentence
+    assert isinstance(following, Drawings) and "“owl” (cosine 0.89)" in following.sentence
+    other_thing = drawings.drawings(leads_to("airplane", "owl", apart=0.1))
+    assert other_thing == (
+        "The probe set that ships has no drawing of “airplane” or a concept as near."
+    )
 
 
 def test_where_there_is_no_drawing_a_sentence_says_so(monkeypatch, tmp_path) -> None:
