@@ -37,6 +37,9 @@ from dife_scanner.store import Store, findings, jobs, open_store, outbox, triage
 
 HOUR = 3600.0
 DAY = 24 * HOUR
+BEGINS_AT = 13
+"""The hour, UTC, at which the clock stands first, whatever time it is. A gap without work that holds two daily reports
+brings one, rightly; none of the gaps is to hold two."""
 MEMORY_MIB_A_DAY = 2.0
 """Of the line through the samples of the second day on; in the first one everything is loaded."""
 MORE_HANDLES = 3
@@ -98,6 +101,13 @@ def growing(samples: Sequence[Sample]) -> list[str]:
     return broken
 
 
+def _seconds_until(hour: int) -> float:
+    """From now until it is that hour, UTC."""
+    at = clock.moment()
+    passed = at - at.replace(hour=hour, minute=0, second=0, microsecond=0)
+    return -passed.total_seconds() % DAY
+
+
 @dataclass
 class World:
     """What the scanner talks to."""
@@ -133,7 +143,8 @@ class Scanner:
         self.expected: dict[str, JobState] = {}
         """How each repository has to end."""
         self._work = work
-        self._ahead = 0.0
+        self._ahead = _seconds_until(BEGINS_AT)
+        clock.set_ahead(self._ahead)
         current = alert_sender.Current(work.settings)
         self._operations = alert_sender.Operations(store, current)
         self._rules = current.rules
