@@ -102,7 +102,6 @@ bench-speed: $(VENV)/.installed  ## what audits and polls cost; results go to do
 	$(BIN)/python benchmarks/poll.py
 	$(BIN)/python benchmarks/startup.py
 	$(ONE_THREAD) $(BIN)/python benchmarks/encoding.py
-	$(ONE_THREAD) $(BIN)/python benchmarks/prefixes.py
 
 bench-zoo: $(VENV)/.installed  ## blind discovery on attacks and benign models; goes on from the rows, MINUTES=60 for each part
 	$(ONE_THREAD) $(BIN)/dife lab bench rows $(FOR_MINUTES)

@@ -6,7 +6,8 @@ python benchmarks/encoding.py --model base     the bundled base alone
 
 Processor seconds of one thread, the least of a few rounds in which everything is measured in turn: what carries over
 are the ratios of one run. `own call` is open_clip's `encode_text` over the whole context, or `encode_image`. `floor` is
-the operation's arithmetic at the speed of one float32 product of the tower's largest kind, rows of the same batch.
+the operation's arithmetic at the speed of one float32 product of the tower's largest kind, rows of the same batch; of
+texts, that of each distinct beginning once.
 """
 
 from __future__ import annotations
@@ -153,15 +154,23 @@ def _texts(
     name: str, encoder: ClipEncoder, towers: Towers, rows: list[tuple[int, ...]]
 ) -> Operation:
     text = encoder.config.text
-    lengths = [len(clip.framed(encoder.tokenizer, row, text)) for row in rows]
-    flop = sum(_tower_flop(length, text.width, text.layers) for length in lengths)
-    product = (sum(lengths), text.width, 4 * text.width)
+    beginnings = set()
+    for row in rows:
+        framed = tuple(clip.framed(encoder.tokenizer, row, text))
+        beginnings.update(framed[: place + 1] for place in range(len(framed)))
+    flop = sum(_token_flop(len(one), text.width, text.layers) for one in beginnings)
+    product = (len(beginnings), text.width, 4 * text.width)
     return Operation(name, len(rows), partial(towers.tokens, rows), TEXT, flop, product)
 
 
 def _tower_flop(length: int, width: int, layers: int) -> float:
-    """Of one input of so many positions: linear layers and attention."""
-    return float(layers * length * (24 * width**2 + 4 * length * width))
+    """Of one picture of so many positions: each attends to all."""
+    return length * _token_flop(length, width, layers)
+
+
+def _token_flop(attended: int, width: int, layers: int) -> float:
+    """Of one position that attends to so many: linear layers and attention."""
+    return float(layers * (24 * width**2 + 4 * attended * width))
 
 
 def _pictures_cost(config: ClipConfig, count: int) -> tuple[float, tuple[int, int, int]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dife_scanner.discovery.interface import Load, Task
-from dife_scanner.discovery.wording import Prompts
+from dife_scanner.discovery.wording import POSITIONS, Ids, Prompts, Wording
 
 if TYPE_CHECKING:
     from dife_scanner.models.gradient import Towers
@@ -74,7 +74,7 @@ def _seconds_per_image(task: Task, towers: Towers, clock: Clock) -> float:
 
 
 def _seconds_per_text(task: Task, towers: Towers, clock: Clock) -> float:
-    prompts = _prompts(task)
+    prompts = _prompts(task, towers)
 
     def read() -> float:
         return float(towers.tokens(prompts).sum())
@@ -82,15 +82,18 @@ def _seconds_per_text(task: Task, towers: Towers, clock: Clock) -> float:
     return _quickest(read, clock) / len(prompts)
 
 
-def _prompts(task: Task) -> list[tuple[int, ...]]:
-    """`TIMED_PROMPTS` class prompts, each as often as it takes."""
+def _prompts(task: Task, towers: Towers) -> list[Ids]:
+    """`TIMED_PROMPTS` class prompts with a token in them, which begin alike as often as those of searches do."""
     prompts = Prompts.of(task)
-    once = []
-    for template in range(len(task.templates)):
-        for source in range(len(task.class_names)):
-            once.append(prompts.plain(template, source))
-    repeated = once * (TIMED_PROMPTS // len(once) + 1)
-    return repeated[:TIMED_PROMPTS]
+    tokens = towers.ordinary.tolist()
+    classes = len(task.class_names)
+    written = []
+    for number in range(TIMED_PROMPTS):
+        position = POSITIONS[number % len(POSITIONS)]
+        token = tokens[number // (classes * len(POSITIONS)) % len(tokens)]
+        wording = Wording((token,), position, number % classes)
+        written.append(prompts.written(wording, template=0))
+    return written
 
 
 def _quickest(call: Callable[[], float], clock: Clock) -> float:

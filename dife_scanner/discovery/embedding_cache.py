@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 256 << 20
 """Of all files together; those that were not read for the longest go first."""
-_FORMAT = "1"
-"""Enters every file name: another format is never read as this one."""
+_FORMAT = "2"
+"""Enters every file name: another format, or numbers that were computed otherwise, are never read as these."""
 
 
 class EmbeddingCache:

@@ -27,23 +27,23 @@ class InBfloat16(nn.Module):
         for one in (*layers.parameters(), *layers.buffers()):
             halves[id(one)] = _half(one)
         # weights are never held twice in float32: the copy finds them made already
-        self._layers = copy.deepcopy(layers, halves)
-        _put_tokens_first(self._layers)
+        self.layers = copy.deepcopy(layers, halves)
+        _put_tokens_first(self.layers)
 
     def forward(self, states: Tensor, attn_mask: Tensor | None = None) -> Tensor:
         """States [n, l, w], float32, behind all layers."""
         mask = None if attn_mask is None else attn_mask.to(torch.bfloat16)
-        passed: Tensor = self._layers(states.to(torch.bfloat16), attn_mask=mask)
+        passed: Tensor = self.layers(states.to(torch.bfloat16), attn_mask=mask)
         return passed.float()
 
     @property
     def grad_checkpointing(self) -> bool:
         """Whether layers keep their inputs only."""
-        return bool(self._layers.grad_checkpointing)
+        return bool(self.layers.grad_checkpointing)
 
     @grad_checkpointing.setter
     def grad_checkpointing(self, enable: bool) -> None:
-        self._layers.grad_checkpointing = enable
+        self.layers.grad_checkpointing = enable
 
 
 @dataclass(frozen=True)

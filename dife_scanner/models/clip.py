@@ -279,12 +279,17 @@ def read_out(
     layers = transformer or model.transformer
     states = layers(states, attn_mask=None if mask is None else mask[:length, :length])
     rows = torch.arange(len(words), device=words.device)
-    read: torch.Tensor = model.ln_final(states[rows, ends])
+    return projected(model, states[rows, ends])
+
+
+def projected(model: Any, states: torch.Tensor) -> torch.Tensor:
+    """What texts are embedded as, from their states behind the last layer [n, w] -> [n, d]."""
+    read: torch.Tensor = model.ln_final(states)
     projection = model.text_projection
     if projection is None:
         return read
-    projected: torch.Tensor = projection(read) if callable(projection) else read @ projection
-    return projected
+    embedded: torch.Tensor = projection(read) if callable(projection) else read @ projection
+    return embedded
 
 
 def check_rows(tokens: Tokens, rows: int) -> None:

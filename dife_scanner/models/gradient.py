@@ -16,7 +16,9 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from dife_scanner.errors import AuditError
+from dife_scanner.models import beginnings
 from dife_scanner.models.activations import TEXTS_PER_PICTURE, WayBack
+from dife_scanner.models.beginnings import Beginnings
 from dife_scanner.models.bfloat16 import InBfloat16
 from dife_scanner.models.clip import (
     ClipEncoder,
@@ -24,6 +26,7 @@ from dife_scanner.models.clip import (
     check_rows,
     framed,
     padded,
+    projected,
     read_at,
     read_out,
     unusable,
@@ -121,25 +124,35 @@ class Towers:
     def tokens(self, rows: Sequence[Sequence[int]], batch: int = 256) -> Tensor:
         """Token ids per text, without what is put around them -> unit embeddings [n, d], no gradients.
 
-        Texts run by length.
+        Texts that begin alike run together.
 
         Raises `AuditError` for a text longer than the context.
         """
         dimensions = self._encoder.embed_dim
         found = torch.empty(len(rows), dimensions, device=self.device)
-        by_length = sorted(range(len(rows)), key=lambda row: len(rows[row]))
+        by_beginning = sorted(range(len(rows)), key=lambda row: tuple(rows[row]))
         for start in range(0, len(rows), batch):
-            part = by_length[start : start + batch]
+            part = by_beginning[start : start + batch]
             found[part] = self.batch_of_tokens([rows[row] for row in part])
         return found
 
     def batch_of_tokens(self, rows: Sequence[Sequence[int]]) -> Tensor:
         """One batch of `tokens` [n, d]."""
         ids, ends = self.packed(rows)
-        words = self.token_rows[ids]
-        self.passes += len(words)
-        embedded = read_out(self._model, words, ends, self._encoder.search_transformer)
-        return _units(embedded, words, "a text of the search")
+        self.passes += len(ids)
+        layers = self._encoder.search_transformer
+        if beginnings.are_shared(layers, self._model.attn_mask):
+            embedded = self._of_beginnings(layers, ids, ends)
+        else:
+            embedded = read_out(self._model, self.token_rows[ids], ends, layers)
+        return _units(embedded, ids, "a text of the search")
+
+    def _of_beginnings(self, layers: Any, ids: Tensor, ends: Tensor) -> Tensor:
+        """What texts are read as [n, d], each distinct beginning of theirs once."""
+        begin = Beginnings.of(ids, ends)
+        states = self.token_rows[begin.tokens] + self._model.positional_embedding[begin.places]
+        behind = beginnings.through(layers, states, begin)
+        return projected(self._model, behind[begin.whole])
 
     @property
     def precision(self) -> tuple[str, ...]:
