@@ -322,7 +322,9 @@ def test_audits_that_need_a_card_and_memory_go_where_both_are_one_at_a_time(
             assert most == 1
             wants = work.settings.cluster.model_copy(update={"memory_mib": 600})
             cluster._settings = wants
-            with pytest.raises(ClusterUnavailable, match="memory 600 MiB .* no node has all of it"):
+            with pytest.raises(
+                ClusterUnavailable, match=r"memory 600 MiB .* no node has all of it"
+            ):
                 Driver(store, work, cluster).turn()
     finally:
         nodes.remove(large)
