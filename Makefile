@@ -49,11 +49,11 @@ model-signing: $(VENV)/.installed  ## the digest of an attestation, against that
 	.venvs/model-signing/bin/pip install --quiet -r tests/peers/signing/requirements.txt
 	$(BIN)/python tests/peers/signing/compare.py .venvs/model-signing/bin/python
 
-soak: $(VENV)/.installed  ## fifty kills at random moments
+soak: $(VENV)/.installed  ## sixty kills of any of its processes, at random moments
 	$(BIN)/python benchmarks/soak.py
 
 .PHONY: soak-kills
-soak-kills: $(VENV)/.installed  ## a thousand kills at random moments; resumes
+soak-kills: $(VENV)/.installed  ## a thousand of them; resumes
 	$(BIN)/python benchmarks/soak.py --kills 1000 --folder .lab/soak-kills
 
 .PHONY: audit-kills

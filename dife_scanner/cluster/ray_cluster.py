@@ -119,13 +119,17 @@ class Cluster:
             for name, amount in node["Resources"].items():
                 most[name] = max(amount, most.get(name, 0.0))
         told = []
+        each_is_there = True
         for option, amount in self._needs().items():
             if amount > 0:
+                each_is_there &= amount <= most.get(_RESOURCES[option], 0.0)
                 unit, divisor = (" MiB", 1024**2) if option == "memory" else ("", 1)
                 name = _RESOURCES[option]
                 told.append(
                     f"{name} {amount / divisor:,.0f}{unit} of at most {most.get(name, 0.0) / divisor:,.0f}{unit}"
                 )
+        if each_is_there:
+            told.append("but no node has all of it")
         return ", ".join(told)
 
     def _living(self) -> list[dict[str, Any]]:

@@ -30,6 +30,7 @@ from dife_scanner.queue.failures import record_failure
 from dife_scanner.queue.lease import gone, worker_name
 from dife_scanner.queue.outcome import ChildBug
 from dife_scanner.queue.processes import end_with_parent, stop_event
+from dife_scanner.queue.schedule import BEAT, RENEWALS, Due, Schedule
 from dife_scanner.queue.work import Work
 from dife_scanner.records import Job, ModelRef
 from dife_scanner.store import LeaseLost, Patience, Store, leases, open_store, polls
@@ -83,20 +84,26 @@ class Driver:
         self._unfit: dict[str, tuple[str, float]] = {}
         """By node, why it is not fit, and when it is asked again."""
         self._names: dict[str, str] = {}
-        self._next_beat = 0.0
-        self._next_renewal = 0.0
+        self._due = Due({BEAT: BEAT_SECONDS, RENEWALS: work.lease_seconds / 4})
+        self._due.want(BEAT, RENEWALS)
 
     def run(self, stop: threading.Event, until: Callable[[], bool] = lambda: False) -> None:
         """Send and commit until stopped, or `until()`; then give all jobs back. Raises `ClusterUnavailable`."""
         try:
-            while not stop.is_set() and not until():
-                try:
-                    self.turn()
-                except (DiskFull, StoreBusy) as error:
-                    log.warning("%s; waiting", error.what)
-                    stop.wait(FULL_SECONDS)
+            with self.schedule() as schedule:
+                while not stop.is_set() and not until():
+                    try:
+                        schedule.tend()
+                        self.turn()
+                    except (DiskFull, StoreBusy) as error:
+                        log.warning("%s; waiting", error.what)
+                        stop.wait(FULL_SECONDS)
         finally:
             self._give_back()
+
+    def schedule(self) -> Schedule:
+        """What wakes its signs of life and its renewals; turns are to be taken within it."""
+        return Schedule(self._due.regular, log.warning)
 
     def turn(self) -> None:
         """One round: nodes, what is due, what has come, leases."""
@@ -164,7 +171,7 @@ class Driver:
         self._fit.discard(node_id)
         self._unfit[node_id] = (why, time.monotonic() + LOOK_AGAIN_SECONDS)
         log.warning("%s", why)
-        self._next_beat = 0.0
+        self._due.want(BEAT)
 
     # --- sending --------------------------------------------------------------------------------------------------
 
@@ -242,13 +249,15 @@ class Driver:
 
     def _renew(self) -> None:
         """Renew every lease; a task whose lease was lost (cancelled by somebody, say) is ended."""
-        if time.monotonic() < self._next_renewal:
+        if not self._due.waits(RENEWALS):
             return
         seconds = self._work.lease_seconds
         for reference, flight in list(self._flights.items()):
             if not leases.heartbeat(self._store, flight.job.id, flight.task.token, seconds):
                 self._cluster.cancel(reference)
-        self._next_renewal = time.monotonic() + seconds / 4
+        self._due.take(
+            RENEWALS
+        )  # not before: what could not be written is tried again in the next turn
 
     def _give_back(self) -> None:
         """End what is in flight, and give the jobs back untouched."""
@@ -261,9 +270,8 @@ class Driver:
         self._flights.clear()
 
     def _beat(self) -> None:
-        if time.monotonic() < self._next_beat:
+        if not self._due.take(BEAT):
             return
-        self._next_beat = time.monotonic() + BEAT_SECONDS
         told = [f"{len(self._flights)} audits on {len(self._fit)} of {len(self._names)} nodes"]
         told += [why for node_id, (why, _) in self._unfit.items() if node_id in self._names]
         polls.beat(self._store, ROLE, os.getpid(), "; ".join(told))

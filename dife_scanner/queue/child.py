@@ -133,7 +133,9 @@ def apart(
     """
     context = process_context(preload, start)
     reader, writer = context.Pipe(duplex=False)
-    process = context.Process(target=main, args=(*arguments, writer), daemon=True)
+    process = context.Process(
+        target=main, args=(*arguments, writer), name="dife-audit", daemon=True
+    )
     try:
         start_child(process)
     except (EOFError, ConnectionError) as error:

@@ -17,10 +17,15 @@ from typing import Any
 from dife_scanner.queue.hanging import StopEvent
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_NAME = 15
+_LONGEST_NAME = 15
 
 
 def end_with_parent() -> None:
-    """Called first in every child: when the parent is gone, however it went, this process ends at once."""
+    """Called first in every child: when the parent is gone, however it went, this process ends at once.
+
+    On Linux the process is called from now on what its parent called it, such as `dife-worker`, in `ps` and `top`.
+    """
     parent = multiprocessing.parent_process()
     if parent is None:
         return
@@ -33,7 +38,10 @@ def end_with_parent() -> None:
     threading.Thread(target=watch, name="parent-watch", daemon=True).start()
     if sys.platform == "linux":  # the thread above needs the GIL; this does not
         with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            libc = ctypes.CDLL(None)
+            libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            name = multiprocessing.current_process().name.encode()[:_LONGEST_NAME]
+            libc.prctl(_PR_SET_NAME, name, 0, 0, 0)
 
 
 _starting = threading.Lock()

@@ -26,6 +26,7 @@ ALERTS = "a look for alerts and digests"
 NEWS = "a look for news and the daily report"
 SWITCH = "a call to the dead man's switch"
 CLEANUP = "a clean-up"
+RENEWALS = "a renewal of leases"
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
-"""A hub, a Slack that takes alerts, a watcher with its children, and somebody who kills them at random.
+"""A hub, a Slack that takes alerts, a watcher with its children, and somebody who kills any of them at random.
 
-Used by `test_crash.py` (five kills) and `benchmarks/soak.py` (fifty). The audit is the double of `queue_kit`;
-watcher, poll pass, workers, audit children, intake, store and alert sender are the real ones.
+Used by `test_crash.py` (a few kills) and `benchmarks/soak.py` (sixty, or a thousand). The audit is the double of
+`queue_kit`; all processes are the real ones. Retention is due every other second instead of once a day.
 """
 
 from __future__ import annotations
@@ -27,10 +27,29 @@ from dife_scanner.durable.clock import later
 from dife_scanner.lab.loopback import LoopbackHub
 from dife_scanner.lab.sinks import SlackSink
 from dife_scanner.records import AlertState, JobState
-from dife_scanner.store import audits, evidence, findings, jobs, open_store, outbox, polls
+from dife_scanner.store import audits, evidence, findings, jobs, open_store, outbox
 
 SCRIPT = Path(__file__).with_name("run_watcher.py")
-ROLES = ("watcher", "worker", "audit child")
+NAMED = {
+    "dife-worker": "worker",
+    "dife-poller": "poll pass",
+    "dife-alerts": "alert sender",
+    "dife-retention": "retention",
+    "dife-audit": "audit child",
+}
+"""Children by what they call themselves (`processes.end_with_parent`)."""
+KINDS = (
+    "watcher",
+    *NAMED.values(),
+    "intake child",
+    "server of intake",
+    "server of the watcher",
+    "server of a worker",
+    "resource tracker",
+)
+"""All that a watcher with local workers consists of."""
+SENDS = ("watcher", "server of the watcher", "alert sender")
+"""Those with whom the alert sender ends."""
 _FINGERPRINT = re.compile(r"fp1:[0-9a-f]{16}")
 _SEVERAL = re.compile(r"(\d+) (?:findings|alerts)$")
 STORM = 2
@@ -78,6 +97,22 @@ def broken_deliveries(alerts: list[str], messages: list[Told], sender_kills: int
     return broken
 
 
+def kind_of(process: psutil.Process, parent: str) -> str:
+    """What a process below the watcher is, by its command line, its name, and what its parent is."""
+    command = " ".join(process.cmdline())
+    if "resource_tracker" in command:
+        return "resource tracker"
+    if "confinement.fork_server" in command:
+        return "intake child" if parent == "server of intake" else "server of intake"
+    if "forkserver" not in command:
+        return "another"
+    if parent == "watcher":
+        return "server of the watcher"
+    if parent == "worker":
+        return "server of a worker"
+    return NAMED.get(process.name(), "a child that starts")
+
+
 @dataclass
 class Rig:
     """Everything one trial of kills needs, under `folder`."""
@@ -87,6 +122,8 @@ class Rig:
     port: int = 0
     watcher: subprocess.Popen[bytes] | None = None
     killed: Counter[str] = field(default_factory=Counter)
+    ended_itself: list[int] = field(default_factory=list)
+    """Exit codes of watchers that nobody had killed."""
     put_off: int = 0
     """Alerts that waited for the end of an hour in which there had been more than `STORM`, when all else was done."""
 
@@ -125,6 +162,7 @@ class Rig:
         environment = {
             "DIFE_TEST_AUDIT_SECONDS": str(self.audit_seconds),
             "DIFE_TEST_LEASE_SECONDS": "5",
+            "DIFE_TEST_RETENTION_SECONDS": "2",
             "DIFE_ALERTS__SLACK__ENABLED": "true",
             "DIFE_ALERTS__STORM": str(STORM),
             "DIFE_ALERTS__GROUP_SECONDS": "0.5",
@@ -139,42 +177,45 @@ class Rig:
             )
         return self.watcher
 
-    def kill_one(self, rng: random.Random, role: str = "", patience: float = 60.0) -> str:
-        """Kill one running process of `role` (default: any role), restarting the watcher where needed; the role."""
+    def kill_one(self, rng: random.Random, kind: str = "", patience: float = 60.0) -> str:
+        """Kill one process of `kind` (default: any process), restarting the watcher where needed; the kind killed.
+
+        Where none of that kind is seen within `patience` seconds, any process is killed instead.
+        """
         end = time.monotonic() + patience
         while True:
-            if self.watcher is None or self.watcher.poll() is not None:
-                self.start()
+            self._keep_watching()
             found = self.victims()
-            wanted = [one for one in ([role] if role else ROLES) if found.get(one)]
-            if wanted or time.monotonic() > end:
+            if not kind or kind in found or time.monotonic() > end:
                 break
-            time.sleep(0.02)
-        chosen = rng.choice(wanted or ["watcher"])
-        for pid in rng.sample(found.get(chosen) or [self.watcher.pid], 1):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+            time.sleep(0.005)
+        chosen = kind if kind in found else rng.choice(sorted(found))
+        with contextlib.suppress(psutil.Error):
+            rng.choice(found[chosen]).kill()
         if chosen == "watcher":
             self.watcher.wait()
         self.killed[chosen] += 1
         return chosen
 
-    def victims(self) -> dict[str, list[int]]:
-        """Running processes by role. An audit child is a child of a worker's fork server."""
+    def _keep_watching(self) -> None:
+        """Start the watcher where it does not run, and note where it ended though nobody had killed it."""
+        code = None if self.watcher is None else self.watcher.poll()
+        if code is not None and code != -signal.SIGKILL:
+            self.ended_itself.append(code)
+        if self.watcher is None or code is not None:
+            self.start()
+
+    def victims(self) -> dict[str, list[psutil.Process]]:
+        """The running processes of the watcher by kind, itself included."""
         assert self.watcher is not None
-        found: dict[str, list[int]] = {"watcher": [self.watcher.pid]}
-        with contextlib.suppress(psutil.Error), open_store(self.home, read_only=True) as store:
-            workers = {beat.pid for beat in polls.beats(store) if beat.role == "worker"}
-            for child in psutil.Process(self.watcher.pid).children(recursive=True):
-                if child.pid in workers:
-                    found.setdefault("worker", []).append(child.pid)
-                    servers = [
-                        each
-                        for each in child.children()
-                        if "forkserver" in " ".join(each.cmdline())
-                    ]
-                    audits = [each.pid for server in servers for each in server.children()]
-                    found.setdefault("audit child", []).extend(audits)
+        watcher = psutil.Process(self.watcher.pid)
+        kinds = {watcher.pid: "watcher"}
+        found = {"watcher": [watcher]}
+        for process in watcher.children(recursive=True):  # parents come before their children
+            with contextlib.suppress(psutil.Error):
+                kind = kind_of(process, kinds.get(process.ppid(), ""))
+                kinds[process.pid] = kind
+                found.setdefault(kind, []).append(process)
         return found
 
     def finish(self, seconds: float = 300.0) -> int:
@@ -200,6 +241,7 @@ class Rig:
         """What is not as it has to be after any number of kills; empty when all is well."""
         with open_store(self.home) as store:
             broken = [f"integrity: {line}" for line in store.integrity()]
+            broken += [f"the watcher ended by itself: {code}" for code in self.ended_itself]
             every = jobs.jobs(store)
             broken += [
                 f"job {job.id} of {job.ref} is {job.state.value}"
@@ -244,6 +286,7 @@ class Rig:
                 if fingerprint not in alerted
             ]
             told = [alert.fingerprint for alert in sent]
-            broken += broken_deliveries(told, self.messages(), self.killed["watcher"])
+            sender_kills = sum(self.killed[kind] for kind in SENDS)
+            broken += broken_deliveries(told, self.messages(), sender_kills)
         left = [str(path.name) for path in (self.home / "work").iterdir() if path.is_dir()]
         return broken + [f"work folder {name} was left" for name in left]

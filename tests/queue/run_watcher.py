@@ -32,6 +32,10 @@ def main() -> int:
     hung = os.environ.get("DIFE_TEST_HUNG_SECONDS")
     if hung:
         watching.longest_silence = lambda _: float(hung)
+    retention = os.environ.get("DIFE_TEST_RETENTION_SECONDS")
+    if retention:
+        watching.LOOK_SECONDS = float(retention)
+        watching.is_due = lambda _: True
     home, endpoint, *flags = sys.argv[1:]
     doubles = [flag.removeprefix("--audit=") for flag in flags if flag.startswith("--audit=")]
     work = work_for(

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -16,9 +17,11 @@ import calling
 import pytest
 import yaml
 from queue_kit import EMPTY_ZIP, WEIGHTS, checkpoint, checkpoint_folder, work_for
+from waiting import BUSY_SECONDS
 
 from dife_scanner import checkpoints
 from dife_scanner.app.references import add_reference
+from dife_scanner.baselines.home import open_home
 from dife_scanner.cluster import driver, tasks
 from dife_scanner.cluster.node import Exit, do_task, exit_of
 from dife_scanner.durable import atomic
@@ -43,6 +46,7 @@ from dife_scanner.store import (
 )
 
 dife = partial(calling.dife, DIFE_FILTERS='["filter=clip"]')
+PROGRAM = Path(__file__).with_name("run_work.py")
 PAGE = Path(__file__).parents[2] / "docs" / "cluster.md"
 NAMES = ("lab/clip-a", "lab/clip-bad-b", "lab/clip-evil", "lab/clip-torn-d")
 
@@ -165,6 +169,66 @@ def test_processes_that_die_again_and_again_are_poison_and_quarantine(
     driver.collect(store, work, tmp_path / "out")
     ended = jobs.job(store, job.id)
     assert ended.state is JobState.QUARANTINED and "died 2 times" in ended.reason
+
+
+def _as_process(hub: LoopbackHub, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """`dife work` as a program of its own."""
+    return subprocess.run(
+        [sys.executable, str(PROGRAM), "work", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=BUSY_SECONDS,
+        check=False,
+        env={**os.environ, **calling.ENVIRONMENT, "DIFE_ENDPOINT": hub.endpoint},
+    )
+
+
+def _handed_out(hub: LoopbackHub, name: str, folder: Path) -> Path:
+    """The task file of one model, as a driver with the bundled bases writes it."""
+    with open_home(work_for(folder / "driver" / "home", hub.endpoint).settings) as store:
+        work, _ = _one(store, hub, name)
+        (path,) = _out(store, work, folder / "out")
+    return path
+
+
+def test_the_process_of_a_task_that_kills_its_audits_ends_as_poison(
+    hub: LoopbackHub, tmp_path: Path
+) -> None:
+    path = _handed_out(hub, "lab/clip-dies", tmp_path)
+    done = _as_process(hub, path, "--home", tmp_path / "other")
+    assert done.returncode == Exit.POISON == 65, done.stderr
+    assert "quarantined: a process that worked on it died 2 times" in done.stderr
+    made = tasks.read_result(path.with_suffix(tasks.RESULT_SUFFIX))
+    assert made is not None and made.state is JobState.QUARANTINED
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can mount a small disk")
+def test_the_process_of_a_task_on_a_disk_that_is_really_full_says_that_it_may_be_tried_again(
+    hub: LoopbackHub, tmp_path: Path
+) -> None:
+    """Once the home is on it, and once only the result; with room the same command does the task."""
+    path = _handed_out(hub, "lab/clip-bad", tmp_path)
+    disk, made = tmp_path / "disk", tmp_path / "disk" / "result"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)]
+    if subprocess.run(mount, check=False).returncode:
+        pytest.skip("this machine does not let us mount a tmpfs")
+    try:
+        with (disk / "filler").open("wb", buffering=0) as filler, pytest.raises(OSError):
+            while True:
+                filler.write(bytes(65536))
+        for home in (disk / "home", tmp_path / "other"):
+            done = _as_process(hub, path, "--home", home, "--result", made)
+            assert done.returncode == Exit.TRANSIENT == 75, done.stderr
+            assert "is full" in done.stderr
+            assert tasks.read_result(made) is None
+        subprocess.run(["mount", "-o", "remount,size=32m", str(disk)], check=True)
+        done = _as_process(hub, path, "--home", home, "--result", made)
+        assert done.returncode == Exit.DONE == 0, done.stderr
+        result = tasks.read_result(made)
+        assert result is not None and result.has_audit
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
 def test_trouble_of_the_hub_is_tried_again_and_counted_by_the_driver(

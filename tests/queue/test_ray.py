@@ -11,30 +11,35 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import calling
 import pytest
 from queue_kit import EMPTY_ZIP, WEIGHTS, checkpoint, checkpoint_folder, work_for
+from waiting import BUSY_SECONDS, until
 
 from dife_scanner.app.references import add_reference
 from dife_scanner.baselines.home import open_home
 from dife_scanner.cluster import driver, ray_cluster, tasks
+from dife_scanner.durable.jumps import Jumps
 from dife_scanner.errors import ClusterUnavailable, UsageError
 from dife_scanner.lab.loopback import LoopbackHub
 from dife_scanner.progress import SILENT
 from dife_scanner.queue.child import ChildDied
 from dife_scanner.queue.lease import worker_name
 from dife_scanner.queue.poller import poll_pass
+from dife_scanner.queue.watch import Event, EventKind, Executor, watch
 from dife_scanner.queue.worker import run_to_end
-from dife_scanner.records import JobState
+from dife_scanner.records import JobState, ModelRef
 from dife_scanner.store import (
     LeaseLost,
     Store,
     audits,
     findings,
     jobs,
+    leases,
     open_store,
     polls,
     references,
@@ -46,7 +51,7 @@ pytest.importorskip("ray")
 
 from ray_kit import WORK, Nodes, all_ended, driver_work  # noqa: E402
 
-from dife_scanner.cluster.ray_driver import Driver  # noqa: E402
+from dife_scanner.cluster.ray_driver import ROLE, Driver, Flight  # noqa: E402
 
 pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.timeout(240)]
 ENDED_BY = 120.0
@@ -80,9 +85,10 @@ def store(home: Path) -> Iterator[Store]:
 
 def _turns(driver_: Driver, until: Callable[[], bool]) -> None:
     end = time.monotonic() + ENDED_BY
-    while not until():
-        assert time.monotonic() < end, "the cluster did not get there"
-        driver_.turn()
+    with driver_.schedule():
+        while not until():
+            assert time.monotonic() < end, "the cluster did not get there"
+            driver_.turn()
 
 
 def _seen(store: Store) -> dict[str, tuple[object, ...]]:
@@ -281,6 +287,130 @@ def test_what_memory_ran_out_for_is_sent_once_more_and_then_quarantined(
     assert ended.deaths == 2 and "no memory left" in ended.reason
     assert sum(f'"job_id":{ended.id},' in task for task in sent) == 2
     assert ended.lost_leases == 0 and not _held(store)
+
+
+def _cards(nodes: Nodes) -> list[str]:
+    """What each of the three nodes noted of the cards that its tasks were given."""
+    noted = []
+    for home in nodes.homes:
+        file = home.parent / ray_kit.CARDS
+        noted.append(file.read_text() if file.exists() else "")
+    return noted
+
+
+@pytest.mark.slow
+def test_audits_that_need_a_card_and_memory_go_where_both_are_one_at_a_time(
+    store: Store, zoo: LoopbackHub, nodes: Nodes, tmp_path: Path
+) -> None:
+    """Where the cluster has a graphics card, each audit gets one to itself."""
+    work = driver_work(store.home, zoo.endpoint, nodes.address, memory_mib=300)
+    poll_pass(store, work)
+    before = _cards(nodes)
+    large = nodes.start_with_card(tmp_path / "large", memory_mib=500)
+    try:
+        with ray_cluster.Cluster(work.settings.cluster, WORK) as cluster:
+            assert list(cluster.nodes()) == [large.node_id] and cluster.slots(()) == 1
+            sending = Driver(store, work, cluster)
+            most = 0
+
+            def ended() -> bool:
+                nonlocal most
+                most = max(most, len(sending._flights))
+                return all_ended(store)
+
+            _turns(sending, ended)
+            assert most == 1
+            wants = work.settings.cluster.model_copy(update={"memory_mib": 600})
+            cluster._settings = wants
+            with pytest.raises(
+                ClusterUnavailable, match=r"memory 600 MiB .* no node has all of it"
+            ):
+                Driver(store, work, cluster).turn()
+    finally:
+        nodes.remove(large)
+    _each_once(store)
+    cards = (tmp_path / "large" / ray_kit.CARDS).read_text().split()
+    assert cards.count("0") == 4, "one for each audit"
+    assert _cards(nodes) == before
+
+
+@pytest.mark.slow
+def test_the_head_of_a_cluster_dies_and_comes_back_and_each_job_ends_once(
+    store: Store, zoo: LoopbackHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A watcher with the real driver says that the cluster is gone, and goes on when it is there again."""
+    monkeypatch.setenv("RAY_gcs_rpc_server_reconnect_timeout_s", "5")  # 60 by default
+    monkeypatch.setattr("dife_scanner.queue.children.LONGEST_RESTART_SECONDS", 2.0)
+    told: list[str] = []
+    stop = threading.Event()
+
+    def tell(event: Event) -> None:
+        if event.kind in (EventKind.TROUBLE, EventKind.RESTARTED):
+            told.append(event.text)
+
+    with ray_kit.Head(tmp_path, zoo.endpoint) as head:
+        head.start()
+        work = driver_work(store.home, zoo.endpoint, head.address)
+        executor = Executor(ROLE, "a Ray cluster", ray_kit.driver_main)
+        given = {"stop": stop, "on_event": tell, "executor": executor}
+        watcher = threading.Thread(target=watch, args=(work,), kwargs=given)
+        watcher.start()
+        try:
+            until(lambda: head.home.exists() and _audits_on(head.home), ENDED_BY)
+            head.kill()
+            until(lambda: any("cannot be reached" in text for text in told), ENDED_BY)
+            assert not all_ended(store)
+            head.start()
+            until(lambda: all_ended(store), ENDED_BY)
+        finally:
+            stop.set()
+            watcher.join(ENDED_BY)
+    assert "a driver process ended" in told[0] and told[-1].endswith("trying again")
+    assert sum(job.lost_leases for job in jobs.jobs(store)) == 1  # of the driver that died with it
+    _each_once(store)
+    assert _seen(store) == _alone(zoo, tmp_path / "here" / "home")
+
+
+class NoNodes:
+    """A cluster of one node that is asked whether it is fit, and never answers."""
+
+    def nodes(self) -> dict[str, str]:
+        return {"1": "one"}
+
+    def look(self, node_id: str, task: str) -> str:
+        return "asked"
+
+    def ended(self, references: list[str], seconds: float) -> list[str]:
+        return []
+
+    def cancel(self, reference: str) -> None:
+        pass
+
+
+def test_leases_are_renewed_at_once_after_a_machine_slept(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The schedule of the driver is the one of all others, which notices that, and not a count of seconds."""
+    ref = ModelRef("org/clip", "a" * 40)
+    jobs.discover(store, ref, endpoint="http://x", state=JobState.QUEUED, reason="")
+    work = replace(driver_work(store.home, "http://x", "127.0.0.1:9"), lease_seconds=1e6)
+    sending = Driver(store, work, NoNodes())  # type: ignore[arg-type]
+    made = driver.claim_task(store, work, worker_name("ray-1"), 1e6)
+    assert made is not None
+    sending._flights["sent"] = Flight(*made)
+    renewed: list[int] = []
+    heartbeat = leases.heartbeat
+
+    def noting(store: Store, job_id: int, worker: str, seconds: float) -> bool:
+        renewed.append(job_id)
+        return heartbeat(store, job_id, worker, seconds)
+
+    monkeypatch.setattr(leases, "heartbeat", noting)
+    monkeypatch.setattr(Jumps, "seconds", lambda _: 3600.0 if len(renewed) == 1 else 0.0)
+    end = time.monotonic() + BUSY_SECONDS
+    sending.run(threading.Event(), until=lambda: len(renewed) > 1 or time.monotonic() > end)
+    assert len(renewed) > 1
+    assert jobs.job(store, made[0].id).state is JobState.QUEUED  # it stopped, and gave its job back
 
 
 def test_what_ray_says_of_memory_that_ran_out_counts_as_a_death() -> None:
