@@ -110,6 +110,7 @@ class Window(QMainWindow):
         self.feed.failed.connect(self._show_failure)
         self.around.also = self._look_at_page
         self.around.shown.connect(self._show_around)
+        self.around.status.filter_requested.connect(self._filter_for)
         self.around.failed.connect(self._show_failure)
         self.frame.export_button.clicked.connect(self.exporting.ask)
         self.frame.empty.requested.connect(self._leave_empty)
@@ -231,6 +232,11 @@ class Window(QMainWindow):
         """Select a model, once it is read again what the filter lets through now."""
         self._sought = job_id
         self._ask()
+
+    def _filter_for(self, filter: str) -> None:
+        """List what a filter lets through, whatever page is in sight."""
+        self.pages.show_models()
+        self.filter.set_text(filter)
 
     def answer(self, link: str) -> None:
         """Another window was started on this home: come to the front, and show what it was to show."""
