@@ -166,7 +166,7 @@ def test_the_hub_page_tells_coverage_passes_backlog_budget_and_disk(
     assert "Settings: budget default, a worker for each device;" in texts["Budget"]
     assert "The last pass made 37 requests of the hub." in texts["Budget"]
     assert (
-        "The hub allows 1,000 requests of its api in 5 min; its last answer left 812"
+        "The hub allows 1,000 requests of its API in 5 min; its last answer left 812"
         in (texts["Budget"])
     )
     assert "fetched weights take" in texts["Disk"]

@@ -163,7 +163,6 @@ class DecideButton(QToolButton):
         self.shown_for_deployment = menu.addAction("")
         menu.addSeparator()
         self.describe = menu.addAction("Describe a deployment…")
-        self.deployments = menu.addAction("All deployments")
         menu.addSeparator()
         self.clear = menu.addAction("Remove the marks")
         self.undo = menu.addAction("Take back the last decision")

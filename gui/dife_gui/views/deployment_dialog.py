@@ -124,6 +124,7 @@ class DeploymentDialog(QDialog):
 
     def show_scope(self, scope: Scope) -> None:
         """Say what would be decided about, and how it stands."""
+        was_described = bool(self._scope.deployments)
         self._scope = scope
         with QSignalBlocker(self.deployment):
             self.deployment.clear()
@@ -135,6 +136,8 @@ class DeploymentDialog(QDialog):
         taken = f"As before about what is like it ({len(scope.proposals):,} of {number:,})"
         self.state.setItemText(self.state.findData(AS_BEFORE), taken)
         self._follow()
+        if scope.deployments and not was_described:
+            self.state.setFocus()  # the next thing to be said
 
     def offer(self, deployment: str) -> None:
         """Turn to a deployment that was just described."""

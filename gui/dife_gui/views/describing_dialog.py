@@ -23,7 +23,7 @@ from PySide6.QtWidgets import (
 
 from dife_gui.describing import lines_of, own_data
 from dife_gui.views import theme
-from dife_gui.views.card import row, stack
+from dife_gui.views.card import stack
 from dife_gui.views.text import Label, heading, small
 from dife_scanner.records import Deployment, DeploymentProfile, OwnData
 from dife_scanner.sentences import deployments as words
@@ -133,8 +133,7 @@ class DescribingDialog(QDialog):
         ):
             button = _button("From a file…", f"{self.texts[field].accessibleName()} from a file")
             button.clicked.connect(lambda _=False, field=field: self._choose_file(field))
-            parts += [row([Label(about, wrap=True), button], stretch=False)]
-            parts += [self.texts[field], self.problems[field]]
+            parts += [_beside(Label(about), button), self.texts[field], self.problems[field]]
         parts += [Label("K: how many results of a retrieval are looked at"), self.k]
         parts.append(self.problems["k"])
         for field, line, about, folder in (
@@ -148,7 +147,7 @@ class DescribingDialog(QDialog):
         ):
             button = _button("Browse…", f"Browse for {line.accessibleName().lower()}")
             button.clicked.connect(lambda _=False, line=line, folder=folder: _browse(line, folder))
-            parts += [Label(about), row([line, button], stretch=False), self.problems[field]]
+            parts += [Label(about), _beside(line, button), self.problems[field]]
         return stack(parts, spacing=0.3, stretch=True)
 
     def _fill(self, profile: DeploymentProfile) -> None:
@@ -314,6 +313,17 @@ def _button(text: str, name: str) -> QPushButton:
     button.setAccessibleName(name)
     button.setAutoDefault(False)
     return button
+
+
+def _beside(wide: QWidget, button: QPushButton) -> QWidget:
+    """A button at the end of a line of something that takes the rest of it."""
+    holder = QWidget()
+    layout = QHBoxLayout(holder)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(theme.gap(0.4))
+    layout.addWidget(wide, 1)
+    layout.addWidget(button)
+    return holder
 
 
 def _scrolled(name: str, widget: QWidget) -> QScrollArea:

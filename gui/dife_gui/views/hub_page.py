@@ -24,6 +24,8 @@ from dife_scanner.store.requests import RequestKind
 
 _MOST_SOURCES = 12
 _LINE = 400
+_LIMITS = {"api": "API", "resolvers": "files"}
+"""The hub's names for what it limits, in words."""
 
 
 class HubPage(QScrollArea):
@@ -138,7 +140,8 @@ def _limits(found: HubReading) -> list[str]:
     for limit, window in found.windows.items():
         if window.quota and window.window:
             texts.append(
-                f"The hub allows {window.quota:,} requests of its {limit} in {span_text(window.window)}; "
+                f"The hub allows {window.quota:,} requests of its {_LIMITS.get(limit, limit)} in "
+                f"{span_text(window.window)}; "
                 f"its last answer left {window.left:,}."
             )
     if not found.windows:

@@ -28,7 +28,7 @@ class Pages(QStackedWidget):
             self.addWidget(page)
         frame.queue_button.clicked.connect(self.show_queue)
         frame.hub_button.clicked.connect(self.show_hub)
-        frame.decide_button.deployments.triggered.connect(lambda _=False: self.show_deployments())
+        frame.deployments_button.clicked.connect(self.show_deployments)
         for page in (queue.page, queue.hub, describing.page):
             page.left.connect(self.show_models)
 
