@@ -223,6 +223,10 @@ class NotFound(DifeError):
     """No audit, finding or job of that id, or no deployment of that name."""
 
 
+class NoDeployment(NotFound):
+    """Nothing describes what models are used for, so nothing can be decided for it."""
+
+
 class NotTrusted(DifeError):
     """A file from elsewhere that is not what its digest or signature says, or is no file of that kind."""
 

@@ -49,6 +49,10 @@ PicturesOption = Annotated[
 PoolOption = Annotated[
     str | None, typer.Option(help="Captioned pictures of your own; empty for none.")
 ]
+PlanOption = Annotated[
+    bool,
+    typer.Option("--plan", help="Say what would be kept, own pictures read, and keep nothing."),
+]
 
 
 def add(
@@ -62,6 +66,7 @@ def add(
     k: KOption = None,
     pictures: PicturesOption = None,
     pool: PoolOption = None,
+    plan: PlanOption = False,
     actor: ActorOption = "",
 ) -> None:
     """Say what checkpoints are used for: interfaces, class names or queries, K, pictures of your own."""
@@ -71,9 +76,11 @@ def add(
     settings = session.settings()
     given = _given(interface, template, class_, query, k, pictures, pool)
     profile = _profile(DeploymentProfile(name, ()), file, given, settings)
+    if plan:
+        return _show_plan(session, profile, actor)
     with session.store(settings) as store:
-        added = deployments.add(store, profile, actor or session.settings().who)
-    _show(session, added)
+        added = deployments.add(store, profile, actor or settings.who)
+    return _show(session, added)
 
 
 def edit(
@@ -87,6 +94,7 @@ def edit(
     k: KOption = None,
     pictures: PicturesOption = None,
     pool: PoolOption = None,
+    plan: PlanOption = False,
     actor: ActorOption = "",
 ) -> None:
     """Change what is given, and keep the rest. Own pictures are read anew. Decisions about it become pending."""
@@ -94,13 +102,16 @@ def edit(
 
     settings = session.settings()
     given = _given(interface, template, class_, query, k, pictures, pool)
+    with session.reading(settings) as reading:
+        before = deployments.deployment(reading, name)
+    profile = _profile(before.profile, file, given, settings)  # own pictures may take a while
+    if plan:
+        return _show_plan(session, profile, actor)
     with session.store(settings) as store:
-        before = deployments.deployment(store, name)
-        profile = _profile(before.profile, file, given, settings)
-        after = deployments.edit(store, profile, actor or session.settings().who)
+        after = deployments.edit(store, profile, actor or settings.who, seen=before.version)
     if after.version == before.version:
         session.say("it says so already: no new version")
-    _show(session, after)
+    return _show(session, after)
 
 
 def _given(
@@ -195,6 +206,15 @@ def measure(
             made.append(measuring.measure(store, settings, audit.id, name, progress))
     document = as_json.MeasurementsDocument(tuple(made))
     session.show(document, lambda: decisions.measurements(made))
+
+
+def _show_plan(session: Session, profile: DeploymentProfile, actor: str) -> None:
+    """What keeping it would make."""
+    from dife_scanner.store import deployments
+
+    settings = session.settings()
+    with session.reading(settings) as store:
+        _show(session, deployments.planned(store, profile, actor or settings.who))
 
 
 def _show(session: Session, deployment: Deployment) -> None:

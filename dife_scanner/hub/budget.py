@@ -16,6 +16,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from dife_scanner.durable import hub_windows
+from dife_scanner.durable.hub_windows import Window
 from dife_scanner.hub.status import LONGEST_WAIT
 
 API, RESOLVERS, PAGES = "api", "resolvers", "pages"
@@ -41,15 +43,6 @@ class RateLimit:
     """Requests allowed in a window."""
     window: int | None
     """Seconds."""
-
-
-@dataclass
-class _Window:
-    left: int
-    ends: float
-    """In seconds since 1970."""
-    quota: int | None = None
-    window: int | None = None
 
 
 def bucket_of(path: str) -> str:
@@ -85,13 +78,13 @@ class Budget:
             if known is not None and abs(known.ends - ends) <= SAME_WINDOW_SECONDS:
                 left = min(left, known.left)
                 ends = known.ends
-            windows[rate.bucket] = _Window(left, ends, rate.quota, rate.window)
+            windows[rate.bucket] = Window(left, ends, rate.quota, rate.window)
 
     def refused(self, bucket: str, seconds: float) -> None:
         """Keep that the hub asked for a pause."""
         with self._changing() as windows:
-            known = windows.get(bucket) or _Window(0, 0.0)
-            windows[bucket] = _Window(0, moment() + seconds, known.quota, known.window)
+            known = windows.get(bucket) or Window(0, 0.0)
+            windows[bucket] = Window(0, moment() + seconds, known.quota, known.window)
 
     def rate(self, bucket: str) -> RateLimit | None:
         """What is left of the present window; `None` where nothing is known of it."""
@@ -103,22 +96,22 @@ class Budget:
                 found = RateLimit(bucket, known.left, left, known.quota, known.window)
         return found
 
-    def _present(self, windows: dict[str, _Window], bucket: str) -> _Window | None:
+    def _present(self, windows: dict[str, Window], bucket: str) -> Window | None:
         """The window that is now. One that ended is full again; one that ends too late is of a clock set back since."""
         known = windows.get(bucket)
         if known is None or moment() < known.ends <= moment() + LONGEST_WAIT + 1:
             return known
         del windows[bucket]
         if known.quota and known.window:
-            windows[bucket] = _Window(
+            windows[bucket] = Window(
                 known.quota, moment() + known.window, known.quota, known.window
             )
         return windows.get(bucket)
 
     @contextmanager
-    def _changing(self) -> Iterator[dict[str, _Window]]:
+    def _changing(self) -> Iterator[dict[str, Window]]:
         """The windows, written back at the end; an empty record where the file cannot be had."""
-        windows: dict[str, _Window] = {}
+        windows: dict[str, Window] = {}
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             lock = FileLock(self._path.with_suffix(".lock"), timeout=_LOCK_SECONDS)
@@ -127,18 +120,10 @@ class Budget:
             yield windows
             return
         try:
-            windows.update(_read(self._path))
+            windows.update(hub_windows.read(self._path))
             yield windows
             with suppress(OSError):
                 kept = {bucket: asdict(one) for bucket, one in windows.items()}
                 self._path.write_text(json.dumps(kept), encoding="ascii")
         finally:
             lock.release()
-
-
-def _read(path: Path) -> dict[str, _Window]:
-    try:
-        document = json.loads(path.read_text(encoding="ascii"))
-        return {bucket: _Window(**one) for bucket, one in document.items()}
-    except (OSError, ValueError, TypeError, AttributeError):
-        return {}

@@ -6,12 +6,12 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dife_scanner import secrets
 from dife_scanner.audit.pipeline import Plan
+from dife_scanner.durable import hub_windows
 from dife_scanner.queue import child
 from dife_scanner.records import Audit
 from dife_scanner.settings import Settings
@@ -103,7 +103,7 @@ def hub_for(
         pause=pause,
         check=check,
         most_files=settings.limits.repository_files,
-        budget=Budget(_windows_file(settings, endpoint)),
+        budget=Budget(hub_windows.file(settings.home, endpoint)),
     )
 
 
@@ -111,18 +111,13 @@ def left_of_limits(settings: Settings) -> dict[str, int]:
     """By limit of the hub that is watched, how many requests are left of its window; of those that it told us of."""
     from dife_scanner.hub.budget import API, PAGES, RESOLVERS, Budget
 
-    budget = Budget(_windows_file(settings, settings.endpoint))
+    budget = Budget(hub_windows.file(settings.home, settings.endpoint))
     found = {}
     for bucket in (API, RESOLVERS, PAGES):
         rate = budget.rate(bucket)
         if rate is not None:
             found[bucket] = rate.remaining
     return found
-
-
-def _windows_file(settings: Settings, endpoint: str) -> Path:
-    """Where all processes of a home keep what is left of a hub's limits."""
-    return settings.home / "cache" / f"windows-{sha256(endpoint.encode()).hexdigest()[:16]}.json"
 
 
 def threads(settings: Settings) -> int:

@@ -341,6 +341,15 @@ def usual_seconds(store: Store, budget: Budget) -> float | None:
     return mean
 
 
+def budgets_of_late(store: Store) -> dict[Budget, int]:
+    """At which budget how many of the newest fifty audits were made, most first."""
+    rows = store.read(
+        "SELECT budget, count(*) AS made FROM (SELECT budget FROM audits ORDER BY stored_at DESC LIMIT 50)"
+        " GROUP BY budget ORDER BY made DESC, budget"
+    )
+    return {Budget(row["budget"]): row["made"] for row in rows}
+
+
 def tally(store: Store, *, filter: str = "") -> Tally:
     """Count over the audits that `audits` would list with this filter. Raises `QueryError`."""
     if not filter:

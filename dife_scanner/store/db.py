@@ -419,6 +419,15 @@ def _is_ours(home: Path) -> bool:
     return os.access(home, os.W_OK | os.X_OK)
 
 
+def unwritable(home: Path) -> HomeUnwritable | None:
+    """Why this user may not write into a home, as far as permissions tell; `None` where nothing speaks against it."""
+    by_effective_user = os.access in os.supports_effective_ids
+    for path in (home, home / DATABASE):
+        if path.exists() and not os.access(path, os.W_OK, effective_ids=by_effective_user):
+            return home_unwritable(home, "permission denied")
+    return None
+
+
 def _make_home(home: Path) -> None:
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not _is_ours(home):

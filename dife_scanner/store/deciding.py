@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dife_scanner.durable.clock import now
-from dife_scanner.errors import NotFound, Overtaken, StandsRefused, UsageError
+from dife_scanner.errors import NoDeployment, NotFound, Overtaken, StandsRefused, UsageError
 from dife_scanner.plain import plain
 from dife_scanner.records import (
     Alike,
@@ -96,6 +96,18 @@ class Scope:
     """Why nothing is taken over for the others, with how many."""
 
 
+NOTHING = Scope(
+    models=0,
+    deployments=(),
+    deployment="",
+    subjects=(),
+    counts={},
+    proposals=(),
+    passed={},
+)
+"""Where no deployment is described."""
+
+
 # --- what a decision is about -----------------------------------------------------------------------------------
 
 
@@ -153,16 +165,18 @@ DESCRIBES = (
 """A command that describes a deployment, whole: its name alone is not enough."""
 
 
-def no_deployment() -> NotFound:
+def no_deployment() -> NoDeployment:
     """What is said where nothing describes what models are used for."""
     advice = f"`{DESCRIBES}` describes one; `dife cards` names the interfaces"
-    return NotFound("no deployment is described here, so nothing can be decided for one", advice)
+    return NoDeployment(
+        "no deployment is described here, so nothing can be decided for one", advice
+    )
 
 
 def scope(store: Store, jobs: Sequence[int], deployment: str = "") -> Scope:
     """How these models stand for a deployment, the first by name where none is given.
 
-    Raises `NotFound` where there is no deployment, and `UsageError` for too many models.
+    Raises `NoDeployment` where there is none, and `UsageError` for too many models.
     """
     return looked_at(store, meant(store, jobs, deployment))
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -146,6 +147,30 @@ def standings(store: Store, *, filter: str = "") -> list[Standing]:
         if event.deployment in known:
             pairs[event.artefact, event.deployment] = None
     return [standing(store, artefact, known[name]) for artefact, name in pairs]
+
+
+def decided_about(store: Store, deployment: str) -> tuple[str, ...]:
+    """The artefacts about which anybody decided for a deployment, whatever counts of it now."""
+    rows = store.read(
+        "SELECT DISTINCT d.artefact FROM decisions AS d WHERE d.deployment = ? ORDER BY d.artefact",
+        (deployment,),
+    )
+    return tuple(row["artefact"] for row in rows)
+
+
+def tally(store: Store, deployment: Deployment, artefacts: Sequence[str]) -> Counter[DecisionState]:
+    """How many of these artefacts stand how for a deployment."""
+    return Counter(standing(store, one, deployment).state for one in artefacts)
+
+
+def undecided(store: Store, deployment: str) -> int:
+    """How many artefacts are on record here about which nobody decided for a deployment."""
+    (row,) = store.read(
+        "SELECT (SELECT count(*) FROM artefacts) - (SELECT count(DISTINCT d.artefact) FROM decisions AS d"
+        " JOIN artefacts AS a ON a.id = d.artefact WHERE d.deployment = ?) AS left",
+        (deployment,),
+    )
+    return int(row["left"])
 
 
 # --- precedents -------------------------------------------------------------------------------------------------

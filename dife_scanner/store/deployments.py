@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from dife_scanner.durable.clock import now
-from dife_scanner.errors import NotFound, UsageError
+from dife_scanner.errors import NotFound, Overtaken, UsageError
 from dife_scanner.records import Deployment, DeploymentProfile
 from dife_scanner.store import query
 from dife_scanner.store.codec import from_json, to_json
@@ -52,13 +53,28 @@ def add(store: Store, profile: DeploymentProfile, actor: str) -> Deployment:
         return _append(store, profile, actor, before)
 
 
-def edit(store: Store, profile: DeploymentProfile, actor: str) -> Deployment:
-    """Keep a new version; one that says the same is none. Raises `NotFound`."""
+def edit(
+    store: Store, profile: DeploymentProfile, actor: str, *, seen: int | None = None
+) -> Deployment:
+    """Keep a new version; one that says the same is none. Raises `NotFound`.
+
+    `seen` is the version that somebody had before them: `Overtaken` where another one was kept since.
+    """
     with store.atomic("deployments.keep"):
         before = deployment(store, profile.name)
+        if seen is not None and before.version != seen:
+            raise Overtaken(
+                f"{before.actor} edited {query.shown(profile.name)} meanwhile: version {before.version}",
+                "look at it, and edit it again",
+            )
         if before.profile == profile:
             return before
         return _append(store, profile, actor, before)
+
+
+def planned(store: Store, profile: DeploymentProfile, actor: str) -> Deployment:
+    """The version that keeping this profile would make; nothing is kept."""
+    return _next(profile, actor, _newest(store, profile.name))
 
 
 def remove(store: Store, name: str, actor: str) -> Deployment:
@@ -81,14 +97,18 @@ def _append(
     *,
     removed: bool = False,
 ) -> Deployment:
-    version = before.version + 1 if before else 1
-    made = Deployment(profile, version, profile_digest(profile), actor, now(), removed)
+    made = replace(_next(profile, actor, before), removed=removed)
     store.write(
         "INSERT INTO deployments (name, version, digest, profile, actor, at, removed)"
         " VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (profile.name, version, made.digest, to_json(profile), actor, made.at, int(removed)),
+        (profile.name, made.version, made.digest, to_json(profile), actor, made.at, int(removed)),
     )
     return made
+
+
+def _next(profile: DeploymentProfile, actor: str, before: Deployment | None) -> Deployment:
+    version = before.version + 1 if before else 1
+    return Deployment(profile, version, profile_digest(profile), actor, now())
 
 
 def _to_deployment(row: dict[str, Any]) -> Deployment:

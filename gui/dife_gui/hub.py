@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from dife_gui.feed import Overview, overview
 from dife_scanner import settings
+from dife_scanner.durable import hub_windows
 from dife_scanner.durable.fetched import disk_use
-from dife_scanner.records import DiskUse, Reach, Scope, WatchedModel
+from dife_scanner.durable.hub_windows import Window
+from dife_scanner.records import Budget, DiskUse, Reach, Scope, WatchedModel
 from dife_scanner.settings import Settings
 from dife_scanner.store import audits, polls, throughput, watchlist
 from dife_scanner.store.db import Store
@@ -32,6 +35,10 @@ class HubReading:
     backlog: Throughput
     seconds: float | None
     """What an audit takes of late; `None` where there was none."""
+    budgets: Mapping[Budget, int]
+    """At which budget how many of the newest audits were made."""
+    windows: Mapping[str, Window]
+    """By limit, what the hub's answers last said of it."""
     disk: DiskUse
     in_use: tuple[WatchedModel, ...]
 
@@ -47,6 +54,8 @@ def read_hub(store: Store, home: Path) -> HubReading:
         around=overview(store),
         backlog=throughput.throughput(store),
         seconds=audits.usual_seconds(store, given.budget),
+        budgets=audits.budgets_of_late(store),
+        windows=hub_windows.read(hub_windows.file(given.home, given.endpoint)),
         disk=disk_use(home, given.disk.quota_bytes, given.disk.free_bytes),
         in_use=tuple(watchlist.watched(store, given.endpoint)),
     )

@@ -72,6 +72,8 @@ def test_a_deployment_is_added_edited_and_removed_and_its_versions_stay(
     assert two["profile"]["queries"] == ["a red shoe"]
     (same,) = said(home, "deployments", "edit", "shop", "--k", "6")["deployments"]
     assert same["version"] == 2
+    (planned,) = said(home, "deployments", "edit", "shop", "--k", "7", "--plan")["deployments"]
+    assert (planned["version"], planned["profile"]["k"]) == (3, 7)
     said(home, "deployments", "remove", "shop", "--actor", "ada")
     assert said(home, "deployments", "list")["deployments"] == []
     versions = said(home, "deployments", "show", "shop")["deployments"]
@@ -91,7 +93,11 @@ def test_a_profile_comes_from_a_file_with_pictures_by_what_they_hold(
         'format = 1\ninterfaces = ["zero-shot classification"]\nclasses = ["red", "blue"]\n'
         'templates = ["a {} shoe"]\npictures = "shoes"\n'
     )
-    (one,) = said(home, "deployments", "add", "shop", "--file", file)["deployments"]
+    add = ("deployments", "add", "shop", "--file", file)
+    (planned,) = said(home, *add, "--plan")["deployments"]
+    assert said(home, "deployments", "list")["deployments"] == []
+    (one,) = said(home, *add)["deployments"]
+    assert (planned["profile"], planned["digest"]) == (one["profile"], one["digest"])
     assert one["profile"]["pictures"]["path"] == str(pictures)
     (pictures / "red" / "1.png").write_bytes(b"another")
     (two,) = said(home, "deployments", "edit", "shop")["deployments"]

@@ -46,6 +46,10 @@ def dialogs_of(window: Window) -> list[QDialog]:
     return [one for one in window.findChildren(QDialog) if one.isVisible()]
 
 
+def buttons_of(top: QWidget) -> list[QAbstractButton]:
+    return top.findChildren(QAbstractButton)
+
+
 def walk(window: Window, job: int) -> Iterator[tuple[str, QWidget]]:
     """Each page's name and what is on top; `job` is a model that can be compared and decided about."""
     yield "list", window
@@ -60,11 +64,15 @@ def walk(window: Window, job: int) -> Iterator[tuple[str, QWidget]]:
     window.commands.run("show_hub")
     until(lambda: window.queue.hub.cards["Disk"].isVisible())
     yield "hub", window
+    window.commands.run("show_deployments")
+    until(lambda: "Edit…" in [one.text() for one in buttons_of(window.describing.page)])
+    yield "deployments", window
     window.commands.run("show_models")
     for page, command in (
         ("compare", "compare"),
         ("decide", "decide_about_many"),
         ("deployment", "decide_for_deployment"),
+        ("describe", "describe_deployment"),
         ("export", "export"),
         ("palette", "show_palette"),
     ):

@@ -6,12 +6,18 @@ from collections.abc import Callable
 
 import gui_factories as factories
 import pytest
-from activating import activate
+from activating import activate, named
 from dife_gui.views.deployment_dialog import DeploymentDialog
 from dife_gui.views.text import Label
 from dife_gui.views.window import Window
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QDialogButtonBox, QPushButton
+from PySide6.QtWidgets import (
+    QCheckBox,
+    QDialogButtonBox,
+    QLineEdit,
+    QPlainTextEdit,
+    QPushButton,
+)
 from pytestqt.qtbot import QtBot
 from waiting import BUSY_SECONDS
 
@@ -110,41 +116,86 @@ def choose(dialog: DeploymentDialog, state: DecisionState) -> None:
     dialog.state.setCurrentIndex(dialog.state.findData(state.value))
 
 
+def describe(qtbot: QtBot, window: Window, name: str, interface: str) -> None:
+    """Fill in the dialog that is open, and keep it."""
+    describing = window.describing
+    qtbot.waitUntil(lambda: describing.dialog is not None, timeout=SOON)
+    dialog = describing.dialog
+    assert dialog is not None
+    named(dialog, QLineEdit, "Name").setText(name)
+    named(dialog, QCheckBox, interface).setChecked(True)
+    named(dialog, QPlainTextEdit, "Class names").setPlainText("boot\nshoe\n")
+    named(dialog, QPushButton, "Keep the deployment").click()
+    qtbot.waitUntil(lambda: describing.dialog is None, timeout=SOON)
+
+
 def test_a_model_is_approved_for_one_deployment_and_refused_for_another(
-    qtbot: QtBot, open_window: Open, desk: Store
+    qtbot: QtBot, open_window: Open, filled: Store
 ) -> None:
-    """From the finding's page: reason, conditions, owner and end are kept, and each deployment says what counts."""
+    """From a home without any, by the window alone: both are described on the way, and each says what counts."""
+    keep_files(filled, BAD)
     window = open_window()
-    select(qtbot, window, job_of(desk, BAD))
-    reads(qtbot, window, "shop: pending", "search: pending", "nobody has decided")
+    select(qtbot, window, job_of(filled, BAD))
+    reads(qtbot, window, "None is described here yet")
+    button(window, "Describe a deployment…").click()
+    describe(qtbot, window, "search", "targeted retrieval")
+    reads(qtbot, window, "search: pending", "nobody has decided")
     button(window, "Decide for search").click()
     dialog = opened(qtbot, window)
     assert dialog.deployment.currentText() == "search"
     assert not dialog.buttons.button(OK).isEnabled()  # until somebody chose what is decided
     choose(dialog, DecisionState.REFUSED)
     dialog.buttons.button(OK).click()
-    assert "needs a reason" in dialog._problem.text() and not made_for(desk, BAD, "search")
+    assert "needs a reason" in dialog._problem.text() and not made_for(filled, BAD, "search")
     dialog.reason.setText("its queries can be led astray")
     dialog.buttons.button(OK).click()
-    reads(qtbot, window, "search: refused", "its queries can be led astray", "shop: pending")
+    reads(qtbot, window, "search: refused", "its queries can be led astray")
     qtbot.waitUntil(lambda: window.deploying.dialog is None, timeout=SOON)
     press(qtbot, window, Qt.Key.Key_D)
     dialog = opened(qtbot, window)
-    dialog.deployment.setCurrentText("shop")
+    named(dialog, QPushButton, "Describe a deployment").click()
+    describe(qtbot, window, "shop", "zero-shot classification")
+    assert dialog.deployment.currentText() == "shop"
     ok = dialog.buttons.button(OK)
     choose(dialog, DecisionState.CONDITIONS)
-    assert not ok.isEnabled()  # until it is shown how it stands for this one
-    qtbot.waitUntil(ok.isEnabled, timeout=SOON)
+    qtbot.waitUntil(ok.isEnabled, timeout=SOON)  # once it is shown how it stands for this one
     dialog.reason.setText("no prompt comes from outside")
     dialog.conditions.setText("behind a filter")
     dialog.owner.setText("bob")
     dialog.expires.setText("90d")
-    dialog.buttons.button(OK).click()
+    ok.click()
     reads(qtbot, window, "shop: conditions", "behind a filter", "search: refused")
-    (shop,) = made_for(desk, BAD, "shop")
+    (shop,) = made_for(filled, BAD, "shop")
     assert (shop.owner, shop.conditions, shop.verdict) == ("bob", "behind a filter", "flagged")
     assert shop.expires and shop.actor
-    assert [one.state for one in made_for(desk, BAD, "search")] == [DecisionState.REFUSED]
+    assert [one.state for one in made_for(filled, BAD, "search")] == [DecisionState.REFUSED]
+    kept = {one.profile.name: one.profile for one in deployments.deployments(filled)}
+    assert kept["shop"] == DeploymentProfile(
+        "shop", ("zero-shot classification",), classes=("boot", "shoe")
+    )
+
+
+def test_nothing_is_decided_before_a_deployment_is_described(
+    qtbot: QtBot, open_window: Open, filled: Store
+) -> None:
+    """The box for a decision says what is missing, offers it, and goes on with what was described."""
+    keep_files(filled, BAD)
+    window = open_window()
+    select(qtbot, window, job_of(filled, BAD))
+    press(qtbot, window, Qt.Key.Key_D)
+    dialog = opened(qtbot, window)
+    assert "None is described here yet" in " ".join(
+        one.text() for one in dialog.findChildren(Label)
+    )
+    assert not dialog.state.isEnabled() and not dialog.buttons.button(OK).isEnabled()
+    named(dialog, QPushButton, "Describe a deployment").click()
+    describe(qtbot, window, "shop", "zero-shot classification")
+    choose(dialog, DecisionState.APPROVED)
+    dialog.reason.setText("a closed test")
+    ok = dialog.buttons.button(OK)
+    qtbot.waitUntil(ok.isEnabled, timeout=SOON)
+    ok.click()
+    qtbot.waitUntil(lambda: bool(made_for(filled, BAD, "shop")), timeout=SOON)
 
 
 def test_an_earlier_decision_is_taken_over_for_all_that_are_like_it(
@@ -229,14 +280,3 @@ def test_two_who_decide_for_a_deployment_at_once_see_a_conflict(
     qtbot.waitUntil(lambda: "meanwhile: refused by bob" in dialog._problem.text(), timeout=SOON)
     assert len(made_for(desk, BAD, "shop")) == 1
     dialog.reject()
-
-
-def test_a_home_without_deployments_says_what_makes_one(
-    qtbot: QtBot, open_window: Open, filled: Store
-) -> None:
-    window = open_window()
-    select(qtbot, window, job_of(filled, BAD))
-    reads(qtbot, window, "dife deployments add shop --interface")
-    press(qtbot, window, Qt.Key.Key_D)
-    told = window.around.status
-    qtbot.waitUntil(lambda: "No deployment is described" in told.currentMessage(), timeout=SOON)

@@ -17,6 +17,9 @@ from pytestqt.modeltest import ModelTester
 from pytestqt.qtbot import QtBot
 from waiting import BUSY_SECONDS
 
+from dife_scanner import settings
+from dife_scanner.durable import hub_windows
+from dife_scanner.hub.budget import Budget, RateLimit
 from dife_scanner.records import JobState
 from dife_scanner.store import jobs, leases, polls, requests
 from dife_scanner.store.db import Store
@@ -135,8 +138,17 @@ def test_the_hub_page_tells_coverage_passes_backlog_budget_and_disk(
     qtbot: QtBot, window: Window, store: Store
 ) -> None:
     polls.complete_pass(
-        store, factories.ENDPOINT, {"filter=open_clip": "2026-11-23T11:00:00.000Z"}, 1204, 12, 0
+        store,
+        factories.ENDPOINT,
+        {"filter=open_clip": "2026-11-23T11:00:00.000Z"},
+        1204,
+        12,
+        0,
+        requests=37,
     )
+    given = settings.load(store.home)
+    said = Budget(hub_windows.file(given.home, given.endpoint))
+    said.note(RateLimit("api", 812, 120, 1000, 300))
     window.commands.run("show_hub")
     hub = window.queue.hub
 
@@ -151,7 +163,12 @@ def test_the_hub_page_tells_coverage_passes_backlog_budget_and_disk(
     assert "Watched: everything that looks like a CLIP, back 30 days" in texts["Coverage"]
     assert "Watcher running" in texts["Coverage"] and "Last complete poll" in texts["Coverage"]
     assert "2 queued" in texts["Backlog"] and "1 quarantined" in texts["Backlog"]
-    assert "Budget default, a worker for each device;" in texts["Budget"]
+    assert "Settings: budget default, a worker for each device;" in texts["Budget"]
+    assert "The last pass made 37 requests of the hub." in texts["Budget"]
+    assert (
+        "The hub allows 1,000 requests of its API in 5 min; its last answer left 812"
+        in (texts["Budget"])
+    )
     assert "fetched weights take" in texts["Disk"]
     qtbot.mouseClick(hub.poll, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,6 +22,7 @@ from dife_gui.views.status import (
     unaudited_text,
 )
 from dife_gui.views.text import Label
+from dife_gui.views.window import Window
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QLabel, QWidget
 from pytestqt.qtbot import QtBot
@@ -35,6 +37,8 @@ from dife_scanner.records import (
 )
 from dife_scanner.sentences.alerts import notice_of
 from dife_scanner.sentences.times import time_text
+from dife_scanner.store import jobs
+from dife_scanner.store.db import Store
 from dife_scanner.store.polls import Beat
 
 
@@ -135,7 +139,7 @@ def test_a_line_that_has_no_room_is_cut_and_told_in_full(qtbot: QtBot) -> None:
         assert all(a.right() < b.left() for a, b in itertools.pairwise(places))
         assert places[-1].right() <= width
     (queue,) = (one for one in shown if one.accessibleName() == "Queue")
-    assert "1,000 auditing" in queue.toolTip()
+    assert "1,000 auditing" in queue.toolTip() and "1,000 gated" in queue.toolTip()
 
 
 def test_a_message_has_the_line_for_itself(qtbot: QtBot) -> None:
@@ -151,6 +155,28 @@ def test_a_message_has_the_line_for_itself(qtbot: QtBot) -> None:
     assert not status.start.isVisible()
     status.clearMessage()
     assert status.start.isVisible()
+
+
+def test_models_that_cannot_be_audited_are_counted_and_listed_on_a_click(
+    qtbot: QtBot, open_window: Callable[[], Window], filled: Store
+) -> None:
+    """From any page; what is listed is as many as was counted."""
+    for number, state in enumerate((JobState.GATED, JobState.GATED, JobState.UNSUPPORTED)):
+        ref = ModelRef(f"closed/model-{number}", f"{number:040x}")
+        jobs.discover(filled, ref, endpoint=factories.ENDPOINT, state=state, reason="closed")
+    window = open_window()
+    button = window.around.status.barred
+    counts = jobs.counts(filled)
+    number = counts["gated"] + counts["unsupported"]
+    qtbot.waitUntil(lambda: button.accessibleName() == f"{number} cannot be audited")
+    assert f"{counts['gated']} gated" in button.toolTip()
+    window.commands.run("show_hub")
+    budget = window.queue.hub.cards["Budget"]
+    qtbot.waitUntil(lambda: "newest audits: 6 at default" in texts(budget), timeout=20_000)
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: window.table.rowCount() == number, timeout=20_000)
+    assert window.pages.shown == "models"
+    assert window.filter.text == "state:unsupported | state:gated"
 
 
 def test_dead_letters_say_which_channel_and_why() -> None:

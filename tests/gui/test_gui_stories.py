@@ -268,7 +268,9 @@ def test_a_home_of_an_older_version_is_shown(qtbot: QtBot, tmp_path: Path) -> No
 def test_a_home_that_cannot_be_written_opens_for_looking(
     qtbot: QtBot, open_window: Open, home: Path, filled: Store
 ) -> None:
-    """As another user, to whom the files are read-only: everything is shown, and a decision says why it is not kept."""
+    """As another user, to whom the files are read-only: everything is shown, and a decision says why it is not kept,
+    and the dialog for a deployment that none can be.
+    """
     open_window().close()  # what is imported late is imported now
     filled.close()
     for folder in (home, *home.parents):
@@ -282,6 +284,11 @@ def test_a_home_that_cannot_be_written_opens_for_looking(
         assert window.table.rowCount() > 0 and texts(window)
         window.commands.run("confirm")
         qtbot.waitUntil(lambda: "cannot be written" in said(window), timeout=SOON)
+        window.commands.run("describe_deployment")
+        dialog = window.describing.dialog
+        assert dialog is not None and not dialog.save.isEnabled()
+        assert "cannot be written" in " ".join(one.text() for one in dialog.findChildren(Label))
+        dialog.reject()
         window.close()
     finally:
         os.seteuid(0)

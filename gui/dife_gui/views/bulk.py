@@ -162,6 +162,8 @@ class DecideButton(QToolButton):
         self.for_deployment = menu.addAction("")
         self.shown_for_deployment = menu.addAction("")
         menu.addSeparator()
+        self.describe = menu.addAction("Describe a deployment…")
+        menu.addSeparator()
         self.clear = menu.addAction("Remove the marks")
         self.undo = menu.addAction("Take back the last decision")
         self.redo = menu.addAction("Decide it again")

@@ -16,6 +16,7 @@ from dife_gui.models.compare_table import SHAPES
 from dife_gui.views.around import Around
 from dife_gui.views.compare import Comparing
 from dife_gui.views.deploying import Deploying
+from dife_gui.views.describing import Describing
 from dife_gui.views.desk import Desk
 from dife_gui.views.dropping import Dropping
 from dife_gui.views.exporting import Exporting
@@ -42,6 +43,7 @@ class Parts:
     queue: QueueDesk
     desk: Desk
     deploying: Deploying
+    describing: Describing
     dropping: Dropping
     around: Around
     looks: Looks
@@ -96,6 +98,8 @@ class Commands(QObject):
             "show_queue": parts.pages.show_queue,
             "show_models": parts.pages.show_models,
             "show_hub": parts.pages.show_hub,
+            "show_deployments": parts.pages.show_deployments,
+            "describe_deployment": parts.describing.describe,
             "retry": partial(self._in_queue, page.ask_again),
             "put_first": partial(self._in_queue, page.ask_first),
             "pause": partial(self._in_queue, page.ask_pause),

@@ -16,7 +16,7 @@ from dife_gui.escape import explained
 from dife_gui.portions import in_portions
 from dife_gui.views.deployment_dialog import DeploymentDialog
 from dife_gui.views.frame import Frame
-from dife_scanner.errors import DifeError
+from dife_scanner.errors import DifeError, NoDeployment
 from dife_scanner.records import DeploymentDecision, Standing
 from dife_scanner.sentences.decisions import kept_text
 from dife_scanner.sentences.numbers import count
@@ -29,6 +29,8 @@ class Deploying(QObject):
 
     changed = Signal()
     """What counts for the selected model may have changed."""
+    describe_asked = Signal()
+    """A deployment is to be described, over the dialog."""
     said = Signal(str)
     """What came of it, for the status line."""
 
@@ -168,12 +170,21 @@ class Deploying(QObject):
         self.dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.dialog.wished.connect(self._keep)
         self.dialog.turned.connect(self._read_again)
+        self.dialog.describe.connect(self.describe_asked)
         self.dialog.finished.connect(lambda _: self._close())
         self.dialog.open()
 
+    def turn_to(self, deployment: str) -> None:
+        """Go on in the dialog with a deployment that was just described."""
+        if self.dialog is not None:
+            self.dialog.offer(deployment)
+
     def _not_read(self, error: DifeError) -> None:
         self._reading = False
-        self.said.emit(explained(error))
+        if isinstance(error, NoDeployment):
+            self._open(deciding.NOTHING, take_over=False)
+        else:
+            self.said.emit(explained(error))
 
     def _close(self) -> None:
         self.dialog = None

@@ -10,12 +10,15 @@ from PySide6.QtWidgets import (
     QDialogButtonBox,
     QFormLayout,
     QLineEdit,
+    QPushButton,
     QVBoxLayout,
     QWidget,
 )
 
 from dife_gui.deploying import Wish, problem_of
 from dife_gui.views import theme
+from dife_gui.views.card import row
+from dife_gui.views.for_deployments import NO_DEPLOYMENT
 from dife_gui.views.text import Label
 from dife_scanner.records import DecisionState
 from dife_scanner.sentences import plain
@@ -44,6 +47,8 @@ class DeploymentDialog(QDialog):
 
     wished = Signal(object)
     """A `Wish`."""
+    describe = Signal()
+    """A deployment is to be described that is not there yet."""
     turned = Signal(str)
     """Another deployment was chosen: how the models stand for that one is to be shown."""
 
@@ -61,6 +66,10 @@ class DeploymentDialog(QDialog):
         self._problem.hide()
         self.deployment = _choice("Deployment")
         self.deployment.addItems(scope.deployments)
+        self.new = QPushButton("Describe a deployment…")
+        self.new.setAccessibleName("Describe a deployment")
+        self.new.setAutoDefault(False)
+        self.new.clicked.connect(lambda _=False: self.describe.emit())
         self.state = _choice("Decision")
         for value, text in CHOICES:
             self.state.addItem(text, value)
@@ -83,11 +92,15 @@ class DeploymentDialog(QDialog):
         if take_over:
             self.state.setCurrentIndex(self.state.findData(AS_BEFORE))
         self._follow()
-        self.reason.setFocus()
+        if scope.deployments:
+            self.reason.setFocus()
+        else:
+            self.new.setDefault(True)
+            self.new.setFocus()
 
     def _lay_out(self) -> None:
         form = QFormLayout()
-        form.addRow("Deployment", self.deployment)
+        form.addRow("Deployment", row([self.deployment, self.new]))
         form.addRow("Decision", self.state)
         form.addRow("Reason", self.reason)
         form.addRow("Conditions", self.conditions)
@@ -111,8 +124,11 @@ class DeploymentDialog(QDialog):
 
     def show_scope(self, scope: Scope) -> None:
         """Say what would be decided about, and how it stands."""
+        was_described = bool(self._scope.deployments)
         self._scope = scope
         with QSignalBlocker(self.deployment):
+            self.deployment.clear()
+            self.deployment.addItems(scope.deployments)
             self.deployment.setCurrentText(scope.deployment)
         number = len(scope.subjects)
         self._headline.show_text(_headline(scope))
@@ -120,6 +136,14 @@ class DeploymentDialog(QDialog):
         taken = f"As before about what is like it ({len(scope.proposals):,} of {number:,})"
         self.state.setItemText(self.state.findData(AS_BEFORE), taken)
         self._follow()
+        if scope.deployments and not was_described:
+            self.state.setFocus()  # the next thing to be said
+
+    def offer(self, deployment: str) -> None:
+        """Turn to a deployment that was just described."""
+        if self.deployment.findText(deployment) < 0:
+            self.deployment.addItem(deployment)
+        self.deployment.setCurrentText(deployment)
 
     def show_problem(self, text: str) -> None:
         """Say why nothing was stored."""
@@ -145,8 +169,11 @@ class DeploymentDialog(QDialog):
     def _follow(self) -> None:
         """What is taken over has its own reason, owner and end; only one decision has conditions."""
         scope, taken = self._scope, self.takes_over
+        is_described = bool(scope.deployments)
+        for choice in (self.deployment, self.state):
+            choice.setEnabled(is_described)
         for line in (self.reason, self.owner, self.expires):
-            line.setEnabled(not taken)
+            line.setEnabled(is_described and not taken)
         self.conditions.setEnabled(self.state.currentData() == DecisionState.CONDITIONS.value)
         opens = (DecisionState.APPROVED.value, DecisionState.CONDITIONS.value)
         self.despite.setEnabled(self.state.currentData() in opens)
@@ -202,6 +229,8 @@ class DeploymentDialog(QDialog):
 def _headline(scope: Scope) -> str:
     """Of how many models, and that some have no files on record."""
     text = f"{count(len(scope.subjects), 'checkpoint')} of {count(scope.models, 'model')}"
+    if not scope.deployments:
+        return NO_DEPLOYMENT
     if len(scope.subjects) == 1:
         text = plain(scope.subjects[0].model)
     if not scope.subjects:

@@ -71,6 +71,8 @@ class DetailPane(QScrollArea):
     """Somebody wants to decide about the shown model for this deployment."""
     take_over_asked = Signal()
     """What was decided before about what is like it shall count for it too."""
+    describe_asked = Signal()
+    """Somebody wants to say what models are used for."""
     alike_asked = Signal()
     """All models that are like it shall be marked."""
 
@@ -197,6 +199,7 @@ class DetailPane(QScrollArea):
                 self.deployment_asked.emit,
                 self.take_over_asked.emit,
                 self.alike_asked.emit,
+                self.describe_asked.emit,
             )
         )
         self._triage.setVisible(detail.finding is not None)

@@ -18,13 +18,12 @@ from dife_scanner.sentences.decisions import (
     precedent_line,
     why_text,
 )
-from dife_scanner.store.deciding import DESCRIBES
 
 _LINE_CHARACTERS = 1500
 """Of a line about a deployment; what others wrote is part of it."""
 NO_DEPLOYMENT = (
-    "No deployment is described here, so nothing can be decided for one. A deployment is what models are used for. "
-    f"“{DESCRIBES}” describes one; “dife cards” names the interfaces."
+    "Whether a model may be used is decided for a deployment: a use of models, through which interfaces and for which "
+    "classes or queries. None is described here yet."
 )
 
 
@@ -33,16 +32,17 @@ def for_deployments(
     decide: Callable[[str], None],
     take_over: Callable[[], None],
     mark_alike: Callable[[], None],
+    describe: Callable[[], None],
 ) -> QWidget | None:
     """The card's body; `None` where there is nothing to decide about."""
-    if detail.audit is None and not detail.standings:
+    if detail.audit is None and detail.finding is None and not detail.standings:
         return None
     parts: list[QWidget] = []
     for one in detail.standings:
         earlier = [made for made in detail.precedents if made.decision.deployment == one.deployment]
         parts.append(_standing(one, earlier, decide))
     if not parts:
-        return stack([small(NO_DEPLOYMENT)]) if not detail.deployments else None
+        return _none_described(describe) if not detail.deployments else None
     buttons: list[QWidget] = []
     if any(one.may_be_taken_over for one in detail.precedents):
         buttons.append(
@@ -54,6 +54,11 @@ def for_deployments(
     if buttons:
         parts.append(row(buttons))
     return stack(parts, spacing=0.5)
+
+
+def _none_described(describe: Callable[[], None]) -> QWidget:
+    button = _button("Describe a deployment…", "What models are used for here (Ctrl+N)", describe)
+    return stack([Label(NO_DEPLOYMENT), row([button])], spacing=0.4)
 
 
 def _standing(

@@ -40,6 +40,9 @@ class Frame(QWidget):
         self.queue_button = tool_button("Queue", "What runs, what waits and why, what is stuck (2)")
         self.export_button = tool_button("Export", "What the list shows as a file (Ctrl+E)")
         self.hub_button = tool_button("Hub", "Last pass, backlog, budget, disk, coverage (4)")
+        self.deployments_button = tool_button(
+            "Deployments", "What models are used for, and how they stand for it (5)"
+        )
         self.keys_button = tool_button(
             "Keys", "What each key does (?); any command by its words: Ctrl+K"
         )
@@ -70,6 +73,7 @@ class Frame(QWidget):
             self.export_button,
             self.queue_button,
             self.hub_button,
+            self.deployments_button,
             self.keys_button,
             self.decide_button,
         )

@@ -24,6 +24,8 @@ from dife_scanner.store.requests import RequestKind
 
 _MOST_SOURCES = 12
 _LINE = 400
+_LIMITS = {"api": "API", "resolvers": "files"}
+"""The hub's names for what it limits, in words."""
 
 
 class HubPage(QScrollArea):
@@ -114,11 +116,34 @@ def _backlog(found: HubReading) -> list[str]:
 
 
 def _budget(found: HubReading) -> list[str]:
-    """What an audit may cost, and what it costs of late."""
+    """What an audit may cost by the settings, what the newest were made with, and what the hub itself allows."""
     given = found.settings
     workers = count(given.workers, "worker") if given.workers else "a worker for each device"
     most = span_text(given.limits.audit_seconds)
-    texts = [f"Budget {given.budget.value}, {workers}; an audit is ended after {most}."]
+    texts = [f"Settings: budget {given.budget.value}, {workers}; an audit is ended after {most}."]
+    made = [f"{number:,} at {budget.value}" for budget, number in found.budgets.items()]
+    if made:
+        newest = count(sum(found.budgets.values()), "newest audit")
+        texts.append(f"In fact, of the {newest}: {', '.join(made)}.")
     if found.seconds is None:
-        return [*texts, "No audit says yet how long one takes."]
-    return [*texts, f"An audit takes about {span_text(found.seconds)} of late."]
+        texts.append("No audit says yet how long one takes.")
+    else:
+        texts.append(f"An audit takes about {span_text(found.seconds)} of late.")
+    return [*texts, *_limits(found)]
+
+
+def _limits(found: HubReading) -> list[str]:
+    """What the last pass took of the hub's limits, and what the hub's answers said of them."""
+    texts = []
+    if found.passes and found.passes[0].requests:
+        texts.append(f"The last pass made {count(found.passes[0].requests, 'request')} of the hub.")
+    for limit, window in found.windows.items():
+        if window.quota and window.window:
+            texts.append(
+                f"The hub allows {window.quota:,} requests of its {_LIMITS.get(limit, limit)} in "
+                f"{span_text(window.window)}; "
+                f"its last answer left {window.left:,}."
+            )
+    if not found.windows:
+        texts.append("The hub has not said here what it allows.")
+    return texts

@@ -116,6 +116,13 @@ KEYS: tuple[Key, ...] = (
     Key("2", "the queue: what runs, what waits and why, what is stuck", ("2",), "show_queue"),
     Key("3", "the list of models", ("3",), "show_models"),
     Key("4", "the hub: last passes, coverage, backlog, budget, disk", ("4",), "show_hub"),
+    Key(
+        "5",
+        "the deployments: what models are used for, and how they stand for it",
+        ("5",),
+        "show_deployments",
+    ),
+    Key("Ctrl+N", "describe a deployment", ("Ctrl+N",), "describe_deployment"),
     Key("r", "in the queue: queue a stuck job again", ("R",), "retry"),
     Key("+", "in the queue: let a waiting job go first", ("+",), "put_first"),
     Key("p", "in the queue: pause it, or let it go on", ("P",), "pause"),

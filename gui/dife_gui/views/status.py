@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
-from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QPainter, QPaintEvent, QPen
+from PySide6.QtCore import QSize, Qt, Signal
+from PySide6.QtGui import QPainter, QPaintEvent, QPen, QResizeEvent
 from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
     QPushButton,
+    QSizePolicy,
     QStatusBar,
     QVBoxLayout,
     QWidget,
@@ -44,7 +45,14 @@ _COUNTED = (
 )
 """What is in work, then what ended without a verdict and needs somebody; then what is done."""
 
-
+_BARRED = (
+    JobState.UNSUPPORTED,
+    JobState.GATED,
+    JobState.PRIVATE,
+    JobState.DISABLED,
+    JobState.DELETED,
+)
+"""What cannot be audited as it is, and is no fault: told apart, with a click that lists it."""
 _DATE = len("2026-11-23")
 _NAME = 80
 """Characters of a model's name that are shown."""
@@ -71,9 +79,25 @@ def queue_text(counts: Mapping[str, int]) -> str:
     return " · ".join(parts) or "queue empty"
 
 
+def barred(counts: Mapping[str, int]) -> dict[JobState, int]:
+    """How many models cannot be audited, by why; states that none is in are left out."""
+    return {state: counts[state.value] for state in _BARRED if counts.get(state.value)}
+
+
+def barred_text(found: Mapping[JobState, int]) -> str:
+    """`5 unsupported, 2 gated`."""
+    return ", ".join(f"{number:,} {state.value}" for state, number in found.items())
+
+
+def barred_filter(found: Mapping[JobState, int]) -> str:
+    """Lets through what was counted, and nothing else."""
+    return " | ".join(f"state:{state.value}" for state in found)
+
+
 def overview_text(overview: Overview) -> str:
-    """The queue, and what the audits so far come to."""
-    queue = queue_text(overview.counts)
+    """The queue, what cannot be audited, and what the audits so far come to."""
+    closed = barred_text(barred(overview.counts))
+    queue = " · ".join(text for text in (queue_text(overview.counts), closed) if text)
     if not overview.tally.audited:
         return queue
     return f"{queue} · {tally_text(overview.tally)}"
@@ -133,11 +157,24 @@ class _Dot(QWidget):
         painter.drawEllipse(area.adjusted(inset, inset, -inset, -inset))
 
 
+class _Count(QPushButton):
+    """A button that does not keep the window from getting narrow: where it has no room, it is hidden."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+
+    def minimumSizeHint(self) -> QSize:
+        return QSize(0, super().minimumSizeHint().height())
+
+
 class Status(QStatusBar):
     """One line: watcher, queue, last poll; offers to start a watcher when none runs."""
 
     start_requested = Signal()
     """The button was pressed."""
+    filter_requested = Signal(str)
+    """The models are to be listed that this filter lets through."""
 
     def __init__(self, home: Path, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -159,12 +196,22 @@ class Status(QStatusBar):
         self.start.setAutoDefault(False)
         self.start.clicked.connect(self.start_requested)
         self.start.hide()
+        self._barred: dict[JobState, int] = {}
+        self.barred = _Count()
+        self.barred.setFont(small)
+        self.barred.setFlat(True)
+        self.barred.setAutoDefault(False)
+        self.barred.clicked.connect(
+            lambda _=False: self.filter_requested.emit(barred_filter(self._barred))
+        )
+        self.barred.hide()
         self._offers_start = False
-        self.messageChanged.connect(lambda _: self._show_start())
+        self.messageChanged.connect(lambda _: self._show_buttons())
         self.addWidget(self._dot)
         self.addWidget(self._watcher)
         self.addWidget(self.start)
         self.addWidget(self._queue, 1)
+        self.addWidget(self.barred)
         self.addPermanentWidget(self._poll)
 
     def show_overview(self, overview: Overview) -> None:
@@ -172,6 +219,7 @@ class Status(QStatusBar):
         now = clock.moment()
         self._show_watcher(overview, now)
         self._queue.show_text(short_text(overview), overview_text(overview))
+        self._show_barred(barred(overview.counts))
         self._show_poll(overview, now)
 
     def _show_watcher(self, overview: Overview, now: datetime) -> None:
@@ -181,11 +229,31 @@ class Status(QStatusBar):
         self._dot.update()
         self._watcher.show_text(watcher_text(overview, now))
         self._offers_start = not alive
-        self._show_start()
+        self._show_buttons()
 
-    def _show_start(self) -> None:
+    def _show_barred(self, found: dict[JobState, int]) -> None:
+        self._barred = found
+        self.barred.setText(f"{sum(found.values()):,} cannot be audited")
+        self.barred.setAccessibleName(self.barred.text())
+        self.barred.setToolTip(f"{barred_text(found)}. A click lists them" if found else "")
+        self._show_buttons()
+
+    def _show_buttons(self) -> None:
         """A message has the whole line as long as it stands: what is shown meanwhile would lie over it."""
-        self.start.setVisible(self._offers_start and not self.currentMessage())
+        is_free = not self.currentMessage()
+        self.start.setVisible(self._offers_start and is_free)
+        self.barred.setVisible(bool(self._barred) and is_free and self._has_room())
+
+    def _has_room(self) -> bool:
+        """Whether the button fits beside what must not be cut; else the queue's tooltip says the same."""
+        beside = [self._dot, self._watcher, self._poll, self.barred]
+        if self._offers_start:
+            beside.append(self.start)
+        return sum(part.sizeHint().width() + theme.gap(0.7) for part in beside) < self.width()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._show_buttons()
 
     def _show_poll(self, overview: Overview, now: datetime) -> None:
         self._poll.show_text(coverage_text(overview, now))

@@ -21,6 +21,7 @@ from dife_gui.views.around import Around
 from dife_gui.views.commands import Commands, Parts
 from dife_gui.views.compare import Comparing
 from dife_gui.views.deploying import Deploying
+from dife_gui.views.describing import Describing
 from dife_gui.views.desk import Desk
 from dife_gui.views.dropping import Dropping
 from dife_gui.views.exporting import Exporting
@@ -73,11 +74,12 @@ class Window(QMainWindow):
         self.deploying = Deploying(
             home, self.frame, self._background, lambda: self.filter.text, self
         )
+        self.describing = Describing(home, self._background, self, self)
         self.comparing = Comparing(self._background, self)
         self.exporting = Exporting(home, lambda: self.filter.text, self)
         self.dropping = Dropping(home, self._background, lambda: self.around.is_watched, self)
         self.setAcceptDrops(True)
-        self.pages = Pages(self.frame, self.queue)
+        self.pages = Pages(self.frame, self.queue, self.describing)
         self.setCentralWidget(self.pages)
         self.setStatusBar(self.around.status)
         self._connect()
@@ -89,6 +91,7 @@ class Window(QMainWindow):
             queue=self.queue,
             desk=self.desk,
             deploying=self.deploying,
+            describing=self.describing,
             dropping=self.dropping,
             around=self.around,
             looks=self.looks,
@@ -105,8 +108,9 @@ class Window(QMainWindow):
         self.feed.replaced.connect(self._background.reopen)
         self.feed.replaced.connect(self.lister.reopen)
         self.feed.failed.connect(self._show_failure)
-        self.around.also = self.queue.look
+        self.around.also = self._look_at_page
         self.around.shown.connect(self._show_around)
+        self.around.status.filter_requested.connect(self._filter_for)
         self.around.failed.connect(self._show_failure)
         self.frame.export_button.clicked.connect(self.exporting.ask)
         self.frame.empty.requested.connect(self._leave_empty)
@@ -114,16 +118,32 @@ class Window(QMainWindow):
         self.frame.first_start.demo.connect(self.around.start_demo)
         self.desk.changed.connect(self._read_detail)
         self.deploying.changed.connect(self._read_detail)
+        self._connect_describing()
         self.desk.go_to.connect(self.go_to)
         for part in (
             self.queue,
             self.desk,
             self.deploying,
+            self.describing,
             self.dropping,
             self.comparing,
             self.exporting,
         ):
             part.said.connect(self.around.say)
+
+    def _connect_describing(self) -> None:
+        describing, deploying = self.describing, self.deploying
+        describing.changed.connect(self._read_detail)
+        self.detail.describe_asked.connect(describing.describe)
+        self.frame.decide_button.describe.triggered.connect(lambda _=False: describing.describe())
+        deploying.describe_asked.connect(
+            lambda: describing.describe(deploying.turn_to, deploying.dialog)
+        )
+
+    def _look_at_page(self) -> None:
+        """Read what a page shows that is in sight besides the models."""
+        self.queue.look()
+        self.describing.look()
 
     def _connect_list(self) -> None:
         self.filter.applied.connect(lambda _: self._ask())
@@ -162,6 +182,7 @@ class Window(QMainWindow):
         self.looks.close()
         self.desk.close()
         self.exporting.close()
+        self.describing.close()
         self.frame.first_start.close_process()
         self._typing.stop()
         self.feed.close()
@@ -211,6 +232,11 @@ class Window(QMainWindow):
         """Select a model, once it is read again what the filter lets through now."""
         self._sought = job_id
         self._ask()
+
+    def _filter_for(self, filter: str) -> None:
+        """List what a filter lets through, whatever page is in sight."""
+        self.pages.show_models()
+        self.filter.set_text(filter)
 
     def answer(self, link: str) -> None:
         """Another window was started on this home: come to the front, and show what it was to show."""
