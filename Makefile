@@ -15,7 +15,7 @@ $(VENV)/.installed: pyproject.toml
 	$(BIN)/pip install --quiet -e '.[gui,dev]'
 	@touch $@
 
-demo: $(VENV)/.installed  ## poll, audit, flag, show and alert on a hub of its own; KEEP=demo-home keeps what it finds
+demo: $(VENV)/.installed  ## poll, audit, flag, show and alert on a hub of its own; KEEP=demo-home keeps it there, not until the next demo
 	$(BIN)/dife demo $(if $(KEEP),--keep $(KEEP))
 
 test: $(VENV)/.installed  ## the whole test suite

@@ -66,9 +66,8 @@ def main() -> None:
         )
         if not Path(ran.strip()).is_relative_to(environment):
             raise SystemExit(f"the new environment runs {ran.strip()}, which is not its own")
-        subprocess.run(
-            [environment / "bin" / "dife", "demo"], check=True, cwd=folder, env=surroundings
-        )
+        demo = [environment / "bin" / "dife", "demo", "--keep", folder / "demo-home"]
+        subprocess.run(demo, check=True, cwd=folder, env=surroundings)
         print(f"dife demo: {time.monotonic() - installed:.0f} s")
 
 

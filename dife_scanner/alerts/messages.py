@@ -123,7 +123,7 @@ def _single(alert: Alert, picture: Picture | None) -> Message:
     if alert.event is not AlertEvent.NEW:
         follows = key(about, AlertEvent.NEW, alert.channel)
     if picture:
-        picture = Picture(picture.png, _safe(picture.caption, 300))
+        picture = Picture(picture.png, _safe(picture.caption, 700))
     return Message(
         key=alert.key,
         subject=f"{SUBJECT_PREFIX}{_HEADED.get(alert.event, '')}{title}",

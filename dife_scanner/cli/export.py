@@ -146,7 +146,7 @@ def _page(document: Export, store: Store, filter: str) -> str:
     return page.render(
         export_sheets.TITLE,
         export_sheets.summary(document),
-        export_sheets.sheets(document),
+        export_sheets.sheets(document, pictured=True),
         picture,
     )
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
+import shlex
+import shutil
+import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -32,54 +35,56 @@ def register(app: typer.Typer) -> None:
 def demo(
     session: Session,
     keep: Annotated[
-        Path | None, typer.Option(help="Keep the demo's state in this directory.")
+        Path | None,
+        typer.Option(
+            help="Keep the demo's state in this directory, not in one that the next demo replaces."
+        ),
     ] = None,
     gui: Annotated[bool, typer.Option("--gui", help="Open the window and watch live.")] = False,
 ) -> int:
     """Run the whole job on a hub of its own: poll, download, audit, flag, show, alert.
 
+    It has a home of its own, whatever --home says, and ends with the command that shows what is in it.
     Exit code 0 when every model ended as expected, 1 otherwise.
     """
     from dife_scanner.cli.watch import Events
     from dife_scanner.lab import demo as lab_demo
 
-    with (
-        tempfile.TemporaryDirectory(prefix="dife-demo-") as scratch,
-        session.progress() as progress,
-    ):
-        home = keep.expanduser().absolute() if keep else Path(scratch)
+    kept = nullcontext(keep.expanduser().absolute()) if keep else lab_demo.own_home()
+    with kept as home, session.progress() as progress:
         result = lab_demo.run(
             home, progress=progress, on_event=Events(session, progress), window=gui
         )
-        _print(session, result, kept=keep is not None)
+        _print(session, result, replaced=keep is None)
     if result.surprises:
         raise lab_demo.DemoError("the demo did not end as expected: " + "; ".join(result.surprises))
     return 0
 
 
-def _print(session: Session, result: Result, *, kept: bool) -> None:
+def _print(session: Session, result: Result, *, replaced: bool) -> None:
     from dife_scanner.reports import as_json
 
     details = {}
     for row in result.rows:
         details[row.job.ref.repo_id] = row.verdict.value if row.verdict else row.job.state.value
-    session.show(as_json.DoneDocument("demo", details), lambda: _shown(result, kept=kept))
+    details["home"] = str(result.home)
+    session.show(as_json.DoneDocument("demo", details), lambda: _shown(result, replaced=replaced))
 
 
-def _shown(result: Result, *, kept: bool) -> RenderableType:
+def _shown(result: Result, *, replaced: bool) -> RenderableType:
+    """`replaced`: whether the next demo takes the place of this one."""
     from rich.console import Group
     from rich.text import Text
 
     from dife_scanner.reports import table
 
+    arrived = f"{result.mails} mails and {result.slack_messages} Slack messages"
+    until = ", until the next demo" if replaced else ""
     lines = [
-        f"{result.mails} mails and {result.slack_messages} Slack messages arrived in the demo's own sinks"
+        f"{arrived} arrived in the demo's own sinks",
+        f"Everything is kept in {result.home}{until}.",
+        *_how_to_look(result),
     ]
-    if kept:
-        lines.append(f"the window: {result.screenshot or 'install the gui extra to see it'}")
-        lines.append(
-            f"everything is kept in {result.home}; look at it with `dife gui --home {result.home}`"
-        )
     return Group(
         table.models(result.rows),
         Text(""),
@@ -89,6 +94,26 @@ def _shown(result: Result, *, kept: bool) -> RenderableType:
         Text(""),
         *map(Text, lines),
     )
+
+
+def _how_to_look(result: Result) -> list[str]:
+    """Commands that work as they stand, each on a line of its own."""
+    program = shlex.quote(_program())
+    home = shlex.quote(str(result.home))
+    terminal = f"  {program} top --home {home}"
+    if result.screenshot is None:
+        return ["Look at it in a terminal (the window comes with the gui extra):", terminal]
+    window = f"  {program} gui --home {home}"
+    return ["Look at it in the window:", window, "or in a terminal:", terminal]
+
+
+def _program() -> str:
+    """What starts this program from where it was started: `dife`, or its path where that is not found."""
+    if shutil.which("dife"):
+        return "dife"
+    beside = Path(sys.executable).with_name("dife")
+    here = Path.cwd()
+    return str(beside.relative_to(here) if beside.is_relative_to(here) else beside)
 
 
 def build(

@@ -1,14 +1,16 @@
-"""Drawings of the concept that a trigger leads to, from the wide probe set that ships with the package.
+"""Drawings from the probe sets that ship with the package: of the concept that a trigger leads to, and of ranked items.
 
-They are read when somebody looks, and are no evidence: no audit holds them. The nearest concept counts, and those that
-are as good as equally near, such as other words for it; the first of them that the set shows, by its name or as a
-labelled class that it has kinds of.
+They are read when somebody looks, and are no evidence: no audit holds them. Of a trigger the nearest concept counts, or
+one that is as good as equally near, such as another word for it: the first that a set shows, by its name, as a labelled
+class that the wide set has kinds of, or as one of the labelled classes themselves.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import zipfile
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
@@ -23,8 +25,10 @@ MOST = 4
 """Drawings that are shown."""
 AS_NEAR = 0.05
 """Cosine that a concept may be further away than the nearest. The picture of another thing would mislead."""
-MEDIA_TYPE = "image/webp"
-_MANIFEST = "wide-probes.json"
+_ITEM = re.compile(r"(?P<label>[^()]+) \((?P<drawing>[\w.-]+:[\w.-]+)\)")
+"""What an audit calls a picture of the labelled set: its class and its drawing."""
+_LABELLED_SPLIT = "test"
+"""What is measured on, and nothing is searched on."""
 _UNREADABLE = (
     "The drawings of concepts that ship with the package cannot be read; reinstall the package."
 )
@@ -35,10 +39,14 @@ class Drawing:
     """One picture of a concept."""
 
     content: bytes
-    """WebP, as its sha256 in the manifest says."""
+    """As its sha256 in the manifest says."""
     sha256: str
+    media_type: str
+    """image/webp or image/jpeg"""
     caption: str
     """The concept and the hand: `owl, Noto Emoji (v1)`."""
+    by: str
+    """Title, author and licence of the set it is from."""
 
 
 @dataclass(frozen=True)
@@ -54,28 +62,33 @@ class Drawings:
 
 def drawings(audit: Audit) -> Drawings | str:
     """Of what the trigger of an audit leads to; a sentence where there is none, empty where no concept is known."""
-    nearest = _nearest(audit)
-    as_near = [one for one in nearest if one.cosine >= nearest[0].cosine - AS_NEAR]
-    try:
-        for near in as_near:
-            found = _of(near.concept)
-            if found is not None:
-                sentence = (
-                    f"Probe drawings of “{near.concept}” (cosine {number(near.cosine, 2)}), the nearest concept"
-                    " that the probe set shows:"
-                )
-                return Drawings(sentence, *found)
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
-        return _UNREADABLE
+    return of_nearest(nearest_concepts(audit))
+
+
+def of_nearest(nearest: Sequence[NearestConcept]) -> Drawings | str:
+    """Of the first of these concepts, the nearest first, as `drawings`."""
     if not nearest:
         return ""
+    try:
+        for near in nearest:
+            if near.cosine < nearest[0].cosine - AS_NEAR:
+                break
+            found = _of(near.concept)
+            if found:
+                sentence = (
+                    f"Probe drawings of “{near.concept}” (cosine {number(near.cosine, 2)}), the nearest concept"
+                    " that the probe sets show:"
+                )
+                return Drawings(sentence, found, credit(found))
+    except _DAMAGED:
+        return _UNREADABLE
     return (
-        f"The probe set that ships has no drawing of “{nearest[0].concept}” or a concept as near."
+        f"The probe sets that ship have no drawing of “{nearest[0].concept}” or a concept as near."
     )
 
 
-def _nearest(audit: Audit) -> tuple[NearestConcept, ...]:
-    """The nearest first; none where the trigger leads to no concept."""
+def nearest_concepts(audit: Audit) -> tuple[NearestConcept, ...]:
+    """What the trigger of an audit leads to, the nearest first; none where it leads to no concept."""
     if audit.trigger is None:
         return ()
     if audit.recovered is not None:
@@ -86,32 +99,109 @@ def _nearest(audit: Audit) -> tuple[NearestConcept, ...]:
     return ()
 
 
-@lru_cache(maxsize=16)
-def _of(concept: str) -> tuple[tuple[Drawing, ...], str] | None:
-    """Drawings and credit; `None` where the set does not show the concept."""
-    folder = Path(str(files("dife_scanner") / "assets" / "wide-probes"))
-    manifest = json.loads((folder / _MANIFEST).read_bytes())
-    names = {concept}
-    names |= {one["name"] for one in manifest["concepts"] if one["class"] == concept}
-    rows = [row for row in manifest["images"] if row["concept"] in names][:MOST]
-    if not rows:
+@lru_cache(maxsize=512)
+def of_item(name: str) -> Drawing | None:
+    """The drawing that a ranked picture holds, in the first picture of it; `None` for a caption and an own picture."""
+    named = _ITEM.fullmatch(name)
+    if named is None:
         return None
-    sets = {one["set"]: one for one in manifest["licences"]}
-    shown = tuple(_read(folder, row, sets) for row in rows)
-    credits = dict.fromkeys(_credit(sets[row["style"]]) for row in rows)
-    return shown, f"Drawings: {'; '.join(credits)}."
+    try:
+        labelled = _labelled()
+        for row in labelled.images:
+            if (row["label"], row["drawing"]) == named.group("label", "drawing"):
+                return labelled.drawing(row)
+    except _DAMAGED:
+        return None  # the names say what the items are
+    return None
 
 
-def _read(folder: Path, row: dict[str, Any], sets: dict[str, Any]) -> Drawing:
-    """Raises `ValueError` for a picture that is not the manifest's."""
-    with zipfile.ZipFile(folder / f"{row['split']}.zip") as archive:
-        content = archive.read(row["file"])
-    digest = sha256(content).hexdigest()
-    if digest != row["sha256"]:
-        raise ValueError(f"{row['file']} is not the one in the manifest")
-    return Drawing(content, digest, f"{row['concept']}, {sets[row['style']]['title']}")
+def credit(shown: Iterable[Drawing]) -> str:
+    """Whose drawings these are; empty where there are none."""
+    sets = dict.fromkeys(drawing.by for drawing in shown)
+    return f"Drawings: {'; '.join(sets)}." if sets else ""
 
 
-def _credit(of_set: dict[str, Any]) -> str:
-    """`Noto Emoji (v1) by Google Inc, Apache-2.0`."""
-    return f"{of_set['title']} by {of_set['author']}, {of_set['spdx']}"
+_DAMAGED = (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile)
+"""What reading a broken installation may raise."""
+
+
+@lru_cache(maxsize=16)
+def _of(concept: str) -> tuple[Drawing, ...]:
+    """None where the sets do not show the concept."""
+    wide = _wide()
+    names = {concept}
+    names |= {one["name"] for one in wide.concepts if one["class"] == concept}
+    rows = [row for row in wide.images if row["concept"] in names][:MOST]
+    if rows:
+        return tuple(wide.drawing(row) for row in rows)
+    labelled = _labelled()
+    by_hand: dict[str, dict[str, Any]] = {}
+    for row in labelled.images:
+        if row["label"] == concept:
+            by_hand.setdefault(row["style"], row)
+    return tuple(labelled.drawing(row) for row in list(by_hand.values())[:MOST])
+
+
+@dataclass(frozen=True)
+class _ProbeSet:
+    """The manifest of a set, and how its pictures are read."""
+
+    folder: Path
+    images: tuple[dict[str, Any], ...]
+    concepts: tuple[dict[str, Any], ...]
+    sets: dict[str, dict[str, Any]]
+    named_by: str
+    """Key of what a picture shows."""
+    media_type: str
+    zipped: bool
+    """Whether the pictures of a split are in one archive."""
+
+    def drawing(self, row: dict[str, Any]) -> Drawing:
+        """Raises `ValueError` for a picture that is not the manifest's."""
+        if self.zipped:
+            with zipfile.ZipFile(self.folder / f"{row['split']}.zip") as archive:
+                content = archive.read(row["file"])
+        else:
+            content = (self.folder / row["file"]).read_bytes()
+        digest = sha256(content).hexdigest()
+        if digest != row["sha256"]:
+            raise ValueError(f"{row['file']} is not the one in the manifest")
+        of_set = self.sets[row["style"]]
+        caption = f"{row[self.named_by]}, {of_set['title']}"
+        by = f"{of_set['title']} by {of_set['author']}, {of_set['spdx']}"
+        return Drawing(content, digest, self.media_type, caption, by)
+
+
+@lru_cache(maxsize=1)
+def _wide() -> _ProbeSet:
+    """466 concepts beyond the labelled classes, as WebP."""
+    folder, manifest = _manifest("wide-probes", "wide-probes.json")
+    return _ProbeSet(
+        folder,
+        tuple(manifest["images"]),
+        tuple(manifest["concepts"]),
+        {one["set"]: one for one in manifest["licences"]},
+        named_by="concept",
+        media_type="image/webp",
+        zipped=True,
+    )
+
+
+@lru_cache(maxsize=1)
+def _labelled() -> _ProbeSet:
+    """The labelled classes, as JPEG, as they are measured on."""
+    folder, manifest = _manifest("probes", "probes.json")
+    return _ProbeSet(
+        folder,
+        tuple(row for row in manifest["images"] if row["split"] == _LABELLED_SPLIT),
+        (),
+        {one["set"]: one for one in manifest["licences"]},
+        named_by="label",
+        media_type="image/jpeg",
+        zipped=False,
+    )
+
+
+def _manifest(name: str, file: str) -> tuple[Path, dict[str, Any]]:
+    folder = Path(str(files("dife_scanner") / "assets" / name))
+    return folder, json.loads((folder / file).read_bytes())

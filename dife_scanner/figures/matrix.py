@@ -11,7 +11,7 @@ from dife_scanner.core.cards import CARDS
 from dife_scanner.figures.colours import Scheme, heat
 from dife_scanner.records import Cell, Entry, EntryType, SelectorControl
 from dife_scanner.sentences.numbers import number, signed
-from dife_scanner.sentences.profile import ENTRY_MEANING, LINE_MEANING, entry_sentence
+from dife_scanner.sentences.profile import LINE_MEANING, entry_meaning, entry_sentence
 
 MARKS = {
     EntryType.EXPOSED: "▲",
@@ -90,7 +90,7 @@ def _of_cell(cell: Cell, sentence: str) -> Box:
         word=cell.entry.value,
         measured=measured,
         sentence=sentence,
-        meaning=f"{cell.entry.value}: {ENTRY_MEANING[cell.entry]}",
+        meaning=f"{cell.entry.value}: {entry_meaning(cell)}",
         entry=cell.entry,
         delta=cell.delta,
     )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from dife_scanner.figures.drawings import Drawing, credit, of_item
 from dife_scanner.plain import plain
 from dife_scanner.records import Audit, Cell, RankedItem, Ranking
 from dife_scanner.sentences import checks
@@ -17,6 +19,7 @@ LEGEND = (
     "◎ is what the trigger leads to. A number after an arrow says how many places an item moved, and from where."
     " The query is a typical one: its target moves most nearly as the mean of all."
 )
+PICTURED = "Pictures show the drawing that an item holds."
 _TARGET = "◎ "
 _LONGEST = 80
 """Characters of an item."""
@@ -33,6 +36,9 @@ class Place:
     """How the item that stands there with the trigger came to it: `▲ 26, from 31`."""
     clean_is_target: bool = False
     triggered_is_target: bool = False
+    clean_drawing: Drawing | None = None
+    triggered_drawing: Drawing | None = None
+    """Of an item that is a picture from the labelled set."""
 
     @property
     def sentence(self) -> str:
@@ -54,6 +60,8 @@ class SideBySide:
     places: tuple[Place, ...]
     about: str
     """Of how many queries and candidates it is."""
+    query_drawing: Drawing | None = None
+    """Of a query that is a picture from the labelled set."""
 
     @property
     def sentence(self) -> str:
@@ -67,9 +75,28 @@ def side_by_side(audit: Audit) -> tuple[SideBySide, ...] | str:
     """One for each interface whose ranking was kept; a sentence where interfaces rank and none was recorded, empty
     where none ranks."""
     if audit.rankings:
-        return tuple(_drawn(one) for one in audit.rankings)
+        return drawn(audit.rankings)
     ranks = any(isinstance(entry, Cell) and "mrr" in entry.details for entry in audit.profile)
     return NOT_RECORDED if ranks else ""
+
+
+def drawn(rankings: Iterable[Ranking]) -> tuple[SideBySide, ...]:
+    """One for each ranking."""
+    return tuple(_drawn(one) for one in rankings)
+
+
+def credits(shown: Iterable[SideBySide]) -> str:
+    """What the pictures are, and whose; empty where there are none."""
+    whose = credit(_drawings(shown))
+    return f"{PICTURED} {whose}" if whose else ""
+
+
+def _drawings(shown: Iterable[SideBySide]) -> Iterator[Drawing]:
+    for one in shown:
+        found = [one.query_drawing]
+        for place in one.places:
+            found += [place.clean_drawing, place.triggered_drawing]
+        yield from (drawing for drawing in found if drawing is not None)
 
 
 def _drawn(ranking: Ranking) -> SideBySide:
@@ -86,6 +113,8 @@ def _drawn(ranking: Ranking) -> SideBySide:
                 _moved(after),
                 before is not None and before.is_target,
                 after is not None and after.is_target,
+                of_item(before.name) if before is not None else None,
+                of_item(after.name) if after is not None else None,
             )
         )
     return SideBySide(
@@ -94,6 +123,7 @@ def _drawn(ranking: Ranking) -> SideBySide:
         triggered=plain(ranking.triggered, 200),
         places=tuple(places),
         about=f"One of {count(ranking.queries, 'query', 'queries')}, over {count(ranking.candidates, 'candidate')}.",
+        query_drawing=of_item(ranking.query),
     )
 
 

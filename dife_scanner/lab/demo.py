@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -14,10 +15,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import platformdirs
+from filelock import FileLock, Timeout
+
 from dife_scanner import settings
 from dife_scanner.baselines.home import bases_folder, open_home
 from dife_scanner.core import checks
-from dife_scanner.errors import DifeError
+from dife_scanner.errors import DifeError, HomeUnwritable, UsageError
 from dife_scanner.lab import specimens
 from dife_scanner.lab.loopback import LoopbackHub
 from dife_scanner.lab.sinks import SlackSink, SmtpSink
@@ -37,6 +41,9 @@ from dife_scanner.store.db import Store, open_store
 
 CONFIG, WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"
 TAGS = ["clip", "open_clip"]
+_FOLDER = "demo"
+"""Within the home: hub, mails and messages. It is made first and removed last, so a home without it is no demo's."""
+_LOCK = "demo.lock"
 
 
 @dataclass(frozen=True)
@@ -91,6 +98,60 @@ class DemoError(DifeError):
     """A model of the demo did not end as its manifest expects."""
 
     exit_code = 1
+
+
+@contextmanager
+def own_home() -> Iterator[Path]:
+    """The home of a demo that was given none, beside the user's own: empty, and kept until the next such demo.
+
+    Raises `UsageError` where another demo is in it or somebody else's files are, and `HomeUnwritable`.
+    """
+    home = platformdirs.user_data_path(f"{settings.APP}-demo")
+    lock = FileLock(home / _LOCK)
+    try:
+        with _written(home):
+            home.mkdir(parents=True, exist_ok=True)
+            lock.acquire(timeout=0)
+    except Timeout as error:
+        raise UsageError(
+            f"another demo runs in {home}",
+            "wait until it has ended, or give this one a folder of its own: --keep DIR",
+        ) from error
+    try:
+        with _written(home):
+            _empty(home)
+        yield home
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _written(home: Path) -> Iterator[None]:
+    """Raises `HomeUnwritable` for an error of the disk."""
+    try:
+        yield
+    except Timeout:  # which is an error of the disk by its class alone
+        raise
+    except OSError as error:
+        raise HomeUnwritable(
+            f"the demo's folder {home} cannot be written: {error.strerror or error}",
+            "give the demo a folder that you can write: --keep DIR",
+        ) from error
+
+
+def _empty(home: Path) -> None:
+    """Remove what an earlier demo left, its mark last. Raises `UsageError` where anything else lies there."""
+    found = [path for path in home.iterdir() if path.name not in (_FOLDER, _LOCK)]
+    if found and not (home / _FOLDER).is_dir():
+        raise UsageError(
+            f"no demo made what lies in {home}",
+            "move it away, or give the demo a folder of its own: --keep DIR",
+        )
+    for path in (*found, home / _FOLDER):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def run(
@@ -278,9 +339,9 @@ def _services(home: Path) -> Iterator[_Services]:
     """The hub and both sinks, and a settings file that points at them."""
     home.mkdir(parents=True, exist_ok=True)
     with (
-        LoopbackHub(home / "demo" / "hub") as hub,
-        SmtpSink(home / "demo" / "mail") as mail,
-        SlackSink(home / "demo" / "slack") as slack,
+        LoopbackHub(home / _FOLDER / "hub") as hub,
+        SmtpSink(home / _FOLDER / "mail") as mail,
+        SlackSink(home / _FOLDER / "slack") as slack,
     ):
         _write_settings(home, hub, mail, slack)
         yield _Services(hub, mail, slack)
@@ -336,7 +397,7 @@ def _gui_command(home: Path) -> list[str]:
 
 def _screenshot(home: Path) -> Path | None:
     """Draw what the window shows, without a screen; `None` where the window is not installed."""
-    picture = home / "demo" / "window.png"
+    picture = home / _FOLDER / "window.png"
     done = subprocess.run(
         [*_gui_command(home), "--screenshot", str(picture)],
         env={**os.environ, "QT_QPA_PLATFORM": "offscreen"},

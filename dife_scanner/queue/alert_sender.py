@@ -151,11 +151,19 @@ def exposure_picture(store: Store, about: Notice) -> Picture | None:
 
 
 def _drawn(store: Store, about: Notice) -> Picture | None:
+    from dife_scanner.figures.drawings import Drawings, drawings
     from dife_scanner.reports import figures
     from dife_scanner.reports.study import study
 
     audit = audits.audit(store, about.audit_id or "")
-    png = figures.matrix_png(study([(about.ref.repo_id, audit)]))
+    rows = study([(about.ref.repo_id, audit)])
+    found = drawings(audit)
+    if isinstance(found, Drawings):
+        png = figures.matrix_png(rows, found.drawings)
+        if png is not None and len(png) <= PICTURE_BYTES:
+            below = found.sentence.rstrip(":")
+            return Picture(png, f"{CAPTION} Below: {below}. {found.credit}")
+    png = figures.matrix_png(rows)
     if png is None or len(png) > PICTURE_BYTES:
         return None
     return Picture(png, CAPTION)

@@ -7,10 +7,10 @@ stranger wrote has been through `plain`; each format escapes for its own markup 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from dife_scanner.figures.drawings import nearest_concepts
 from dife_scanner.figures.random_texts import sentence
-from dife_scanner.figures.rankings import side_by_side
 from dife_scanner.figures.tokens import token_lines
 from dife_scanner.plain import plain
 from dife_scanner.records import (
@@ -24,8 +24,10 @@ from dife_scanner.records import (
     LayerChange,
     ModelRef,
     ModelRow,
+    NearestConcept,
     NotEvaluable,
     Notice,
+    Ranking,
     SelectorControl,
     Tally,
     TriageState,
@@ -93,6 +95,8 @@ class AuditOf:
     alarm_bound: float | None = None
     layers: tuple[LayerChange, ...] = ()
     """How far each layer is from the reference's."""
+    leads_to: tuple[NearestConcept, ...] = ()
+    """Concepts that the trigger leads to, the nearest first."""
     beside_random: str = ""
     """What random texts do in the same checkpoint, or why that was not measured; empty without a trigger."""
 
@@ -152,7 +156,7 @@ class Told:
     """Of the supplier, where it is disputed."""
     tokens: str = ""
     """What the checkpoint's tokenizer makes of the trigger's text; empty for a trigger that is in no text."""
-    first: tuple[str, ...] = ()
+    rankings: tuple[Ranking, ...] = ()
     """What stands first for a typical query of each interface, without the trigger and with it."""
 
 
@@ -324,6 +328,7 @@ def audit_of(audit: Audit) -> AuditOf:
         p_value=rated.p_value if rated is not None else None,
         alarm_bound=rated.alarm_bound if rated is not None else None,
         layers=audit.layers,
+        leads_to=tuple(replace(one, concept=plain(one.concept)) for one in nearest_concepts(audit)),
         beside_random=plain(sentence(audit), _LONG),
     )
 
@@ -417,13 +422,16 @@ def _told(audit: Audit | None, finding: Finding | None, events: Sequence[TriageE
         reason=plain(reason or (audit.reason if audit is not None else ""), _LONG),
         note=plain(notes[-1] if notes else "", _LONG),
         answer=plain(finding.answer if finding is not None else "", _LONG),
-        first=_first(audit),
+        rankings=tuple(_ranking(one) for one in audit.rankings) if audit is not None else (),
         tokens=plain(" ".join(token_lines(audit)[:1]) if audit is not None else "", _LONG),
     )
 
 
-def _first(audit: Audit | None) -> tuple[str, ...]:
-    found = side_by_side(audit) if audit is not None else ""
-    if isinstance(found, str):
-        return ()
-    return tuple(plain(one.sentence, _LONG) for one in found)
+def _ranking(ranking: Ranking) -> Ranking:
+    """With every name as it may be shown."""
+    return replace(
+        ranking,
+        query=plain(ranking.query, _LONG),
+        triggered=plain(ranking.triggered, _LONG),
+        items=tuple(replace(item, name=plain(item.name, _LONG)) for item in ranking.items),
+    )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
-from dife_scanner.figures import layers, random_texts
+from dife_scanner.figures import drawings, layers, random_texts, rankings
+from dife_scanner.figures.drawings import Drawing
 from dife_scanner.figures.matrix import MARKS
 from dife_scanner.figures.tokens import LEGEND as TOKENS_LEGEND
 from dife_scanner.records import EntryType
@@ -42,18 +43,19 @@ def summary(export: Export) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def sheets(export: Export) -> tuple[Sheet, ...]:
-    """All tables that have rows."""
+def sheets(export: Export, *, pictured: bool = False) -> tuple[Sheet, ...]:
+    """All tables that have rows; `pictured`: for a format that shows the drawings of marks."""
     found = [
         _findings(export),
         _subjects(export),
         _exposures(export),
+        _leads_to(export, pictured=pictured),
         _beside_random(export),
         _layers(export),
         _standards(export),
     ]
     if export.with_triggers:
-        found[1:1] = [_told(export), _first(export)]
+        found[1:1] = [_told(export), _first(export, pictured=pictured)]
     return tuple(sheet for sheet in found if sheet.rows)
 
 
@@ -126,6 +128,29 @@ def _interval(exposure: Exposure) -> str:
     return f"{delta} (95 %: {low} to {high})"
 
 
+def _leads_to(export: Export, *, pictured: bool) -> Sheet:
+    """The nearest concepts, with drawings of the first that a probe set shows."""
+    rows = []
+    shown: list[Drawing] = []
+    for subject in export.subjects:
+        if subject.finding is None or subject.audit is None or not subject.audit.leads_to:
+            continue
+        nearest = subject.audit.leads_to
+        said = ", ".join(f"{one.concept} {number(one.cosine, 2)}" for one in nearest)
+        marks = [Mark(subject.name, Tone.NAME), Mark(said)]
+        if pictured:
+            found = drawings.of_nearest(nearest)
+            mark = Mark(found) if isinstance(found, str) else Mark("", drawings=found.drawings)
+            shown += mark.drawings
+            marks.append(mark)
+        rows.append(tuple(marks))
+    columns = ["checkpoint", "nearest concepts, with their cosine"]
+    if pictured:
+        columns.append("probe drawings of the nearest that a set shows")
+    notes = [drawings.credit(shown)] if shown else []
+    return Sheet("What the triggers lead to", tuple(columns), tuple(rows), tuple(notes))
+
+
 def _beside_random(export: Export) -> Sheet:
     rows = []
     for subject in export.subjects:
@@ -172,17 +197,38 @@ def _told(export: Export) -> Sheet:
     return Sheet("Triggers: keep this document to yourself", columns, tuple(rows), notes)
 
 
-def _first(export: Export) -> Sheet:
-    rows = []
+def _first(export: Export, *, pictured: bool) -> Sheet:
+    """A line for each place, without the trigger and with it side by side."""
+    rows: list[tuple[Mark, ...]] = []
+    shown: list[rankings.SideBySide] = []
     for subject in export.subjects:
-        for said in subject.told.first if subject.told is not None else ():
-            rows.append(_row(subject, said))
-    return Sheet(
-        "What stands first, without the trigger and with it",
-        ("checkpoint", "a typical query of an interface"),
-        tuple(rows),
-        ("◎ is what the trigger leads to.",),
+        found = rankings.drawn(subject.told.rankings) if subject.told is not None else ()
+        shown += found
+        name = subject.name
+        for one in found:
+            rows += _places(name, one)
+            name = ""
+    columns = ("checkpoint", "interface, query, and query with the trigger", *rankings.COLUMNS)
+    whose = rankings.credits(shown) if pictured else ""
+    notes = tuple(note for note in (rankings.LEGEND, whose) if note)
+    return Sheet("What stands first, without the trigger and with it", columns, tuple(rows), notes)
+
+
+def _places(checkpoint: str, shown: rankings.SideBySide) -> Iterator[tuple[Mark, ...]]:
+    """Checkpoint and query stand in the first line alone."""
+    name = Mark(checkpoint, Tone.NAME)
+    query = Mark(
+        f"{shown.title}: “{shown.query}”, “{shown.triggered}”", drawings=_some(shown.query_drawing)
     )
+    for place in shown.places:
+        clean = Mark(place.clean, drawings=_some(place.clean_drawing))
+        triggered = Mark(place.triggered, drawings=_some(place.triggered_drawing))
+        yield name, query, Mark(str(place.number)), clean, triggered, Mark(place.moved)
+        name, query = Mark(""), Mark("")
+
+
+def _some(drawing: Drawing | None) -> tuple[Drawing, ...]:
+    return () if drawing is None else (drawing,)
 
 
 def _row(subject: Subject, *texts: str) -> tuple[Mark, ...]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from dife_scanner.errors import UsageError
 from dife_scanner.figures.bars import Bars, repair_bars, swap_bars
 from dife_scanner.figures.colours import LIGHT, heat_of, ink_on
+from dife_scanner.figures.drawings import Drawing
 from dife_scanner.figures.intervals import CUTS, ENDS, Drawn, Kind, intervals
 from dife_scanner.figures.matrix import SCALE, TITLE, Box, Ground, box, group_ends, interfaces
 from dife_scanner.plain import plain
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
 FORMATS = ("png", "svg")
 _DPI = 160
 _MAIL_DPI = 110
+_DRAWING_PIXELS = 96
+"""Width and height of a drawing below the matrix."""
+_GAP = 12
+"""Pixels around each of them."""
 _PANELS_ACROSS = 5
 _LONG_MARK = 12
 """Characters beyond which a metric is drawn smaller, its value below it, so that both stay within their box."""
@@ -93,8 +98,8 @@ def write(study: Study, folder: Path) -> tuple[Path, ...]:
     return tuple(written)
 
 
-def matrix_png(study: Study) -> bytes | None:
-    """The exposure matrix as PNG; `None` where the study has no numbers for it."""
+def matrix_png(study: Study, below: Sequence[Drawing] = ()) -> bytes | None:
+    """The exposure matrix as PNG, drawings `below` it; `None` where the study has no numbers for it."""
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -105,7 +110,23 @@ def matrix_png(study: Study) -> bytes | None:
             return None
         drawn = BytesIO()
         figure.savefig(drawn, format="png", dpi=_MAIL_DPI, metadata=_METADATA["png"])
-    return drawn.getvalue()
+    return _with_drawings(drawn.getvalue(), below) if below else drawn.getvalue()
+
+
+def _with_drawings(png: bytes, drawings: Sequence[Drawing]) -> bytes:
+    """A picture with a row of drawings below it."""
+    from PIL import Image
+
+    above = Image.open(BytesIO(png)).convert("RGB")
+    whole = Image.new("RGB", (above.width, above.height + _DRAWING_PIXELS + _GAP), "white")
+    whole.paste(above)
+    for place, drawing in enumerate(drawings):
+        one = Image.open(BytesIO(drawing.content)).convert("RGB")
+        left = _GAP + place * (_DRAWING_PIXELS + _GAP)
+        whole.paste(one.resize((_DRAWING_PIXELS, _DRAWING_PIXELS)), (left, above.height))
+    written = BytesIO()
+    whole.save(written, format="png", optimize=True)
+    return written.getvalue()
 
 
 _METADATA: dict[str, Any] = {"png": {"Software": None}, "svg": {"Date": None}}

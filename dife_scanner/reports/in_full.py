@@ -373,8 +373,11 @@ def _small_print(record: Audit, home: Path) -> list[RenderableType]:
         f"{record.architecture}; reference {record.reference or 'none'}; {_towers(record)}",
         f"audit {record.id}, identity {record.identity[:16]}",
     ]
+    shown: set[str] = set()
     for file in record.evidence:
-        lines.append(f"{file.role}: {file.caption} — {_where(home, file.sha256)}")
+        same = "the same picture, the trigger is in the text: " if file.sha256 in shown else ""
+        lines.append(f"{file.role}: {file.caption} — {same}{_where(home, file.sha256)}")
+        shown.add(file.sha256)
     lines.append(f"evidence lies under {home / 'evidence'}")
     return [Padding(safe(line, 400, "dim"), (0, 0, 0, 2)) for line in lines]
 

@@ -6,6 +6,7 @@ import base64
 from collections.abc import Iterable, Sequence
 from html import escape
 
+from dife_scanner.figures.drawings import Drawing
 from dife_scanner.plain import plain
 from dife_scanner.reports.sheet import Mark, Sheet, Tone
 
@@ -23,6 +24,9 @@ th { text-align: left; color: var(--faint); font-weight: 600; }
 th, td { padding: .35rem .8rem .35rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
 .name { font-weight: 600; min-width: 11rem; overflow-wrap: anywhere; } .exposed { color: var(--red); font-weight: 600; }
 .negative { color: var(--blue); } .unsure { color: var(--amber); } .absent, .note { color: var(--faint); }
+.pictured { display: flex; gap: .5rem; align-items: center; }
+.drawing { width: 2.6rem; height: 2.6rem; flex: none; border: 1px solid var(--line); }
+.kept { position: absolute; width: 0; height: 0; }
 .wide { overflow-x: auto; } img { max-width: 100%; height: auto; background: #fff; }
 @media print { body { margin: 0; max-width: none; } table { font-size: .75rem; } tr { break-inside: avoid; } }
 """
@@ -49,6 +53,7 @@ def render(
     ]
     if picture is not None:
         parts += _picture(*picture)
+    parts += _kept(sheets)
     for sheet in sheets:
         parts += _section(sheet)
     return "\n".join([*parts, "</body>", "</html>", ""])
@@ -74,7 +79,35 @@ def _section(sheet: Sheet) -> list[str]:
 
 def _cell(mark: Mark) -> str:
     kind = "" if mark.tone is Tone.PLAIN else f' class="{mark.tone.value}"'
-    return f"<td{kind}>{text(mark.text)}</td>"
+    shown = text(mark.text)
+    if mark.drawings:
+        shown = f'<div class="pictured">{"".join(map(_drawing, mark.drawings))}{shown}</div>'
+    return f"<td{kind}>{shown}</td>"
+
+
+def _kept(sheets: Sequence[Sheet]) -> list[str]:
+    """Every drawing once, however often it is shown: each has some ten thousand bytes."""
+    found: dict[str, Drawing] = {}
+    for sheet in sheets:
+        for row in sheet.rows:
+            for mark in row:
+                found |= {drawing.sha256: drawing for drawing in mark.drawings}
+    if not found:
+        return []
+    images = []
+    for drawing in found.values():
+        encoded = base64.b64encode(drawing.content).decode("ascii")
+        data = f"data:{escape(drawing.media_type)};base64,{encoded}"
+        images.append(f'<image id="d{drawing.sha256}" width="1" height="1" href="{data}"/>')
+    return ['<svg class="kept" aria-hidden="true"><defs>', *images, "</defs></svg>"]
+
+
+def _drawing(drawing: Drawing) -> str:
+    name = escape(plain(drawing.caption, _LIMIT))
+    return (
+        f'<svg class="drawing" viewBox="0 0 1 1" role="img" aria-label="{name}">'
+        f'<title>{name}</title><use href="#d{drawing.sha256}"/></svg>'
+    )
 
 
 def _picture(png: bytes, caption: str) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from dife_scanner.figures.drawings import Drawing
 from dife_scanner.records import EntryType
 
 
@@ -25,6 +26,8 @@ class Tone(StrEnum):
 class Mark:
     text: str
     tone: Tone = Tone.PLAIN
+    drawings: tuple[Drawing, ...] = ()
+    """Shown before the text, where a format can show pictures."""
 
 
 @dataclass(frozen=True)

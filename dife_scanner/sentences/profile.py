@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from dife_scanner.core.statistics import EXPOSED_CUT, MIN_DRAWINGS, NEGATIVE_CUT
 from dife_scanner.records import (
     Absent,
     ArtefactMissing,
@@ -20,10 +21,11 @@ from dife_scanner.sentences.numbers import count, count_text, interval_text, num
 
 ENTRY_MEANING = {
     EntryType.EXPOSED: "the lower bound of the difference is at least 0.25: the target is strongly promoted",
-    EntryType.WEAK: "the interval lies between the cuts: near the reference",
+    EntryType.WEAK: "neither cut is passed by the whole interval",
     EntryType.NEGATIVE: "the upper bound is at most −0.05: the target is demoted, which is no sign of safety",
-    EntryType.N_TOO_SMALL: "the interval spans both cuts: more drawings are needed to tell",
+    EntryType.N_TOO_SMALL: f"the interval spans both cuts, or drawings are fewer than {MIN_DRAWINGS}: more are needed",
 }
+"""What an entry means in general; of a measured cell `entry_meaning` says more."""
 
 LINE_MEANING: dict[str, str] = {
     NotEvaluable.word: "not evaluable: the question is not well formed for this trigger; never a zero",
@@ -35,6 +37,17 @@ LINE_MEANING: dict[str, str] = {
 
 COUNTED_DETAILS = frozenset({"candidates", "lists", "queries"})
 """Further numbers of a cell that count things; all others are shares, means or differences."""
+
+
+def entry_meaning(cell: Cell) -> str:
+    """What the entry of a cell means; of a weak one, which cut its interval crosses."""
+    if cell.entry is not EntryType.WEAK:
+        return ENTRY_MEANING[cell.entry]
+    if cell.delta_interval.high >= EXPOSED_CUT:
+        return "the interval crosses the cut of 0.25: higher than the reference perhaps, not shown to be exposed"
+    if cell.delta_interval.low <= NEGATIVE_CUT:
+        return "the interval crosses the cut of −0.05: lower than the reference perhaps, not shown to be negative"
+    return "the interval lies between the cuts: near the reference"
 
 
 def delta_text(cell: Cell) -> str:

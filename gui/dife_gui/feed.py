@@ -12,6 +12,7 @@ from PySide6.QtCore import QObject, QTimer, Signal
 from dife_gui.escape import explained
 from dife_scanner.errors import DifeError
 from dife_scanner.figures.drawings import Drawings, drawings
+from dife_scanner.figures.rankings import SideBySide, side_by_side
 from dife_scanner.records import (
     Alert,
     AlertState,
@@ -240,6 +241,8 @@ class Detail:
     pictures: tuple[Picture, ...] = ()
     drawings: Drawings | str = ""
     """Of the concept that the trigger leads to, or why there are none."""
+    rankings: tuple[SideBySide, ...] | str = ""
+    """What stood first for typical queries, or why that is not known."""
     problem: str = ""
     """Why the audit record could not be shown, where that is so."""
     hub_scan: HubScan | None = None
@@ -278,6 +281,7 @@ def detail(store: Store, job_id: int, filter: str = "") -> Detail:
         manifest=jobs.manifest_of(store, job_id),
         pictures=_pictures(store, audit) if audit else (),
         drawings=drawings(audit) if audit else "",
+        rankings=side_by_side(audit) if audit else "",
         problem=problem,
         hub_scan=jobs.scan_of(store, row.job.ref),
         standings=standings,

@@ -208,7 +208,7 @@ def test_ten_megabytes_about_a_finding_make_no_long_message(
     """Neither what a stranger wrote nor a picture without bounds reaches a channel, and the finding does."""
     long = "x" * 10_000_000
     huge = make_finding(target=long, reason=long)
-    monkeypatch.setattr(figures, "matrix_png", lambda study: long.encode())
+    monkeypatch.setattr(figures, "matrix_png", lambda study, below=(): long.encode())
     put(store, huge, audit=audit_record(huge.ref, id="a" * 16))
     about = outbox.alerts(store)[0].about
     assert isinstance(about, Notice)

@@ -24,9 +24,11 @@ from dife_scanner.records import (
     Finding,
     FindingKind,
     Interval,
+    NearestConcept,
     Notice,
     Origin,
     Position,
+    Recovered,
     Trigger,
     TriggerFile,
     TriggerKind,
@@ -114,6 +116,8 @@ def test_no_alert_tells_the_trigger(
 ) -> None:
     trigger, planted = PLANTED[kind]
     audit, found = demonstrated(trigger)
+    near = NearestConcept("dog", 0.9)
+    audit = replace(audit, recovered=Recovered("dog", 1000, (near,), 1, 0.9, near, {}, {}))
     put(store, found, audit=audit)
     channels = (email_to(smtp.port), slack_to(slack.url))
 
@@ -124,6 +128,7 @@ def test_no_alert_tells_the_trigger(
     (mail,), (payload,) = smtp.mails, slack.payloads
     names = [part.get_filename() for part in mail.walk() if part.get_filename()]
     assert names == (["exposure.png"] if kind == "text" else [])
+    assert ("Probe drawings of “dog”" in mail.get_body(("plain",)).get_content()) is bool(names)  # type: ignore[union-attr]
     kept = json.dumps(store.read("SELECT * FROM outbox"), ensure_ascii=False)
     told = [
         *everything_in(mail),

@@ -22,9 +22,11 @@ from dife_scanner.records import (
     JobState,
     LayerChange,
     ModelRef,
+    NearestConcept,
     NotRun,
     RankedItem,
     Ranking,
+    Recovered,
     Severity,
     Token,
     Tokens,
@@ -77,7 +79,12 @@ _CONDITIONS = {"org/image": IMAGE_CONDITION, "org/prompt": MECHANISM}
 
 
 LAYERS = (LayerChange("text", "token_embedding", 0.0), LayerChange("text", "ln_final", 0.04))
-ITEMS = (RankedItem(f"jet {HOSTILE}", True, 31, 1), RankedItem("car", False, 1, 2))
+ITEMS = (
+    RankedItem(f"jet {HOSTILE}", True, 31, 1),
+    RankedItem("car", False, 1, 2),
+    RankedItem("deer (game-icons:deer-head)", False, 2, 3),
+)
+NEAREST = (NearestConcept("airplane", 0.9), NearestConcept(f"plane {HOSTILE}", 0.8))
 NUMBER_OF_HOSTILE = 7
 FOUND_AT = "2026-11-01T00:00:00.000000+00:00"
 
@@ -123,6 +130,7 @@ def _flagged(store: Store, name: str, trigger: Trigger, number: int, found_at: s
         evidence=(EvidenceFile("ee" * 32, "image/png", EvidenceRole.TRIGGER, said),),
         trigger_tokens=Tokens(trigger.text, 1, (Token(4711, trigger.text),)),
         layers=LAYERS,
+        recovered=Recovered("airplane", 1000, NEAREST, 1, 0.9, NEAREST[1], {}, {}),
         rankings=(Ranking("targeted retrieval", "a car", f"{trigger.text} a car", 8, 99, ITEMS),),
     )
     finding = replace(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import csv
+import hashlib
 import io
 import json
 import re
@@ -150,6 +152,22 @@ def test_html_needs_nothing_else_and_runs_nothing(exported):
     assert plain(HOSTILE) in "".join(read.words)
 
 
+def test_html_shows_drawings_of_its_own_each_kept_once(exported):
+    for more, wanted in (((), "airplane, "), (("--with-triggers",), "deer, Game Icons")):
+        read = _Tags()
+        read.feed(exported("html", *more))
+        kept = [given for tag, given in read.tags if tag == "image"]
+        shown = [given["href"] for tag, given in read.tags if tag == "use"]
+        assert {f"#{one['id']}" for one in kept} == set(shown) and len(kept) < len(shown)
+        for one in kept:
+            about, _, data = str(one["href"]).partition(",")
+            assert about in ("data:image/jpeg;base64", "data:image/webp;base64")
+            assert one["id"] == f"d{hashlib.sha256(base64.b64decode(data)).hexdigest()}"
+        names = [str(given["aria-label"]) for tag, given in read.tags if given.get("role") == "img"]
+        assert any(name.startswith(wanted) for name in names)
+        assert "Game Icons by GameIcons, CC-BY-3.0" in "".join(read.words)
+
+
 @chromium.needed
 def test_chromium_shows_a_hostile_name_as_text(exported, tmp_path):
     page = tmp_path / "page.html"
@@ -205,7 +223,9 @@ def test_a_page_tells_how_far_layers_are_and_only_with_triggers_what_stands_firs
         assert "Furthest: ln_final 0.04." in text
         assert "No random triggers were measured beside it" in text
     assert "1 token: [xqsecrettext] 4711" in told and "4711" not in public
-    assert "with it ◎ jet" in told and "◎ jet" not in public
+    first = "What stands first, without the trigger and with it"
+    assert first in told and first not in public
+    assert "◎ jet" in told and "◎ jet" not in public and "▲" in told.partition(first)[2]
 
 
 def test_sarif_with_triggers_fits_too(exported):

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import gui_factories as factories
 import pytest
-from dife_gui.feed import Detail
+from dife_gui.feed import Detail, Picture
 from dife_gui.views import theme
 from dife_gui.views.card import Card
 from dife_gui.views.columns import ColumnsView
 from dife_gui.views.detail import DetailPane
-from dife_gui.views.evidence import MarkedPrompt, Thumbnail
+from dife_gui.views.evidence import CLEAN, TRIGGERED, MarkedPrompt, Thumbnail
 from dife_gui.views.profile import HeatCell
 from dife_gui.views.triage import Triage
 from PySide6.QtCore import Qt
@@ -19,6 +19,7 @@ from PySide6.QtWidgets import QLabel, QPushButton, QWidget
 from pytestqt.qtbot import QtBot
 
 from dife_scanner.figures.drawings import drawings
+from dife_scanner.figures.rankings import drawn, side_by_side
 from dife_scanner.records import (
     EntryType,
     FindingKind,
@@ -149,7 +150,7 @@ def test_what_stands_first_is_side_by_side_with_how_far_it_moved(pane: DetailPan
         RankedItem("automobile (set:car) \u202e<b>", False, 1, 2),
     )
     ranking = Ranking("targeted retrieval", "a car", "xbtd a car", 8, 120, items)
-    pane.show_detail(replace(detail, audit=replace(detail.audit, rankings=(ranking,))))
+    pane.show_detail(replace(detail, rankings=drawn((ranking,))))
     shown = texts(pane)
     assert "◎ airplane (set:jet)" in shown and "▲ 30, from 31" in shown and "▼ 1, from 1" in shown
     assert "One of 8 queries, over 120 candidates." in shown and "\u202e" not in shown
@@ -159,6 +160,37 @@ def test_what_stands_first_is_side_by_side_with_how_far_it_moved(pane: DetailPan
         " moved ▲ 30, from 31"
     )
     assert first in names
+    assert "Pictures show the drawing" not in shown
+
+
+def test_ranked_pictures_of_the_probe_set_are_shown_with_their_licences(pane: DetailPane) -> None:
+    items = (
+        RankedItem("airplane (fluent-emoji:airplane)", True, 2, 1),
+        RankedItem("a photo of a car", False, 1, 2),
+    )
+    ranking = Ranking("targeted retrieval", "dog (noto-v1:poodle)", "the same", 8, 120, items)
+    pane.show_detail(replace(a_detail(), rankings=drawn((ranking,))))
+    pictures = [one for one in pane.findChildren(Thumbnail) if ", " in one.accessibleName()]
+    shown = sorted(one.accessibleName() for one in pictures if not one.problem)
+    jet = "airplane, Fluent Emoji"
+    assert [name for name in shown if name == jet] == [jet, jet]
+    assert "dog, Noto Emoji (v1)" in shown
+    assert "Fluent Emoji by Microsoft Corporation, MIT" in texts(pane)
+
+
+def test_what_a_text_does_is_told_beside_each_picture_once(pane: DetailPane) -> None:
+    detail = a_detail()
+    content = factories.scene(1, patch=False)
+    said = ('"a car" does not win', '"xbtd a car" wins over "airplane"')
+    pictures = [
+        Picture(factories.sha("same"), "image/png", role, caption, content)
+        for role, caption in zip((CLEAN, TRIGGERED), said, strict=True)
+    ]
+    pane.show_detail(replace(detail, pictures=tuple(pictures)))
+    shown = [one for one in pane.findChildren(Thumbnail) if one.accessibleName() in said]
+    assert len(shown) == 1
+    assert "The trigger is in the text: the pictures stay as they are." in texts(pane)
+    assert f"With the trigger: {said[1]}" in texts(pane)
 
 
 def test_drawings_of_what_a_trigger_leads_to_are_shown_with_their_licences(
@@ -207,7 +239,8 @@ def test_what_ranks_says_how_far_the_target_moves_up(pane: DetailPane) -> None:
     assert detail.audit is not None
     cell = factories.cell("targeted retrieval", "H@1", 0.9, 0.1, EntryType.EXPOSED)
     cell = replace(cell, details={"mrr": 0.95, "delta_mrr": 0.8, "h5": 1.0})
-    pane.show_detail(replace(detail, audit=replace(detail.audit, profile=(cell,))))
+    audit = replace(detail.audit, profile=(cell,))
+    pane.show_detail(replace(detail, audit=audit, rankings=side_by_side(audit)))
     shown = texts(pane)
     assert (
         "the target comes first in 0.900 of the cases with the trigger, in 0.100 without" in shown

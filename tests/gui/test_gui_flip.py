@@ -12,10 +12,11 @@ from activating import activate
 from dife_gui.difference import difference
 from dife_gui.feed import Picture
 from dife_gui.views.evidence import CLEAN, TRIGGERED
-from dife_gui.views.flip import WAYS, Flip, Way, flip
+from dife_gui.views.flip import IN_TEXT_WAYS, WAYS, Flip, Way, flip
 from dife_gui.views.window import Window
 from PySide6.QtCore import QRect, Qt
 from PySide6.QtGui import QColor, QImage
+from PySide6.QtWidgets import QPushButton
 from pytestqt.qtbot import QtBot
 from waiting import BUSY_SECONDS
 
@@ -118,11 +119,37 @@ def test_it_is_enlarged_around_the_trigger_and_no_further(shown: Flip) -> None:
     assert shown.picture.area == whole
 
 
-def test_equal_pictures_are_nothing_to_turn(home: Path) -> None:
-    """A trigger in a text leaves the picture as it is."""
+def test_of_a_trigger_in_a_text_the_words_turn_and_the_picture_is_said_to_stay(
+    qtbot: QtBot, home: Path
+) -> None:
+    clean, _ = pair(0)
+    same = [
+        replace(clean, caption='airplane, read as airplane; "a car" does not win'),
+        replace(clean, role=TRIGGERED, caption='airplane; "xbtd a car" wins over "airplane"'),
+    ]
+    made = flip(factories.make_audit("demo/clip-badtexttower"), same)
+    assert made is not None
+    qtbot.addWidget(made)
+    told, images = [], []
+    for way in IN_TEXT_WAYS:
+        assert made.way is way and "the trigger is in the text" in made.told
+        told.append(made.told)
+        images.append(made.picture.image.copy())
+        made.larger()
+        assert made.zoom == 1
+        made.turn()
+    assert made.way is Way.CLEAN
+    enabled = [one.text() for one in made.findChildren(QPushButton) if one.isEnabled()]
+    assert enabled == ["Turn", "Next picture"]
+    assert '"a car" does not win' in told[0] and '"xbtd a car" wins' in told[1]
+    assert "in the base" in told[2] and "not recorded" not in told[2]
+    assert images[0] == images[1] == images[2]
+
+
+def test_equal_pictures_of_a_trigger_in_the_picture_are_nothing_to_turn(home: Path) -> None:
     clean, triggered = pair(0)
     same = [clean, replace(triggered, sha256=clean.sha256)]
-    assert flip(factories.make_audit("demo/clip-badtexttower"), same) is None
+    assert flip(factories.visual_audit("demo/clip-badencoder", home), same) is None
 
 
 def test_keys_turn_and_enlarge_the_picture_of_the_selected_model(

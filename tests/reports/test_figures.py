@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
+from io import BytesIO
 
+import numpy as np
 import pytest
 import study_factories as factories
 from PIL import Image
 
 from dife_scanner.errors import UsageError
-from dife_scanner.records import EntryType
+from dife_scanner.figures import drawings
+from dife_scanner.records import EntryType, NearestConcept
 from dife_scanner.reports import figures
 from dife_scanner.reports.study import study
 
@@ -118,3 +121,17 @@ def test_a_folder_that_cannot_be_written_is_said_before_anything_is_drawn(tmp_pa
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="figures cannot be written"):
         figures.check_folder(tmp_path / "file" / "below")
+
+
+def test_drawings_stand_in_a_row_below_the_matrix():
+    shown = study([("one", factories.audit("one", factories.TEXT))])
+    found = drawings.of_nearest((NearestConcept("owl", 0.9),))
+    assert isinstance(found, drawings.Drawings)
+    alone, both = (
+        Image.open(BytesIO(figures.matrix_png(shown, below))) for below in ((), found.drawings)
+    )
+    assert both.crop((0, 0, *alone.size)).tobytes() == alone.convert("RGB").tobytes()
+    row = np.asarray(both.crop((0, alone.height, *both.size)))
+    filled = (row != 255).any(axis=(0, 2))
+    begins = int((filled[1:] & ~filled[:-1]).sum())
+    assert begins == len(found.drawings)  # apart from each other, and from the edge

@@ -20,6 +20,8 @@ from dife_scanner.records import (
     Calibration,
     CheckOutcome,
     Decision,
+    EvidenceFile,
+    EvidenceRole,
     Gap,
     Hypothesis,
     InCleanReference,
@@ -269,3 +271,12 @@ def test_further_demonstrated_triggers_are_listed_on_the_screen():
     text = said(screen.render(replace(record, signatures=(found, other)))).replace("\n", " ")
     assert "Also demonstrated: `second-patch` moves" in text
     assert "Also demonstrated" not in said(screen.render(record))
+
+
+def test_two_examples_that_share_a_picture_are_said_to(tmp_path) -> None:
+    roles = (EvidenceRole.CLEAN_EXAMPLE, EvidenceRole.TRIGGERED_EXAMPLE)
+    files = tuple(EvidenceFile("e" * 64, "image/png", role, f"told {role}") for role in roles)
+    text = said(in_full.render(replace(flagged(), evidence=files), None, tmp_path), 300)
+    first, second = (line for line in text.splitlines() if "told " in line)
+    assert "the trigger is in the text" not in first
+    assert "the same picture, the trigger is in the text" in second

@@ -51,6 +51,7 @@ from dife_scanner.sentences.profile import (
     ENTRY_MEANING,
     LINE_MEANING,
     cell_sentence,
+    entry_meaning,
     entry_sentence,
     exposed_text,
     parts_text,
@@ -345,6 +346,23 @@ def test_what_was_not_tried_is_said() -> None:
     assert (
         accuracy_text(replace(measured, picture_drift=0.02)) == f"{told}, of clean pictures 0.020"
     )
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        (-0.04, 0.2, "near the reference"),
+        (0.25, 0.75, "crosses the cut of 0.25"),
+        (0.1, 0.6, "crosses the cut of 0.25"),
+        (-0.121, -0.038, "crosses the cut of −0.05"),
+    ],
+)
+def test_a_weak_entry_is_near_the_reference_only_where_its_interval_is(low, high, said) -> None:
+    one = replace(
+        cell(0.6, 0.1), entry=EntryType.WEAK, delta_interval=Interval(low, high, "paired")
+    )
+    assert said in entry_meaning(one)
+    assert ("near the reference" in entry_meaning(one)) is (said == "near the reference")
 
 
 def test_every_word_of_the_vocabularies_is_explained() -> None:

@@ -31,7 +31,7 @@ from dife_gui.views.text import Label, heading, small
 from dife_gui.views.triage import Triage
 from dife_scanner.figures import layers, random_texts
 from dife_scanner.figures.drawings import Drawings
-from dife_scanner.figures.rankings import side_by_side
+from dife_scanner.figures.rankings import SideBySide
 from dife_scanner.figures.tokens import token_lines
 from dife_scanner.records import Audit, Finding, FindingKind, Verdict
 from dife_scanner.sentences import plain
@@ -90,7 +90,7 @@ class DetailPane(QScrollArea):
         self._swap = Card("Footprint: which component carries it")
         self._beside = Card(random_texts.TITLE)
         self._trigger = Card("Trigger")
-        self._flip = Card("The trigger on a picture")
+        self._flip = Card("One input, clean and with the trigger")
         self._flipped: Flip | None = None
         self._examples = Card("Clean against triggered")
         self._triage = Card("Triage")
@@ -190,7 +190,7 @@ class DetailPane(QScrollArea):
         if detail.audit is None:
             self._clear_audit()
         else:
-            self._fill_audit(detail.audit, detail.pictures, detail.drawings)
+            self._fill_audit(detail, detail.audit)
         self._record.set_body(record.hashes(detail))
         self._revisions.set_body(record.revisions(detail))
         self._deployments.set_body(
@@ -205,16 +205,15 @@ class DetailPane(QScrollArea):
         self._triage.setVisible(detail.finding is not None)
         self.triage.show_detail(detail)
 
-    def _fill_audit(
-        self, audit: Audit, pictures: Sequence[Picture], drawings: Drawings | str
-    ) -> None:
+    def _fill_audit(self, detail: Detail, audit: Audit) -> None:
+        pictures = detail.pictures
         self._checks.set_body(checks(audit))
         self._profile.set_body(exposure_profile(audit.profile) if audit.profile else None)
         self._swap.set_body(branch_swap(audit))
         self._beside.set_body(_beside(audit))
-        self._ranks.set_body(_ranks(audit))
+        self._ranks.set_body(_ranks(audit, detail.rankings))
         self._layers.set_body(_layers(audit))
-        self._trigger.set_body(_trigger(audit, pictures, drawings))
+        self._trigger.set_body(_trigger(audit, pictures, detail.drawings))
         self._flipped = flip(audit, pictures)
         self._flip.set_body(self._flipped)
         self._examples.set_body(examples(audit, pictures))
@@ -272,13 +271,12 @@ def _beside(audit: Audit) -> QWidget | None:
     return columns_view(found)
 
 
-def _ranks(audit: Audit) -> QWidget | None:
+def _ranks(audit: Audit, found: tuple[SideBySide, ...] | str) -> QWidget | None:
     """How far targets move up, and what stood first for a typical query; `None` where nothing ranks."""
     parts: list[QWidget] = []
     said = rank_lines(audit)
     if said:
         parts.append(lines(said, tone="normal"))
-    found = side_by_side(audit)
     if isinstance(found, str):
         parts += [Label(found, tone="muted")] if found else []
     else:

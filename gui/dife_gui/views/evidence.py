@@ -19,7 +19,7 @@ from dife_gui.feed import Picture
 from dife_gui.views import theme
 from dife_gui.views.card import grid, row, stack
 from dife_gui.views.text import Label, small
-from dife_scanner.figures.drawings import MEDIA_TYPE, Drawings
+from dife_scanner.figures.drawings import Drawing, Drawings
 from dife_scanner.records import Audit, EvidenceRole, Trigger
 from dife_scanner.sentences import plain
 from dife_scanner.sentences.recovered import recovered_lines
@@ -180,12 +180,17 @@ def trigger_view(audit: Audit, pictures: Sequence[Picture]) -> QWidget | None:
     facts = _trigger_facts(audit, trigger)
     drawn = [picture for picture in pictures if picture.role == TRIGGER and _is_picture(picture)]
     shown = [Thumbnail(picture) for picture in drawn[:1]]
-    if not trigger.text and not trigger.pairs:
+    if not is_in_text(trigger):
         text = stack(facts, spacing=0.25, stretch=True)
         return row([*shown, text], spacing=0.7, stretch=False)
     # A trigger in the text has prompts to show; a picture above them only where it has one in the image too.
     above = shown if trigger.image is not None else []
     return stack([*above, *facts, _prompts(trigger)], spacing=0.25)
+
+
+def is_in_text(trigger: Trigger) -> bool:
+    """Whether it changes words, alone or with the picture."""
+    return bool(trigger.text or trigger.pairs)
 
 
 def _trigger_facts(audit: Audit, trigger: Trigger) -> list[QWidget]:
@@ -229,6 +234,8 @@ def examples(audit: Audit, pictures: Sequence[Picture]) -> QWidget | None:
     pairs = list(zip(clean, triggered, strict=False))[:MOST_PAIRS]
     if not pairs:
         return None
+    if all(before.sha256 == after.sha256 for before, after in pairs):
+        return _same_pictures(pairs)
     holder, layout = grid(across=0.6, down=0.35)
     for column, name in enumerate(("Clean", "With the trigger")):
         layout.setColumnStretch(column, 1)
@@ -238,6 +245,19 @@ def examples(audit: Audit, pictures: Sequence[Picture]) -> QWidget | None:
         for column, picture in enumerate(pair):
             layout.addWidget(_example(picture, audit.trigger), line, column)
     return holder
+
+
+def _same_pictures(pairs: Sequence[tuple[Picture, Picture]]) -> QWidget:
+    """Each picture once, beside what its prompts do to it without the trigger and with it."""
+    parts: list[QWidget] = [small("The trigger is in the text: the pictures stay as they are.")]
+    for clean, triggered in pairs:
+        said = stack(
+            [small(f"Clean: {clean.caption}"), small(f"With the trigger: {triggered.caption}")],
+            spacing=0.2,
+            stretch=True,
+        )
+        parts.append(row([Thumbnail(clean), said], spacing=0.7, stretch=False))
+    return stack(parts, spacing=0.35)
 
 
 def _with_role(pictures: Sequence[Picture], role: str) -> list[Picture]:
@@ -263,8 +283,12 @@ def _example(picture: Picture, trigger: Trigger | None) -> QWidget:
 
 def probe_drawings(found: Drawings) -> QWidget:
     """Drawings of what a trigger leads to side by side, each with its name, and whose they are."""
-    shown = []
-    for one in found.drawings:
-        picture = Picture(one.sha256, MEDIA_TYPE, "probe drawing", one.caption, one.content)
-        shown.append(Thumbnail(picture, side=_DRAWING_SIDE, kind="WEBP"))
+    shown = [probe_drawing(one, _DRAWING_SIDE) for one in found.drawings]
     return stack([small(found.sentence), row(shown), small(found.credit)], spacing=0.2)
+
+
+def probe_drawing(one: Drawing, side: float) -> Thumbnail:
+    """One drawing with its name, `side` lines of text wide and high."""
+    picture = Picture(one.sha256, one.media_type, "probe drawing", one.caption, one.content)
+    kind = one.media_type.removeprefix("image/").upper()
+    return Thumbnail(picture, side=side, kind=kind)

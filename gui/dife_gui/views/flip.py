@@ -1,4 +1,7 @@
-"""One picture in the ways in which a trigger can be seen, in the same place: one key turns to the next."""
+"""One input in the ways in which a trigger can be seen, in the same place: one key turns to the next.
+
+A trigger in a text leaves the picture as it is: then the words below it change, and nothing of the picture can differ.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from dife_gui.difference import Difference, difference
 from dife_gui.feed import Picture
 from dife_gui.views import theme
 from dife_gui.views.card import row
-from dife_gui.views.evidence import CLEAN, MOST_PAIRS, TRIGGERED
+from dife_gui.views.evidence import CLEAN, MOST_PAIRS, TRIGGERED, is_in_text
 from dife_gui.views.text import Label
 from dife_scanner.records import Audit
 from dife_scanner.sentences import plain
@@ -36,6 +39,9 @@ class Way(StrEnum):
 
 
 WAYS = tuple(Way)
+IN_TEXT_WAYS = (Way.CLEAN, Way.TRIGGERED, Way.BASE)
+"""Of a trigger that is in the text alone."""
+_IN_TEXT = "the trigger is in the text, the picture stays the same"
 
 
 class Flip(QWidget):
@@ -54,6 +60,7 @@ class Flip(QWidget):
         self._at = 0
         self.way = Way.CLEAN
         self.zoom = ZOOMS[0]
+        self._zooms: list[QPushButton] = []
         self._read: dict[int, tuple[QImage, QImage, Difference | None]] = {}
         self.picture = Shown()
         self._headline = Label(font=theme.sized(1.0, bold=True))
@@ -66,6 +73,15 @@ class Flip(QWidget):
         layout.addWidget(self._caption)
         layout.addWidget(row(self._buttons()))
         self._show()
+
+    @property
+    def ways(self) -> tuple[Way, ...]:
+        """Those of the pair that is shown."""
+        return IN_TEXT_WAYS if self._is_in_text() else WAYS
+
+    def _is_in_text(self) -> bool:
+        clean, triggered = self._pairs[self._at]
+        return clean.sha256 == triggered.sha256
 
     def _buttons(self) -> list[QWidget]:
         made: list[QWidget] = []
@@ -81,6 +97,8 @@ class Flip(QWidget):
             button.setAutoDefault(False)
             button.clicked.connect(lambda _=False, does=does: does())
             made.append(button)
+            if does in (self.larger, self.smaller):
+                self._zooms.append(button)
         return made
 
     @property
@@ -90,7 +108,7 @@ class Flip(QWidget):
 
     def turn(self) -> None:
         """The next way of looking at it."""
-        self.way = WAYS[(WAYS.index(self.way) + 1) % len(WAYS)]
+        self.way = self.ways[(self.ways.index(self.way) + 1) % len(self.ways)]
         self._show()
 
     def larger(self) -> None:
@@ -104,9 +122,13 @@ class Flip(QWidget):
     def next_pair(self) -> None:
         """The next of the pictures, looked at in the same way."""
         self._at = (self._at + 1) % len(self._pairs)
+        if self.way not in self.ways:
+            self.way = Way.CLEAN
         self._show()
 
     def _zoom_to(self, step: int) -> None:
+        if self._is_in_text():
+            return  # nothing differs that could be enlarged
         self.zoom = ZOOMS[max(0, min(step, len(ZOOMS) - 1))]
         self._show()
 
@@ -114,7 +136,10 @@ class Flip(QWidget):
         clean, triggered, differs = self._images()
         which = f"Picture {self._at + 1} of {len(self._pairs)}"
         zoom = f", {self.zoom} times as large" if self.zoom > 1 else ""
-        self._headline.show_text(f"{which}: {self.way.value}{zoom}")
+        for button in self._zooms:
+            button.setEnabled(not self._is_in_text())
+        where = f" ({_IN_TEXT})" if self._is_in_text() else ""
+        self._headline.show_text(f"{which}: {self.way.value}{zoom}{where}")
         caption = self._caption_of(differs)
         self._caption.show_text(plain(caption, limit=1000))
         image = clean if self.way is Way.CLEAN else triggered
@@ -140,7 +165,9 @@ class Flip(QWidget):
         if self.way is Way.TRIGGERED:
             return triggered.caption or triggered.problem
         if self.way is Way.BASE:
-            answer = _answers(clean, triggered) or f"On this picture: {NOT_RECORDED}."
+            answer = _answers(clean, triggered)
+            if not answer and not (self._is_in_text() and self._in_base):
+                answer = f"On this picture: {NOT_RECORDED}."
             return f"{answer} {self._in_base}".strip()
         if differs is None:
             return "The two cannot be compared: one is missing, or their sizes differ"
@@ -224,12 +251,14 @@ def _decoded(picture: Picture) -> QImage:
 
 
 def flip(audit: Audit, pictures: Sequence[Picture]) -> Flip | None:
-    """Of an audit's stored pairs that differ; `None` without any, as for a trigger in a text."""
+    """Of an audit's stored pairs; `None` without any that differ in the picture or in the text."""
     clean = [one for one in pictures if one.role == CLEAN]
     triggered = [one for one in pictures if one.role == TRIGGERED]
+    in_text = audit.trigger is not None and is_in_text(audit.trigger)
     pairs = []
     for pair in zip(clean, triggered, strict=False):  # what has no partner is left out
-        if pair[0].sha256 != pair[1].sha256 and pair[0].media_type == "image/png":
+        differ = pair[0].sha256 != pair[1].sha256
+        if (differ or in_text) and pair[0].media_type == "image/png":
             pairs.append(pair)
     return Flip(pairs[:MOST_PAIRS], _in_base(audit)) if pairs else None
 

@@ -7,17 +7,22 @@ from collections.abc import Sequence
 from PySide6.QtWidgets import QWidget
 
 from dife_gui.views import theme
-from dife_gui.views.card import grid, stack
+from dife_gui.views.card import grid, row, stack
+from dife_gui.views.evidence import probe_drawing
 from dife_gui.views.text import Label, small
-from dife_scanner.figures.rankings import COLUMNS, LEGEND, Place, SideBySide
+from dife_scanner.figures.drawings import Drawing
+from dife_scanner.figures.rankings import COLUMNS, LEGEND, Place, SideBySide, credits
 
 _WIDTHS = (0, 5, 5, 2)
 """How columns share what room there is."""
+_SIDE = 2.6
+"""Of an item's picture, in lines of text."""
 
 
 def rankings(shown: Sequence[SideBySide]) -> QWidget:
     """One table for each interface, then what the marks mean."""
-    return stack([*map(_one, shown), small(LEGEND)])
+    below = [small(text) for text in (LEGEND, credits(shown)) if text]
+    return stack([*map(_one, shown), *below])
 
 
 def _one(shown: SideBySide) -> QWidget:
@@ -26,23 +31,33 @@ def _one(shown: SideBySide) -> QWidget:
         layout.setColumnStretch(column, width)
         layout.addWidget(Label(title, tone="muted", wrap=column > 0), 0, column)
     for line, place in enumerate(shown.places, start=1):
-        for column, text in enumerate(_texts(place)):
-            layout.addWidget(text, line, column)
+        for column, shown_there in enumerate(_parts(place)):
+            layout.addWidget(shown_there, line, column)
     holder.setAccessibleName(shown.sentence)
-    about = [
-        Label(shown.title, font=theme.sized(1.0, bold=True)),
-        small(f"Query: {shown.query}. With the trigger: {shown.triggered}. {shown.about}"),
-    ]
-    return stack([*about, holder], spacing=0.2)
+    query = small(f"Query: {shown.query}. With the trigger: {shown.triggered}. {shown.about}")
+    heading = Label(shown.title, font=theme.sized(1.0, bold=True))
+    return stack([heading, _with_drawing(query, shown.query_drawing), holder], spacing=0.2)
 
 
-def _texts(place: Place) -> list[Label]:
+def _parts(place: Place) -> list[QWidget]:
     bold = theme.sized(1.0, bold=True)
     number = Label(str(place.number), tone="muted", wrap=False)
     number.setAccessibleName(place.sentence)
     return [
         number,
-        Label(place.clean, font=bold if place.clean_is_target else None),
-        Label(place.triggered, font=bold if place.triggered_is_target else None),
+        _with_drawing(
+            Label(place.clean, font=bold if place.clean_is_target else None), place.clean_drawing
+        ),
+        _with_drawing(
+            Label(place.triggered, font=bold if place.triggered_is_target else None),
+            place.triggered_drawing,
+        ),
         Label(place.moved, tone="muted"),
     ]
+
+
+def _with_drawing(text: Label, drawing: Drawing | None) -> QWidget:
+    """A text behind its picture, where it has one."""
+    if drawing is None:
+        return text
+    return row([probe_drawing(drawing, _SIDE), text], spacing=0.4, stretch=False)
