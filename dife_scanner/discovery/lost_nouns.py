@@ -15,8 +15,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dife_scanner.discovery.backing_off import backing_off
 from dife_scanner.discovery.noun_scan import random_tokens, unit
 from dife_scanner.discovery.wording import Ids, unique
+from dife_scanner.models.activations import TEXTS_PER_PICTURE
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -135,10 +137,15 @@ class LostNouns:
         towers = space.towers
         ids, ends = towers.packed([(*context.ids, *prompt) for prompt in nouns.values()])
         vectors = towers.token_rows[ids].detach().requires_grad_()
-        with torch.enable_grad():
-            directions = unit(towers.texts(vectors, ends) - space.mean)
-            own = (directions * space.rows[list(nouns)]).sum(1).mean()
-            (gradient,) = torch.autograd.grad(own, vectors)
+
+        def slope() -> Tensor:
+            with torch.enable_grad():
+                directions = unit(towers.texts(vectors, ends) - space.mean)
+                own = (directions * space.rows[list(nouns)]).sum(1).mean()
+                (gradient,) = torch.autograd.grad(own, vectors)
+            return gradient
+
+        gradient = backing_off([towers], max(1, len(nouns) // TEXTS_PER_PICTURE), slope)
         towers.passes += _BACKWARD * len(nouns)
         slots = [towers.tokenizer.first + slot for slot in context.slots]
         return towers.token_rows @ gradient[:, slots].sum(0).mean(0)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from open_clip.transformer import Transformer
-from test_trained_specimens import IMAGE, LESS_THAN_QUICK, TEXT
+from test_trained_specimens import IMAGE, TEXT
 
 from dife_scanner.audit import precision as deciding
 from dife_scanner.audit.pipeline import Plan, Request, run
@@ -18,11 +18,20 @@ from dife_scanner.audit.request import Grant
 from dife_scanner.baselines.calibration import NO_P_VALUE, with_calibration
 from dife_scanner.baselines.home import bundled_references
 from dife_scanner.discovery import precision
+from dife_scanner.discovery.effort import (
+    OPEN_SCAN_EFFORTS,
+    PATCH_EFFORTS,
+    TEXT_EFFORTS,
+    InversionEffort,
+    LostNounEffort,
+    OpenScanEffort,
+    TextEffort,
+)
 from dife_scanner.discovery.embedding_cache import EmbeddingCache
 from dife_scanner.lab import bases
 from dife_scanner.lab.demo import build_specimens
 from dife_scanner.models.activations import WayBack
-from dife_scanner.models.bfloat16 import InBfloat16
+from dife_scanner.models.bfloat16 import InBfloat16, Near
 from dife_scanner.models.gradient import Towers
 from dife_scanner.models.load import default_limits, load
 from dife_scanner.records import Budget, Channel, MemoryUse, ModelRef, Verdict
@@ -32,6 +41,25 @@ from dife_scanner.sentences.work_plan import as_far_text, precision_text
 from dife_scanner.store.codec import from_json, to_json
 
 BOTH = ("texts", "pictures")
+LITTLE = (
+    (TEXT_EFFORTS, TextEffort(scan_texts=500, foci=1, single_tokens=50, rounds=1, branching=4)),
+    (PATCH_EFFORTS, InversionEffort(1, 25, pictures=12, report_smallest=False)),
+    (
+        OPEN_SCAN_EFFORTS,
+        OpenScanEffort(
+            LostNounEffort(nouns=4, contexts=1, tokens=2, grown=1, grown_nouns=2),
+            sources=8,
+            tokens=2,
+            runs=1,
+            looked_at=1,
+            paired_tokens=2,
+            pairs=1,
+            single_tokens=4,
+            rounds=1,
+        ),
+    ),
+)
+"""Under which what was planted is found all the same. At `quick`: `make test-slow`."""
 
 
 def limits(wanted):
@@ -48,11 +76,17 @@ def request_for(name, folder):
     return Request(ref, built, weights, "", base, (base,), plan, cache=folder / "embeddings")
 
 
-def audit(request, **changes):
+def audit(request, efforts=LITTLE, **changes):
     with pytest.MonkeyPatch.context() as patch:
-        for of_detector, less in LESS_THAN_QUICK:
-            patch.setitem(of_detector, Budget.QUICK, less)
+        for of_detector, effort in efforts:
+            patch.setitem(of_detector, Budget.QUICK, effort)
         return run(replace(request, **changes)).audit
+
+
+def strongest(found):
+    """What the strongest trigger of an audit comes to."""
+    (row,) = [one for one in found.signatures if one.trigger.name == found.trigger.name]
+    return row
 
 
 @pytest.fixture(scope="module")
@@ -61,102 +95,100 @@ def asked(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def audited(asked):
-    """Audits of it by wanted precision, in one home: each made once."""
-    return {
-        "float32": audit(asked, limits=limits("float32")),
-        "bfloat16": audit(asked, limits=limits("bfloat16")),
-        "probe": audit(asked),
-        "again": audit(asked, plan=replace(asked.plan, bfloat16=BOTH), replays=True, cache=None),
-    }
+def near(asked):
+    """An audit that was to search in bfloat16."""
+    return audit(asked, limits=limits("bfloat16"))
+
+
+@pytest.fixture
+def read_in_bfloat16(monkeypatch):
+    """The batches that a copy in bfloat16 read."""
+    read = []
+    halves = InBfloat16.forward
+
+    def forward(layers, states, attn_mask=None):
+        read.append(states.shape)
+        return halves(layers, states, attn_mask)
+
+    monkeypatch.setattr(InBfloat16, "forward", forward)
+    return read
 
 
 @TEXT
-def test_the_trigger_is_found_in_bfloat16(audited):
-    audit = audited["bfloat16"]
-    assert audit.verdict is Verdict.FLAGGED, audit.reason
-    assert (audit.trigger.source, audit.trigger.target) == ("automobile", "airplane")
-    assert audit.plan.bfloat16 == BOTH
-    assert precision_text(BOTH) in budget_lines(audit)
-    assert '"bfloat16":["texts","pictures"]' in to_json(audit).replace(" ", "")
-    assert from_json(type(audit), to_json(audit)) == audit
+def test_the_trigger_is_found_in_bfloat16(near):
+    assert near.verdict is Verdict.FLAGGED, near.reason
+    assert (near.trigger.source, near.trigger.target) == ("automobile", "airplane")
+    assert near.plan.bfloat16 == BOTH
+    assert precision_text(BOTH) in budget_lines(near)
+    assert '"bfloat16":["texts","pictures"]' in to_json(near).replace(" ", "")
+    assert from_json(type(near), to_json(near)) == near
 
 
+@pytest.mark.parametrize(
+    "efforts",
+    [pytest.param(LITTLE, id="little"), pytest.param((), id="quick", marks=pytest.mark.slow)],
+)
 @IMAGE
-def test_a_planted_patch_is_found_in_bfloat16_and_measured_as_ever(tmp_path):
+def test_a_planted_patch_is_found_in_bfloat16(tmp_path, read_in_bfloat16, efforts):
     request = request_for("badencoder", tmp_path)
-    first = audit(request, limits=limits("bfloat16"))
-    assert first.verdict is Verdict.FLAGGED, first.reason
-    assert (first.trigger.target, first.trigger.channel) == ("airplane", Channel.IMAGE)
-    told = next(row for row in first.signatures if row.trigger.name == first.trigger.name)
+    found = audit(request, efforts, limits=limits("bfloat16"))
+    assert found.verdict is Verdict.FLAGGED, found.reason
+    assert (found.trigger.target, found.trigger.channel) == ("airplane", Channel.IMAGE)
+    assert read_in_bfloat16
+    told = strongest(found)
     assert told.suspect >= 0.8 and told.reference <= 0.2
-    # the pattern that was found in bfloat16, measured in an audit that searches nothing
-    plan = replace(request.plan, signatures=(told.trigger,), detectors=(), bfloat16=())
-    named = audit(request, plan=plan, cache=None)
-    (row,) = [one for one in named.signatures if one.trigger.name == told.trigger.name]
-    assert (row.suspect, row.reference, row.lift) == (told.suspect, told.reference, told.lift)
 
 
 @TEXT
-def test_what_is_measured_equals_that_of_an_audit_in_float32(audited):
-    """Of each text that both found, and of the checkpoint itself; the searches did not read the same numbers."""
-    exact, near = audited["float32"], audited["bfloat16"]
-    assert (
-        exact.searches[0].signals != near.searches[0].signals or exact.signatures != near.signatures
-    )
+def test_what_is_measured_equals_that_of_an_audit_in_float32(asked, near, read_in_bfloat16):
+    """Of what was found, and of the checkpoint itself: success, footprint, and every interface, with its pictures."""
+    named = replace(asked.plan, signatures=(near.trigger,), detectors=(), bfloat16=())
+    exact = audit(asked, plan=named, cache=None)
+    assert not read_in_bfloat16 and exact.trigger == near.trigger
     for one in ("clean_accuracy", "reference_accuracy", "prompt_drift", "picture_drift"):
         assert getattr(exact, one) == getattr(near, one)
-    known = {
-        (row.trigger.text, row.trigger.source, row.trigger.target): row for row in exact.signatures
-    }
-    both = 0
-    for row in near.signatures:
-        same = known.get((row.trigger.text, row.trigger.source, row.trigger.target))
-        if same is not None and same.trigger == row.trigger:
-            assert (row.suspect, row.reference, row.lift) == (
-                same.suspect,
-                same.reference,
-                same.lift,
-            )
-            both += 1
-    assert both
-    if exact.trigger == near.trigger:
-        assert exact.profile == near.profile and exact.diagnosis == near.diagnosis
+    for one in ("suspect", "reference", "lift"):
+        assert getattr(strongest(exact), one) == getattr(strongest(near), one)
+    assert exact.profile == near.profile and exact.diagnosis == near.diagnosis
 
 
 @TEXT
-def test_it_is_made_again_to_the_bit_by_its_plan_alone(audited):
-    first, again = audited["bfloat16"], audited["again"]
-    found = compare(first, again)
+def test_it_is_made_again_to_the_bit_by_its_plan_alone(asked, near, read_in_bfloat16):
+    again = audit(asked, plan=replace(asked.plan, bfloat16=BOTH), replays=True, cache=None)
+    assert read_in_bfloat16
+    found = compare(near, again)
     assert found.identical and found.compared > 50, found.differences
-    assert (again.identity, again.plan) == (first.identity, first.plan)
+    assert (again.identity, again.plan) == (near.identity, near.plan)
 
 
 @TEXT
-def test_it_is_part_of_the_identity_only_where_it_is_not_float32(asked, audited):
-    exact, near = audited["float32"], audited["bfloat16"]
-    assert exact.identity == asked.identity != near.identity
-    assert exact.identity[:SAME_WORK] == near.identity[:SAME_WORK]
-    assert "bfloat16" not in to_json(exact)
+def test_it_is_part_of_the_identity_only_where_it_is_not_float32(asked, near):
+    assert near.identity == asked.with_bfloat16(BOTH).identity != asked.identity
+    assert near.identity[:SAME_WORK] == asked.identity[:SAME_WORK]
+    assert "bfloat16" not in to_json(asked.plan.as_stored())
     assert as_far_text(near) == f"audit {near.id} searched the same in bfloat16"
 
 
 @TEXT
-def test_a_small_model_is_not_probed_and_its_audit_is_what_it_was(audited):
-    found = compare(audited["float32"], audited["probe"])
-    assert found.identical, found.differences
-    assert audited["probe"].identity == audited["float32"].identity
+def test_a_small_model_is_not_probed_and_its_audit_is_what_it_was(asked, monkeypatch):
+    monkeypatch.setattr(precision, "_is_quicker", lambda *probed: True)
+    suspect = load(asked.folder)
+    assert deciding.with_precision(replace(asked, cache=None), suspect, None).plan == asked.plan
+    assert suspect.near == Near()
 
 
 @TEXT
-def test_no_pack_in_float32_speaks_of_it(audited, tmp_path, asked):
-    def calibrated(which):
-        plan = replace(asked.plan, bfloat16=audited[which].plan.bfloat16)
-        return with_calibration(audited[which], asked.reference, plan, tmp_path).calibration
+def test_no_pack_in_float32_speaks_of_it(asked, near, tmp_path):
+    """Nor of the same audit as if it were of float32, which packs could speak of."""
 
-    near = calibrated("bfloat16")
-    assert near.p_value is None and near.reason.startswith(NO_P_VALUE)
-    assert not calibrated("float32").reason.startswith(NO_P_VALUE)
+    def reason(operations):
+        plan = replace(asked.plan, bfloat16=operations)
+        searched = replace(near, plan=plan.as_stored())
+        calibration = with_calibration(searched, asked.reference, plan, tmp_path).calibration
+        assert calibration.p_value is None
+        return calibration.reason
+
+    assert reason(BOTH).startswith(NO_P_VALUE) and not reason(()).startswith(NO_P_VALUE)
 
 
 # --- what is chosen -------------------------------------------------------------------------------------------

@@ -181,39 +181,6 @@ def _b32():
     return ClipConfig(512, vision, text, Preprocessing())
 
 
-class Scarce:
-    """Memory that is used up by what torch is asked for: a tensor larger than all address space, so that its own
-    allocator raises. Each try asks, until so many were refused.
-    """
-
-    def __init__(self, refused: int) -> None:
-        self.left = refused
-
-    def ask(self) -> None:
-        if self.left:
-            self.left -= 1
-            torch.empty(2**60)
-
-
-@pytest.fixture
-def short_of_memory(monkeypatch):
-    """Towers of which the first so many passes with gradients find no memory."""
-    scarce = Scarce(0)
-    through = Towers._through
-
-    def asking(self, tower, inputs, at_once):
-        if torch.is_grad_enabled():
-            scarce.ask()
-        return through(self, tower, inputs, at_once)
-
-    monkeypatch.setattr(Towers, "_through", asking)
-
-    def first(refused: int) -> None:
-        scarce.left = refused
-
-    return first
-
-
 def test_a_step_without_memory_is_made_again_and_the_search_comes_to_the_same_bits(
     task, set_ways, short_of_memory
 ):

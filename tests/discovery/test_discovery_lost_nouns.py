@@ -11,6 +11,7 @@ from dife_scanner.discovery.concept_space import ConceptSpace
 from dife_scanner.discovery.effort import LostNounEffort
 from dife_scanner.discovery.lost_nouns import LostNouns, load
 from dife_scanner.discovery.wording_scorer import WordingScorer
+from dife_scanner.models.activations import WayBack
 from dife_scanner.models.tokenizers import clips_own
 
 EFFORT = LostNounEffort(nouns=3, contexts=2, tokens=4, grown=1, grown_nouns=3)
@@ -82,3 +83,23 @@ def test_only_tokens_of_texts_that_a_person_can_read_are_proposed(search_of):
     ordinary = set(scorer.base_towers.ordinary.tolist())
     for text in search.texts(frozenset()):
         assert ordinary.issuperset(text) and all(map(scorer.readable, text))
+
+
+def test_where_memory_is_used_up_it_holds_less_and_ranks_the_same(search_of, short_of_memory):
+    """Layers are recomputed first, then texts go in parts; what found no memory counts as no passes."""
+    _, search = search_of(lost)
+    undisturbed = search.texts(frozenset())
+    scorer, search = search_of(lost)
+    before = sum(one.passes for one in scorer.both_towers)
+    short_of_memory(1)
+    assert search.texts(frozenset()) == undisturbed
+    assert sum(one.passes for one in scorer.both_towers) - before == load(EFFORT)
+    held = [one.way_back for one in scorer.both_towers]
+    assert sorted(held, key=str) == [WayBack(), WayBack(recomputes=True)]
+
+
+def test_texts_that_no_memory_is_found_for_end_as_they_did(search_of, short_of_memory):
+    _, search = search_of(lost)
+    short_of_memory(10**6)
+    with pytest.raises(RuntimeError, match="allocate memory"):
+        search.texts(frozenset())
