@@ -30,6 +30,7 @@ from dife_scanner.discovery.effort import (
 from dife_scanner.discovery.embedding_cache import EmbeddingCache
 from dife_scanner.lab import bases
 from dife_scanner.lab.demo import build_specimens
+from dife_scanner.models import beginnings
 from dife_scanner.models.activations import WayBack
 from dife_scanner.models.bfloat16 import InBfloat16, Near
 from dife_scanner.models.gradient import Towers
@@ -110,7 +111,15 @@ def read_in_bfloat16(monkeypatch):
         read.append(states.shape)
         return halves(layers, states, attn_mask)
 
+    through = beginnings.through
+
+    def shared(layers, states, of_texts):
+        if isinstance(layers, InBfloat16):
+            read.append(states.shape)
+        return through(layers, states, of_texts)
+
     monkeypatch.setattr(InBfloat16, "forward", forward)
+    monkeypatch.setattr(beginnings, "through", shared)
     return read
 
 
