@@ -18,7 +18,7 @@ from dife_scanner.core.budgets import MEASURING
 from dife_scanner.errors import UsageError
 from dife_scanner.records import Budget, Condition, Reference, StoredPlan, Trigger, WorkPlan
 
-AUDIT_VERSION = "dife-18"
+AUDIT_VERSION = "dife-19"
 DISCOVERY_VERSIONS = {
     Budget.QUICK: "discovery-4",
     Budget.DEFAULT: "discovery-4",

@@ -58,8 +58,9 @@ if TYPE_CHECKING:
     from dife_scanner.models.tokenizers import Tokenizer
 
 LEARNING_RATE = 0.1
+"""Adam's, where a search has none of its own …"""
 MOMENTA = (0.5, 0.9)
-"""Adam's."""
+"""… and its momenta."""
 REACHED = 0.9
 """Mean pairwise cosine from which the suspect's embeddings count as collapsed, and probability from which a class
 counts as reached; the trigger is made smaller as long as that holds."""
@@ -220,9 +221,10 @@ class ImageInversion:
         steps: int = 0,
         begin: Weights | None = None,
         pictures: int = 0,
+        rate: float = LEARNING_RATE,
     ) -> Weights:
         """The free numbers that reached the objective with the smallest trigger; arguments as in `_raced`."""
-        return self._raced(family, objective, done, total, steps, begin, pictures).weights
+        return self._raced(family, objective, done, total, steps, begin, pictures, rate).weights
 
     def _raced(
         self,
@@ -233,13 +235,14 @@ class ImageInversion:
         steps: int = 0,
         begin: Weights | None = None,
         pictures: int = 0,
+        rate: float = LEARNING_RATE,
         rungs: Sequence[Rung] = (),
     ) -> Inverted:
         """The free numbers that reached the objective with the smallest trigger, or that a hopeless start ended with.
 
         `done` of the search's `total` steps were done before; `steps` and the `pictures` of each are others than the
-        budget's; `begin` is where to go on instead of starting anew. Random numbers end where they would have without
-        `rungs`, so that what comes after is the same to the bit.
+        budget's; `begin` is where to go on instead of starting anew; `rate` is Adam's learning rate. Random numbers end
+        where they would have without `rungs`, so that what comes after is the same to the bit.
         """
         import torch
 
@@ -249,7 +252,7 @@ class ImageInversion:
         begin = begin or family.start(side, self.generator)
         stood = self.task.inversions.begin(begin) if self.task.inversions else None
         weights = self._free(stood.weights if stood else begin)
-        optimiser = torch.optim.Adam(weights, lr=LEARNING_RATE, betas=MOMENTA)
+        optimiser = torch.optim.Adam(weights, lr=rate, betas=MOMENTA)
         cost = objective.size_cost.start
         best = 0.0
         before = self._tower_passes

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 AIMED_SHARE = 0.5
 """Steps in which a patch is aimed on, as a share of those of one inversion."""
+APART_RATE = 0.2
+"""Adam's learning rate where a patch moves suspect and base apart: at the usual one the steps of `quick` often end
+before a planted patch is reached (docs/detectors.md)."""
 _NOT_CONVERGED = 0.75
 """Success over the base's on the held-out half from which a patch that was aimed on shows that the inversion had not
 converged. Benign image fine-tunes that lost ten points of accuracy reach .56, a patch that leaves pictures apart
@@ -131,6 +134,7 @@ class PatchInversion(ImageInversion):
             done + self._aimed_steps,
             steps=self._aimed_steps,
             pictures=self.effort.pictures_apart,
+            rate=APART_RATE,
         )
         full_size = family.trigger(weights, self.task.suspect.image_size, self.scratch)
         return Attempt(family, full_size, UNNAMED, 0.0, full_size, self.success, weights)
