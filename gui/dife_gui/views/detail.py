@@ -52,8 +52,9 @@ _TONE = {
     Verdict.INCONCLUSIVE: "caution",
 }
 REFUSED_MEANS = (
-    "That means: the files try what weights have no need of, for instance to run a program while they are read. "
-    "Nothing was run. Whether the weights have a backdoor is not known. What would change it: other files."
+    "That means: the files are not what they say they are, or try what weights have no need of, for instance to run a "
+    "program while they are read. Nothing was run. Whether the weights have a backdoor is not known. What would change "
+    "it: other files."
 )
 _SCROLL_STEP = 3
 """Lines of text that one press of j or k scrolls."""
