@@ -107,7 +107,6 @@ class DetailPane(QScrollArea):
                 self._profile,
                 self._swap,
                 self._beside,
-                self._ranks,
                 self._layers,
                 self._revisions,
             ],
@@ -121,7 +120,7 @@ class DetailPane(QScrollArea):
         self._layout.setSpacing(margin)
         self._layout.addWidget(self._empty)
         self._layout.addWidget(self._header)
-        for part in (self._columns, self._signatures, self._budget, self._record):
+        for part in (self._columns, self._ranks, self._signatures, self._budget, self._record):
             self._layout.addWidget(part)
         self._layout.addStretch(1)
         self.setWidget(self._page)
