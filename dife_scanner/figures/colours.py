@@ -45,7 +45,7 @@ LIGHT = Scheme(
     neutral="#eeece7",
     clean="#8a94a3",
     image="#3b7dd8",
-    text="#2e9d6a",
+    text="#8456c0",
     whole="#b3261e",
     drift="#3b7dd8",
 )
@@ -57,7 +57,7 @@ DARK = Scheme(
     neutral="#3a3b3e",
     clean="#8d97a6",
     image="#6aa5ee",
-    text="#58c596",
+    text="#b794f0",
     whole="#ef7462",
     drift="#6aa5ee",
 )

@@ -29,6 +29,7 @@ _ITEM = re.compile(r"(?P<label>[^()]+) \((?P<drawing>[\w.-]+:[\w.-]+)\)")
 """What an audit calls a picture of the labelled set: its class and its drawing."""
 _LABELLED_SPLIT = "test"
 """What is measured on, and nothing is searched on."""
+_LEFT_OUT = "The window alone comes without drawings of concepts; `dife gui` of an installed scanner shows them."
 _UNREADABLE = (
     "The drawings of concepts that ship with the package cannot be read; reinstall the package."
 )
@@ -69,6 +70,8 @@ def of_nearest(nearest: Sequence[NearestConcept]) -> Drawings | str:
     """Of the first of these concepts, the nearest first, as `drawings`."""
     if not nearest:
         return ""
+    if not _assets().is_dir():
+        return _LEFT_OUT  # a bundle of the window
     try:
         for near in nearest:
             if near.cosine < nearest[0].cosine - AS_NEAR:
@@ -202,6 +205,10 @@ def _labelled() -> _ProbeSet:
     )
 
 
+def _assets() -> Path:
+    return Path(str(files("dife_scanner") / "assets"))
+
+
 def _manifest(name: str, file: str) -> tuple[Path, dict[str, Any]]:
-    folder = Path(str(files("dife_scanner") / "assets" / name))
+    folder = _assets() / name
     return folder, json.loads((folder / file).read_bytes())

@@ -19,7 +19,9 @@ LEGEND = (
     f"Difference over the reference with its 95 % interval, from −1 to +1; dotted: the cuts at −{-NEGATIVE_CUT:.2f}"
     f" and +{EXPOSED_CUT:.2f}. Thinner, below: Δ trigger (dot), the same checkpoint with and without the trigger;"
     " Δ drift (square), the clean query here and in the reference. Hatched entries have no number and never count as"
-    " zero."
+    " zero; N.E. is not evaluable: the question has no meaning for this trigger. TS is the share of pictures that get"
+    " the target, QHR that of the target's pictures that choose the query with the trigger, H@K that of queries with a"
+    " target among the first K, Sel@1 that of groups in which a target is chosen."
 )
 """What the marks of the window's profile stand for."""
 

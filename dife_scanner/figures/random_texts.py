@@ -46,8 +46,8 @@ def _why_none(result: Hypothesis) -> str:
             "drawing by drawing."
         )
     return (
-        f"No random triggers were measured beside it: its p-value ({p_text(result.p_value)}) comes from exchanging"
-        f" suspect and base drawing by drawing, over {count(result.drawings, 'drawing')}."
+        f"No random triggers were measured beside it: its p-value ({p_text(result.p_value)} before Holm's correction)"
+        f" comes from exchanging suspect and base drawing by drawing, over {count(result.drawings, 'drawing')}."
     )
 
 

@@ -27,7 +27,7 @@ from dife_scanner.lab.loopback import LoopbackHub
 from dife_scanner.lab.sinks import SlackSink, SmtpSink
 from dife_scanner.progress import SILENT, Progress
 from dife_scanner.queue.watch import Event, watch
-from dife_scanner.queue.work import default_work
+from dife_scanner.queue.work import Work, default_work
 from dife_scanner.records import (
     Audit,
     JobState,
@@ -167,15 +167,14 @@ def run(
     """
     isolate()
     built = build_specimens(specimens.SPECIMENS, progress)
-    with _services(home) as services:
-        publish(services.hub, built)
-        disk = {"free_bytes": 0}  # its checkpoints are small, and so may the disk be
-        read = settings.load(home, endpoint=services.hub.endpoint, budget="quick", disk=disk)
-        open_home(read).close()
+    with services(home) as running:
+        publish(running.hub, built)
+        work = work_of(home, running)
+        open_home(work.settings).close()
         shown = _window(home) if window else None
-        watch(default_work(read), once=True, on_event=on_event)
-        mails = [mail.as_string() for mail in services.mail.mails]
-        messages = [json.dumps(payload) for payload in services.slack.payloads]
+        watch(work, once=True, on_event=on_event)
+        mails = [mail.as_string() for mail in running.mail.mails]
+        messages = [json.dumps(payload) for payload in running.slack.payloads]
     with open_store(home, read_only=True) as store:
         rows = tuple(models.model_rows(store))
         tally = audits.tally(store)
@@ -197,6 +196,13 @@ def run(
         tally=tally,
         screenshot=_screenshot(home),
     )
+
+
+def work_of(home: Path, running: Services) -> Work:
+    """What its watcher does: everything on this hub, at the smallest budget."""
+    disk = {"free_bytes": 0}  # its checkpoints are small, and so may the disk be
+    read = settings.load(home, endpoint=running.hub.endpoint, budget="quick", disk=disk)
+    return default_work(read)
 
 
 def _audits(store: Store, rows: Iterable[ModelRow]) -> dict[str, Audit]:
@@ -328,15 +334,17 @@ def _add(
 
 
 @dataclass(frozen=True)
-class _Services:
+class Services:
+    """What the demo watches and writes to."""
+
     hub: LoopbackHub
     mail: SmtpSink
     slack: SlackSink
 
 
 @contextmanager
-def _services(home: Path) -> Iterator[_Services]:
-    """The hub and both sinks, and a settings file that points at them."""
+def services(home: Path) -> Iterator[Services]:
+    """Runs the hub and both sinks, and a settings file that points at them."""
     home.mkdir(parents=True, exist_ok=True)
     with (
         LoopbackHub(home / _FOLDER / "hub") as hub,
@@ -344,7 +352,7 @@ def _services(home: Path) -> Iterator[_Services]:
         SlackSink(home / _FOLDER / "slack") as slack,
     ):
         _write_settings(home, hub, mail, slack)
-        yield _Services(hub, mail, slack)
+        yield Services(hub, mail, slack)
 
 
 def _write_settings(

@@ -46,6 +46,7 @@ LABELS: dict[str, Label] = {
         "lower 95 % bound of the attack success rate over the base's, on inputs that no search read",
         "at least {}",
         _rate,
+        over="as lower bound",
     ),
     checks.BASE_LOW: Label(
         "attack success rate less the base's with the same trigger",
@@ -64,6 +65,7 @@ LABELS: dict[str, Label] = {
         "base's; of a target that is no labelled class (under a prompt learner: that have it among the nearest 5 %)",
         "at least {}",
         _rate,
+        over="as lower bound",
     ),
     checks.PATCH_AREA: Label("share of the picture that the patch covers", "at most {}", _share),
     checks.STRICT: Label(
@@ -71,6 +73,7 @@ LABELS: dict[str, Label] = {
         "the text stands on both sides of the prompt",
         "at least {}",
         _rate,
+        over="as lower bound",
     ),
     checks.MULTIPLE_TESTING: Label(
         "p-value after Holm's correction over all that was tried", "below {}", _p
@@ -80,6 +83,7 @@ LABELS: dict[str, Label] = {
         "concept, over the base's; no picture shows the target",
         "at least {}",
         _rate,
+        over="as lower bound",
     ),
     checks.TEXT_SPACE_BEYOND: Label(
         "the same share less the base's with the text, or the suspect's without it, whichever is larger",
@@ -96,6 +100,7 @@ LABELS: dict[str, Label] = {
         "over the base's; the target has no name",
         "at least {}",
         _rate,
+        over="as lower bound",
     ),
     checks.ONE_POINT_BEYOND: Label(
         "the same share less the base's with the trigger, or the suspect's without it, whichever is larger",

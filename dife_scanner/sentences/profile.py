@@ -134,7 +134,7 @@ def _selectors(entry: SelectorControl) -> str:
 
 
 def exposed_text(profile: Sequence[Entry]) -> str:
-    """`exposed through 3 of 5 measured interfaces; 2 have no number`."""
+    """`exposed through 3 of 5 measured interfaces; 2 without a number`, and how many are selector controls."""
     measured: set[str] = set()
     exposed: set[str] = set()
     for entry in profile:
@@ -142,12 +142,15 @@ def exposed_text(profile: Sequence[Entry]) -> str:
             measured.add(entry.interface)
             if entry.entry is EntryType.EXPOSED:
                 exposed.add(entry.interface)
-    absent = {entry.interface for entry in profile} - measured
+    controls = {entry.interface for entry in profile if isinstance(entry, SelectorControl)}
+    absent = {entry.interface for entry in profile} - measured - controls
     if not measured:
-        if absent:
+        if absent or controls:
             return "no interface could be measured"
         return "no interface was measured"
     text = f"exposed through {len(exposed)} of {count(len(measured), 'measured interface')}"
     if absent:
         text += f"; {len(absent)} without a number"
+    if controls:
+        text += f"; {count(len(controls), 'selector control')}"
     return text

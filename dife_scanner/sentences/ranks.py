@@ -28,7 +28,7 @@ def _line(cell: Cell) -> str:
     )
     if _FIRST_FIVE in details and k != "5":
         text += f"; among the first five in {number(details[_FIRST_FIVE])} with it"
-    text += f"; mean of 1/rank {number(details[_MRR])}"
+    text += f"; mean reciprocal rank {number(details[_MRR])}"
     if _MRR_CHANGE in details:
         text += f", {signed(details[_MRR_CHANGE])} by the trigger"
     return text

@@ -108,6 +108,8 @@ def test_where_there_is_no_drawing_a_sentence_says_so(monkeypatch, tmp_path) -> 
     monkeypatch.setattr(drawings, "files", lambda _: tmp_path)
     drawings._wide.cache_clear()
     drawings._of.cache_clear()
+    assert "The window alone comes without drawings" in drawings.drawings(leads_to("owl"))
+    (tmp_path / "assets").mkdir()
     assert "reinstall the package" in drawings.drawings(leads_to("owl"))
     folder = tmp_path / "assets" / "wide-probes"
     folder.mkdir(parents=True)

@@ -52,8 +52,9 @@ _TONE = {
     Verdict.INCONCLUSIVE: "caution",
 }
 REFUSED_MEANS = (
-    "That means: the files try what weights have no need of, for instance to run a program while they are read. "
-    "Nothing was run. Whether the weights have a backdoor is not known. What would change it: other files."
+    "That means: the files are not what they say they are, or try what weights have no need of, for instance to run a "
+    "program while they are read. Nothing was run. Whether the weights have a backdoor is not known. What would change "
+    "it: other files."
 )
 _SCROLL_STEP = 3
 """Lines of text that one press of j or k scrolls."""
@@ -108,7 +109,6 @@ class DetailPane(QScrollArea):
                 self._profile,
                 self._swap,
                 self._beside,
-                self._ranks,
                 self._layers,
                 self._revisions,
             ],
@@ -122,7 +122,7 @@ class DetailPane(QScrollArea):
         self._layout.setSpacing(margin)
         self._layout.addWidget(self._empty)
         self._layout.addWidget(self._header)
-        for part in (self._columns, self._signatures, self._budget, self._record):
+        for part in (self._columns, self._ranks, self._signatures, self._budget, self._record):
             self._layout.addWidget(part)
         self._layout.addStretch(1)
         self.setWidget(self._page)

@@ -70,8 +70,10 @@ class Flip(QWidget):
         layout.setSpacing(theme.gap(0.3))
         layout.addWidget(self._headline)
         layout.addWidget(self.picture)
+        layout.addWidget(
+            row(self._buttons())
+        )  # above what may take two lines: they stay in their place
         layout.addWidget(self._caption)
-        layout.addWidget(row(self._buttons()))
         self._show()
 
     @property
@@ -173,7 +175,7 @@ class Flip(QWidget):
             return "The two cannot be compared: one is missing, or their sizes differ"
         share = f"{100 * differs.share:.1f} % of its pixels differ"
         if self.way is Way.MASK:
-            return f"White where a colour differs: {share}"
+            return f"White where a colour differs at all: {share}"
         return (
             f"Each colour's difference, {count(differs.factor, 'time', 'times')} as large; {share}"
         )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QWidget
 
 from dife_gui.views import theme
-from dife_gui.views.card import grid, row, stack
+from dife_gui.views.card import Columns, grid, row, stack
 from dife_gui.views.evidence import probe_drawing
 from dife_gui.views.text import Label, small
 from dife_scanner.figures.drawings import Drawing
@@ -20,9 +21,20 @@ _SIDE = 2.6
 
 
 def rankings(shown: Sequence[SideBySide]) -> QWidget:
-    """One table for each interface, then what the marks mean."""
+    """One table for each interface, in two columns where there is room, then what the marks mean."""
+    tables = [_one(one) for one in shown]
+    columns = _SelfArranged(tables[::2], tables[1::2])
+    columns.fold()
     below = [small(text) for text in (LEGEND, credits(shown)) if text]
-    return stack([*map(_one, shown), *below])
+    return stack([columns, *below])
+
+
+class _SelfArranged(Columns):
+    """Columns that follow their own width."""
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self.arrange(event.size().width())
 
 
 def _one(shown: SideBySide) -> QWidget:
