@@ -19,6 +19,7 @@ from dife_gui.models.models_table import ModelsTable
 from dife_gui.views.saved_views import ViewsButton
 from dife_gui.views.window import Window
 from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
 from dife_scanner.records import TriageState
@@ -302,3 +303,31 @@ def test_what_is_read_for_an_earlier_wish_is_broken_off(
     assert (table.rowCount(), busy[-1]) == (2, False)
     lister.ask(Asked("slow"))
     lister.close()  # ends at once, too
+
+
+def test_what_is_typed_into_the_filter_stays_there_when_models_come_back(
+    qtbot: QtBot, open_window: Open, filled: Store
+) -> None:
+    """Left for a list that was empty, and come back to: no letter of a filter ever decides about a model."""
+    window = open_window()
+    activate(qtbot, window)
+    line = window.filter.line
+    before = filled.data_version()
+    for leaves, clicks in ((Qt.Key.Key_Return, True), (Qt.Key.Key_Escape, False)):
+        line.setFocus()
+        window.filter.set_text("zzz")
+        qtbot.waitUntil(lambda: window.table.rowCount() == 0, timeout=SOON)
+        qtbot.keyClick(line, leaves)
+        if clicks:
+            qtbot.mouseClick(line, Qt.MouseButton.LeftButton)
+        line.clear()
+        for letter in "clip":
+            pressed = QApplication.focusWidget()
+            assert pressed is not None
+            qtbot.keyClick(pressed, letter)
+            qtbot.waitUntil(
+                lambda: window.table.rowCount() > 0 and window.lister.is_idle, timeout=SOON
+            )
+        assert window.filter.line.text() == "clip"
+        assert window.isActiveWindow() and line.hasFocus()
+    assert filled.data_version() == before

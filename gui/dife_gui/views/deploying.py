@@ -188,7 +188,7 @@ class Deploying(QObject):
 
     def _close(self) -> None:
         self.dialog = None
-        self._frame.models.setFocus()
+        self._frame.focus_list()
 
     def _read_again(self, deployment: str) -> None:
         """Show in the dialog how its models stand for a deployment."""

@@ -61,7 +61,7 @@ class Desk(QObject):
         self.deciding.returned.connect(self._return)
         self.asking.said.connect(self.said)
         self.asking.kept.connect(self.clear_marks)
-        self.asking.closed.connect(frame.models.setFocus)
+        self.asking.closed.connect(frame.focus_list)
         frame.table.marked.connect(lambda _: self._count())
         frame.decide_button.connect_to(
             self._ask_marked, self._ask_shown, self.clear_marks, self.undo, self.redo

@@ -127,7 +127,15 @@ class Frame(QWidget):
         """The table above the selected model, and the keyboard in it."""
         self.back.hide()
         self._stack.show()
-        self.models.setFocus()
+        self.focus_list()
+
+    def focus_list(self) -> None:
+        """The keyboard in the list. While that has no lines it stays where it is.
+
+        A hidden list would take it later, in the middle of what somebody types, and letters decide about models there.
+        """
+        if self._stack.currentWidget() is self.models:
+            self.models.setFocus()
 
     def to_filter(self) -> None:
         """The keyboard in the filter box."""

@@ -68,4 +68,4 @@ class Pages(QStackedWidget):
     def show_models(self) -> None:
         """The list of models."""
         self.setCurrentWidget(self._frame)
-        self._frame.models.setFocus()
+        self._frame.focus_list()
