@@ -46,7 +46,7 @@ class Slice:
 def read_back(
     hub: Hub, source: str, reach: Reach, bound: datetime | None, *, deadline: Deadline
 ) -> Slice:
-    """Read up to `SLICE_PAGES` more of a source, going back to `bound`; `None`: to its end.
+    """Read up to `SLICE_PAGES` more of a source, going back to `bound` (`None`: to its end), while there is room.
 
     Raises what `Hub.pages` does where not even one page could be read. An address that the hub no longer takes is given
     up: the next slice begins at the top again.
@@ -65,7 +65,8 @@ def read_back(
             if from_the_top and found is reach:
                 newest = max((model.last_modified for model in page.models), default="")
             found = _further(found, page, oldest)
-            enough = found.pages - reach.pages >= SLICE_PAGES or covers(found, bound)
+            many = found.pages - reach.pages >= SLICE_PAGES
+            enough = many or covers(found, bound) or not has_room(hub)
             if enough and page.next:  # else it ends by itself, or says why it cannot go on
                 break
     except BadToken:
@@ -103,3 +104,9 @@ def has_room(hub: Hub) -> bool:
     if rate is None or rate.bucket != "api" or not rate.quota:
         return True
     return rate.remaining > rate.quota * (1 - SHARE)
+
+
+def is_narrow(hub: Hub, sources: int) -> bool:
+    """Whether a window of the hub, as far as it says, does not hold two requests for each of so many sources."""
+    rate = hub.rate
+    return rate is not None and rate.bucket == "api" and 0 < (rate.quota or 0) < 2 * sources

@@ -37,7 +37,7 @@ class PollResult:
     models: tuple[HubModel, ...]
     """Revisions not known before, each repository once, newest change first. From the listing: no sizes."""
     watermarks: dict[str, str]
-    """For each source read to its end. Store them after `models`, never before."""
+    """For each source read to its end (the one before where it shows nothing). Store them after `models`."""
     malformed: int
     """Items that could not be read."""
     requests: int
@@ -54,6 +54,8 @@ class PollResult:
     """Those that `seen` counts."""
     errors: tuple[HubError | LimitExceeded, ...] = ()
     """One for each source that was not read to its end, as far as it was tried."""
+    tried: tuple[str, ...] = ()
+    """Sources that were asked for, read to their end or not."""
 
 
 @dataclass
@@ -66,6 +68,7 @@ class _Pass:
     """Of the sources read to their end; empty text for one that showed nothing."""
     malformed: dict[str, int] = field(default_factory=dict)
     """Items that could not be read, counted by reason."""
+    tried: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     errors: list[HubError | LimitExceeded] = field(default_factory=list)
 
@@ -109,7 +112,7 @@ def poll(
     )
     return PollResult(
         models=tuple(model for model in models if known.get(model.repo_id) != model.sha),
-        watermarks={source: value for source, value in found.watermarks.items() if value},
+        watermarks=_to_keep(found.watermarks, watermarks),
         malformed=sum(found.malformed.values()),
         requests=hub.requests - requests_before,
         seen=len(models),
@@ -118,7 +121,18 @@ def poll(
         retry_after=longest_wait(found.errors),
         repositories=frozenset(found.newest),
         errors=tuple(found.errors),
+        tried=tuple(found.tried),
     )
+
+
+def _to_keep(read: Mapping[str, str], before: Mapping[str, str]) -> dict[str, str]:
+    """Watermarks of the sources read; one that shows nothing keeps the one it had."""
+    kept = {}
+    for source, value in read.items():
+        value = value or before.get(source, "")
+        if value:
+            kept[source] = value
+    return kept
 
 
 def _check_time_zone(since: datetime | None) -> None:
@@ -160,6 +174,7 @@ def _read_source(
     That is: the time is up, the hub has never answered, or it requires us to wait.
     """
     newest = ""
+    found.tried.append(source)
     oldest = listing.utc(bound) if bound else ""
     try:
         for number, page in enumerate(hub.pages(source, bound, deadline=deadline), 1):

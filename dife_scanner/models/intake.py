@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
+from dife_scanner.durable import life
 from dife_scanner.errors import (
     ContentMismatch,
     DiskFull,
@@ -272,6 +273,7 @@ def _copy(source: BinaryIO, name: str, size: int, to: Path, *, with_git_oid: boo
     try:
         with to.open("xb") as out:
             while chunk := source.read(_CHUNK):
+                life.sign()
                 if copied == 0:
                     _refuse_pointer(name, chunk)
                 copied += len(chunk)

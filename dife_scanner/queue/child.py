@@ -36,7 +36,12 @@ from dife_scanner.errors import (
 )
 from dife_scanner.progress import Progress, Step
 from dife_scanner.queue import outcome
-from dife_scanner.queue.processes import end_server_at_exit, end_with_parent, start_child
+from dife_scanner.queue.processes import (
+    end_server_at_exit,
+    end_with_parent,
+    start_child,
+    temporary_files,
+)
 
 if TYPE_CHECKING:
     from dife_scanner.audit.pipeline import Request
@@ -75,7 +80,8 @@ def warm_up(preload: tuple[str, ...] = PRELOAD, start: str = FORKSERVER) -> None
         from multiprocessing import forkserver
 
         end_server_at_exit()
-        forkserver.ensure_running()
+        with temporary_files():
+            forkserver.ensure_running()
 
 
 def run(

@@ -14,11 +14,12 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from dife_scanner import errors
+from dife_scanner.durable import life
 from dife_scanner.errors import DifeError, DiskFull, StoreBusy, unforeseen
 from dife_scanner.progress import Progress, Step
 from dife_scanner.queue import poller
 from dife_scanner.queue.devices import bound_to
-from dife_scanner.queue.hanging import Silence, count_in, new_count
+from dife_scanner.queue.hanging import Silence, new_count
 from dife_scanner.queue.processes import (
     end_server_at_exit,
     end_with_parent,
@@ -84,7 +85,7 @@ class SteadyChild:
             return False
         is_restart = self._started_at > 0
         self.process = process_context().Process(
-            target=_steady_main,
+            target=_counted_main,
             args=(self._target, self._work, self._count),
             name=f"dife-{self.role}",
         )
@@ -121,6 +122,46 @@ class SteadyChild:
         if at - self._started_at > STEADY_SECONDS:
             self._restarts = 0
         self._not_before = at + min(LONGEST_RESTART_SECONDS, 0.5 * 2.0**self._restarts)
+
+
+class BriefChild:
+    """A child that does one thing and ends."""
+
+    def __init__(self, role: str, target: Callable[[Work], None], work: Work) -> None:
+        self.process: Any = None
+        self._role = role
+        self._target = target
+        self._work = work
+        self._count = new_count()
+        self._silence = Silence(self._count)
+
+    def start(self) -> None:
+        """Start it; it must not run."""
+        self.process = process_context().Process(
+            target=_counted_main,
+            args=(self._target, self._work, self._count),
+            name=f"dife-{self._role}",
+        )
+        start_child(self.process)
+        self._silence = Silence(self._count)
+
+    @property
+    def running(self) -> bool:
+        """Whether it runs; an end is taken by asking."""
+        if self.process is not None and not self.process.is_alive():
+            self.process.join()
+            self.process = None
+        return self.process is not None
+
+    def silent_seconds(self) -> float:
+        """For how long it has given no sign of life. To be asked in every turn while it runs."""
+        return self._silence.look()
+
+    def kill(self) -> None:
+        """End it at once."""
+        self.process.kill()
+        self.process.join()
+        self.process = None
 
 
 @dataclass(frozen=True)
@@ -216,9 +257,9 @@ def stop_all(processes: Sequence[Any], grace: float = GRACE_SECONDS) -> list[Any
 # --- inside the children --------------------------------------------------------------------------------------
 
 
-def _steady_main(target: Callable[[Work], None], work: Work, count: Any) -> None:
-    """Be a child that runs all the time, and that is seen to work."""
-    count_in(count)
+def _counted_main(target: Callable[[Work], None], work: Work, count: Any) -> None:
+    """Be a child that is seen to work."""
+    life.count_in(count)
     target(work)
 
 

@@ -1,8 +1,9 @@
 """Whether a child hangs: it counts how often it asks whether it is to stop, and its parent sees that count stand still.
 
 All work asks that: between jobs, several times a second during an audit or a download, and while the database is held
-or the disk is full. The threads that renew leases or fetch ahead do not ask it, so they cannot hide that the work
-hangs. The count lies in memory that both processes share: neither database nor disk can make a child look hung.
+or the disk is full. Copying a checkpoint is a sign of life as well. The threads that renew leases or fetch ahead give
+none, so they cannot hide that the work hangs. The count lies in memory that both processes share: neither database nor
+disk can make a child look hung.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ import time
 from multiprocessing.sharedctypes import RawValue
 from typing import Any
 
-PASSES_OVER_FILES = 5
-"""Over the bytes of a checkpoint between two questions: verified, copied, brought into the canonical form, hashed, and
-compared with a reference."""
+from dife_scanner.durable import life
+
+PASSES_OVER_FILES = 3
+"""Over the bytes of a checkpoint between two signs: once copied, which is one itself, they are brought into the
+canonical form, hashed, and compared with a reference."""
 SLOWEST_BYTES = 35e6
 """Bytes a second of a slow disk that others use as well."""
 LEAST_SECONDS = 600.0
@@ -59,24 +62,10 @@ class StopEvent(threading.Event):
 
     def is_set(self) -> bool:
         """Whether it is set."""
-        _sign_of_life()
+        life.sign()
         return super().is_set()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until it is set, or for `timeout` seconds; returns whether it is."""
-        _sign_of_life()
+        life.sign()
         return super().wait(timeout)
-
-
-_counts: list[Any] = []
-"""The count of this process; none where nobody watches it."""
-
-
-def count_in(count: Any) -> None:
-    """From now on count signs of life of this process in `count`."""
-    _counts[:] = [count]
-
-
-def _sign_of_life() -> None:
-    for count in _counts:
-        count.value += 1

@@ -16,7 +16,7 @@ from dife_scanner.durable import clock
 from dife_scanner.errors import BadToken, DifeError, HubError, LimitExceeded, UnusableEnvironment
 from dife_scanner.hub import history, scopes
 from dife_scanner.hub.deadline import Deadline
-from dife_scanner.hub.history import covers, has_room
+from dife_scanner.hub.history import covers, has_room, is_narrow
 from dife_scanner.hub.poll import longest_wait, poll
 from dife_scanner.queue import in_use, targets
 from dife_scanner.queue.work import Work, hub_for
@@ -66,8 +66,7 @@ def poll_pass(store: Store, work: Work, *, seconds: float | None = None) -> Pass
     hub = hub_for(settings, settings.endpoint)
     found = _Pass(store, hub, settings, Deadline(seconds or settings.limits.pass_seconds))
     found.look_up()
-    found.read_heads()
-    found.read_back()
+    found.read_listings()
     found.look_at_bases(work.channels)
     return found.end()
 
@@ -91,6 +90,8 @@ class _Pass:
         """Whether any part of the pass brought something, were it only that there is nothing."""
         self._watermarks: dict[str, str] = {}
         self._sources: tuple[str, ...] = ()
+        self._left_out = False
+        """Whether a source that is not read to its end was not asked for in this pass."""
         self._in_use: dict[str, str] = {}
         """By repository, where it is used."""
 
@@ -119,10 +120,26 @@ class _Pass:
 
     # --- the listings -------------------------------------------------------------------------------------------
 
+    def read_listings(self) -> None:
+        """Read what is new, then further back; each source in its turn, so that none is left out for ever.
+
+        Where a window of the hub does not hold a request or two for each, what is new would take all of it every time:
+        then reading back comes first, with the share of the window that it has.
+        """
+        if is_narrow(self._hub, len(self._sources)):
+            self.read_back(narrow=True)
+            if self._may_go_on():
+                self.read_heads()
+            return
+        self.read_heads()
+        self.read_back()
+
     def read_heads(self) -> None:
         """Read what changed since the last time, of the sources that were read before."""
         watermarks = polls.watermarks(self._store, self._hub.endpoint)
+        heads, _ = polls.turns(self._store, self._hub.endpoint)
         before = [source for source in self._sources if source in watermarks]
+        before.sort(key=lambda source: heads[source])
         if not before:
             return
 
@@ -144,22 +161,28 @@ class _Pass:
         self._malformed += result.malformed
         self._problems += result.problems
         self._errors += result.errors
-        self._watermarks = result.watermarks
+        # One that was cut off had its turn all the same.
+        self._watermarks = {source: watermarks[source] for source in result.tried}
+        self._watermarks |= result.watermarks
 
-    def read_back(self) -> None:
+    def read_back(self, *, narrow: bool = False) -> None:
         """Go on reading each source further back, to where the settings say.
 
-        Time, the hub's window and whoever waits for this process with a request of their own end it for now.
+        Time, the hub's window and whoever waits for this process with a request of their own end it for now. In a
+        narrow window a source that was never read is left for the next one as well, where there is no room.
         """
         bound = self._settings.watch.back_to(clock.moment())
         reaches = polls.reaches(self._store, self._hub.endpoint)
-        for source in self._sources:
-            if not self._may_go_on():
-                reach = reaches.get(source, Reach())
-                if not covers(reach, bound):
-                    self._problems.append(_so_far(source, reach))
+        _, backs = polls.turns(self._store, self._hub.endpoint)
+        for source in sorted(self._sources, key=lambda source: backs.get(source, "")):
+            reach = reaches.get(source, Reach())
+            if covers(reach, bound):
                 continue
-            self._read_source_back(source, reaches.get(source, Reach()), bound)
+            if not self._may_go_on() or (narrow and not has_room(self._hub)):
+                self._problems.append(_so_far(source, reach))
+                self._left_out = True
+                continue
+            self._read_source_back(source, reach, bound)
 
     def _may_go_on(self) -> bool:
         """Whether the last error, if any, was of one source alone."""
@@ -195,8 +218,8 @@ class _Pass:
         for reason, amount in sorted(Counter(found.malformed).items()):
             self._problems.append(f"{amount} × {reason}")
         # One that shows nothing yet is read from the top each time: it costs a request, and what comes first is found.
-        if begun or found.newest:
-            polls.keep_reach(self._store, self._hub.endpoint, source, found.reach, found.newest)
+        reach = found.reach if begun or found.newest else Reach()
+        polls.keep_reach(self._store, self._hub.endpoint, source, reach, found.newest)
 
     def _failed(self, source: str, error: HubError | LimitExceeded) -> None:
         self._errors.append(error)
@@ -246,7 +269,7 @@ class _Pass:
         if self._errors and not self._read:
             raise self._errors[0]
         bound = self._settings.watch.back_to(clock.moment())
-        complete = not self._errors and self._is_read(bound)
+        complete = not self._errors and not self._left_out and self._is_read(bound)
         result = PassResult(
             seen=len(self._seen) + self._looked,
             new=self._new,

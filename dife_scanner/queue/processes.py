@@ -10,10 +10,13 @@ import signal
 import sys
 import threading
 import types
+from collections.abc import Iterator
 from multiprocessing import util
 from multiprocessing.connection import wait
 from typing import Any
 
+from dife_scanner.durable.disk import says_full
+from dife_scanner.errors import DiskFull
 from dife_scanner.queue.hanging import StopEvent
 
 _PR_SET_PDEATHSIG = 1
@@ -44,6 +47,21 @@ def end_with_parent() -> None:
             libc.prctl(_PR_SET_NAME, name, 0, 0, 0)
 
 
+@contextlib.contextmanager
+def temporary_files() -> Iterator[None]:
+    """Turn a folder for temporary files that takes none into `DiskFull`: each process that is started needs some."""
+    try:
+        yield
+    except OSError as error:
+        # where every folder for them is full Python says that there is none
+        if says_full(error) or "No usable temporary directory" in str(error):
+            raise DiskFull(
+                f"the folder for temporary files is full: {error}",
+                "free some space in it, or name another in TMPDIR; nothing is lost, work goes on by itself",
+            ) from error
+        raise
+
+
 _starting = threading.Lock()
 
 
@@ -51,9 +69,9 @@ def start_child(process: Any) -> None:
     """Start a process of multiprocessing that runs a function of a module.
 
     It does not import the program that we are: what it needs its server has loaded, and a command line with all that
-    hangs on it takes longer than the rest of its start.
+    hangs on it takes longer than the rest of its start. Raises `DiskFull` where there is no room for temporary files.
     """
-    with _starting:
+    with _starting, temporary_files():
         program = sys.modules["__main__"]
         sys.modules["__main__"] = types.ModuleType("__main__")
         try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Collection
@@ -29,6 +30,8 @@ GIVE_BACK_SECONDS = 1.5
 """For how long giving back is tried what a killed process held."""
 STOPPED = "its worker was stopped"
 """Why a job waits again that was in work."""
+SHOW_CURSOR = "\x1b[?25h"
+"""What every terminal understands (DECTCEM)."""
 _TICK_SECONDS = 0.2
 
 
@@ -91,4 +94,14 @@ def _end_by_force_if_it_hangs(home: Path, running: Future[None]) -> None:
         with open_store(home, patience=Patience(GIVE_BACK_SECONDS)) as store:
             give_back(store, [os.getpid()])
     finally:
+        _show_cursor()
         os._exit(0)  # leaving in order would wait for the thread that hangs
+
+
+def _show_cursor() -> None:
+    """Show the cursor of the terminal, which whoever draws progress hides until it ends in order."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            if stream.isatty():
+                stream.write(SHOW_CURSOR)
+                stream.flush()

@@ -32,6 +32,7 @@ from dife_scanner.queue import devices
 from dife_scanner.queue.alert_sender import alerts_main
 from dife_scanner.queue.children import (
     GAVE_UP,
+    BriefChild,
     EndedPass,
     PassChild,
     SteadyChild,
@@ -242,8 +243,7 @@ class _Watcher:
         self._on_event = on_event
         self._stop = stop
         self._due = Due(_seconds(work))
-        self._retention: Any = None
-        """The process that removes what is old; `None` while there is none."""
+        self._retention = BriefChild("retention", retention_main, work)
         self._troubles: list[str] = []
         self._pass = PassChild(work)
         self._executor = executor
@@ -285,7 +285,7 @@ class _Watcher:
                 self._retain_once()
         finally:
             steady = [child.process for child in self._steady]
-            killed = stop_all([*steady, self._pass.process, self._retention], GRACE_SECONDS)
+            killed = stop_all([*steady, self._pass.process, self._retention.process], GRACE_SECONDS)
             give_back(self._store, [process.pid for process in killed])
             self._report_jobs()
         self._report(EventKind.STOPPED, "stopped")
@@ -375,10 +375,7 @@ class _Watcher:
             held = take_from_hung(self._store, pid, reason)
         child.process.kill()
         child.process.join()
-        text = (
-            f"a {child.role} process ({pid}) hung: it gave no sign of life for"
-            f" {span_text(self._longest_silence)}, and was ended"
-        )
+        text = _hung(child.role, pid, self._longest_silence)
         if held:
             text = f"{text}; it held {', '.join(str(job.ref) for job in held)}"
         self._report(EventKind.TROUBLE, text)
@@ -393,20 +390,22 @@ class _Watcher:
 
     def _tend_retention(self) -> None:
         """Take the end of the process that removes what is old, or start one where a day has passed."""
-        if self._retention is not None:
-            if not self._retention.is_alive():
-                self._retention.join()
-                self._retention = None
+        if self._retention.running:
+            if self._retention.silent_seconds() > self._longest_silence:
+                self._end_hung_retention()
         elif self._due.take(RETENTION) and is_due(self._work.home):
-            self._retention = process_context().Process(
-                target=retention_main, args=(self._work,), name="dife-retention"
-            )
-            start_child(self._retention)
+            self._retention.start()
+
+    def _end_hung_retention(self) -> None:
+        """What it did not remove yet is removed at the next look."""
+        hung = _hung("retention", self._retention.process.pid, self._longest_silence)
+        self._retention.kill()
+        self._report(EventKind.TROUBLE, f"{hung}; it is tried again in an hour")
 
     def _retain_once(self) -> None:
         self._due.want(RETENTION)
         self._tend_retention()
-        while self._retention is not None and not self._stop.wait(TICK_SECONDS):
+        while self._retention.running and not self._stop.wait(TICK_SECONDS):
             self._tend_retention()
 
     # --- passes ---------------------------------------------------------------------------------------------------
@@ -553,6 +552,13 @@ class _Watcher:
 
     def _report(self, kind: EventKind, text: str, data: dict[str, Any] | None = None) -> None:
         self._on_event(Event(kind, now(), text, data=data or {}))
+
+
+def _hung(role: str, pid: int, seconds: float) -> str:
+    return (
+        f"a {role} process ({pid}) hung: it gave no sign of life for {span_text(seconds)},"
+        " and was ended"
+    )
 
 
 def _job_event(store: Store, job_id: int, event: jobs.JobEvent) -> Event:

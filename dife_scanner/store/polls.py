@@ -52,9 +52,11 @@ def watermarks(store: Store, endpoint: str) -> dict[str, str]:
 
 
 def reaches(store: Store, endpoint: str) -> dict[str, Reach]:
-    """Give, by source, how far back it has been read; a source that is not there was never read back."""
+    """Give, by source, how far back it has been read; a source that is not there never showed a model."""
     rows = store.read(
-        "SELECT source, next, oldest, ended, pages FROM reaches WHERE endpoint = ?", (endpoint,)
+        "SELECT source, next, oldest, ended, pages FROM reaches WHERE endpoint = ?1 AND (pages > 0"
+        " OR source IN (SELECT source FROM watermarks WHERE endpoint = ?1))",
+        (endpoint,),
     )
     found: dict[str, Reach] = {}
     for row in rows:
@@ -85,6 +87,16 @@ def _keep_watermark(store: Store, endpoint: str, source: str, value: str, at: st
         " ON CONFLICT (endpoint, source)"
         " DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at",
         (endpoint, source, value, at),
+    )
+
+
+def turns(store: Store, endpoint: str) -> tuple[dict[str, str], dict[str, str]]:
+    """Give, by source, when its newest changes were asked for last, and when it was read further back last."""
+    heads = store.read("SELECT source, updated_at FROM watermarks WHERE endpoint = ?", (endpoint,))
+    backs = store.read("SELECT source, updated_at FROM reaches WHERE endpoint = ?", (endpoint,))
+    return (
+        {row["source"]: row["updated_at"] for row in heads},
+        {row["source"]: row["updated_at"] for row in backs},
     )
 
 

@@ -34,7 +34,7 @@ from dife_scanner.models.layouts.open_clip import parse_config
 from dife_scanner.models.tensors import expected_tensors
 from dife_scanner.progress import Progress
 from dife_scanner.queue.lease import Lease, worker_name
-from dife_scanner.queue.processes import stop_event
+from dife_scanner.queue.processes import end_with_parent, stop_event
 from dife_scanner.queue.work import Work
 from dife_scanner.records import (
     Audit,
@@ -383,6 +383,12 @@ def hangs_beside_its_lease(work: Work) -> None:
                 Lease(work.home, job.id, name, 2.0).__enter__()
     while True:
         time.sleep(1.0)
+
+
+def sleeps_for_ever(work: Work) -> None:
+    """Be a child that hangs."""
+    end_with_parent()
+    time.sleep(600)
 
 
 def works_without_end(work: Work) -> None:

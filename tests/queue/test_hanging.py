@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 
 import psutil
 import pytest
-from queue_kit import hangs_beside_its_lease, work_for, works_without_end
+from queue_kit import (
+    checkpoint_folder,
+    hangs_beside_its_lease,
+    sleeps_for_ever,
+    work_for,
+    works_without_end,
+)
 from waiting import WORK_SECONDS, until
 
+from dife_scanner.durable import life
+from dife_scanner.models import intake
 from dife_scanner.queue import hanging
 from dife_scanner.queue import watch as watching
 from dife_scanner.queue.children import SteadyChild
@@ -17,6 +26,7 @@ from dife_scanner.queue.hanging import Silence
 from dife_scanner.queue.watch import Event, EventKind, watch
 from dife_scanner.queue.work import Work
 from dife_scanner.records import Job, JobState, ModelRef
+from dife_scanner.settings import Limits
 from dife_scanner.store import Store, jobs
 
 
@@ -24,7 +34,7 @@ def test_a_worker_that_hangs_beside_its_lease_is_ended_and_its_job_counts_a_deat
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its lease is renewed for ever, so nothing else would take the job from it. A worker that works is left alone,
-    and so is the job that was only fetched ahead.
+    and so is the job that was only fetched ahead. Retention that hangs beside them is ended as well.
     """
     held = [_queued(store, ModelRef(f"org/{name}", "a" * 40)).id for name in ("one", "two")]
     monkeypatch.setattr(watching, "longest_silence", lambda _: 1.5)
@@ -37,13 +47,15 @@ def test_a_worker_that_hangs_beside_its_lease_is_ended_and_its_job_counts_a_deat
         return children
 
     monkeypatch.setattr(watching, "_auditors", auditors)
+    monkeypatch.setattr(watching, "retention_main", sleeps_for_ever)
     told: list[str] = []
     stop = threading.Event()
 
     def tell(event: Event) -> None:
         if event.kind is EventKind.TROUBLE and "hung" in event.text:
             told.append(event.text)
-            stop.set()
+            if len(told) == 2:
+                stop.set()
 
     watcher = threading.Thread(
         target=watch,
@@ -53,11 +65,13 @@ def test_a_worker_that_hangs_beside_its_lease_is_ended_and_its_job_counts_a_deat
     watcher.start()
     try:
         hung, steady = until(lambda: _pids(children), WORK_SECONDS)
-        until(lambda: told, WORK_SECONDS)
+        until(lambda: len(told) == 2, WORK_SECONDS)
     finally:
         stop.set()
         watcher.join(WORK_SECONDS)
-    (text,) = told
+    text, retention = sorted(told, key=lambda text: "retention" in text)
+    assert "a retention process" in retention and "hung" in retention
+    assert retention.endswith("and was ended; it is tried again in an hour")
     assert f"a worker process ({hung}) hung: it gave no sign of life for 2 s, and was ended" in text
     assert "org/one" in text and "org/two" in text and hung != steady
     assert not psutil.pid_exists(hung)
@@ -87,19 +101,33 @@ def test_only_the_time_in_which_the_parent_itself_ran_counts_as_silence(
 
 def test_waiting_and_asking_are_signs_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
     count = hanging.new_count()
-    monkeypatch.setattr(hanging, "_counts", [])
+    monkeypatch.setattr(life, "_counts", [])
     stop = hanging.StopEvent()
     assert not stop.is_set() and count.value == 0  # nobody watches
-    hanging.count_in(count)
+    life.count_in(count)
     assert not stop.is_set() and not stop.wait(0.0)
     assert count.value == 2
     stop.set()
     assert stop.wait(WORK_SECONDS)
 
 
+def test_copying_a_checkpoint_is_a_sign_of_life(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """However large it is: nobody takes a worker that copies for one that hangs."""
+    monkeypatch.setattr(life, "_counts", [])
+    monkeypatch.setattr(intake, "_CHUNK", 64 * 1024)
+    files = {file.name: file for file in checkpoint_folder(tmp_path / "model").iterdir()}
+    size = sum(file.stat().st_size for file in files.values())
+    count = hanging.new_count()
+    life.count_in(count)
+    intake.stage(files, {}, tmp_path / "copy", Limits())
+    assert count.value >= size // (64 * 1024)
+
+
 def test_a_large_checkpoint_may_keep_a_worker_silent_for_longer() -> None:
     small, large = (hanging.longest_silence(gib * 1024**3) for gib in (1, 20))
-    assert 600 < small < 900 and 3600 < large < 4000
+    assert 600 < small < 900 and 2400 < large < 2500
 
 
 def _queued(store: Store, ref: ModelRef) -> Job:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -118,6 +119,50 @@ def test_reading_back_leaves_half_of_the_hubs_window_to_others(
     first = passed(store, slow_hub, "all")
     assert not first.complete and "the next pass goes on" in first.problems[-1]
     assert len(slow_hub.requests) == 5 and first.new == 10
+
+
+SIX = tuple(f"search={name}" for name in ("clip", "siglip", "blip", "coca", "eva", "none"))
+
+
+@pytest.fixture
+def narrow_hub(tmp_path: Path) -> Iterator[LoopbackHub]:
+    """It allows four requests in a window, and has five models in each of five sources; one source shows nothing."""
+    with LoopbackHub(tmp_path / "narrow", quotas=Quotas(api=4)) as hub:
+        for source in SIX[:-1]:
+            name = source.partition("=")[2]
+            for number in range(5):
+                hub.add_repo(f"org/{name}-{number}", PICKLE, last_modified=ago(1 + 200 * number))
+        yield hub
+
+
+def test_a_hub_that_allows_fewer_requests_than_there_are_sources_is_read_to_its_end(
+    store: Store, narrow_hub: LoopbackHub, small_pages: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each window goes on where the last one stopped, and afterwards each source has its turn with what is new."""
+    work = work_for(store.home, narrow_hub.endpoint, watch={"since": "all"})
+    work = replace(work, settings=work.settings.model_copy(update={"filters": SIX}))
+    at = time.time()
+
+    def window() -> PassResult:
+        nonlocal at
+        at += 301
+        monkeypatch.setattr("dife_scanner.hub.budget.moment", lambda: at)
+        narrow_hub._rates.reset()
+        before = len(narrow_hub.requests)
+        done = poll_pass(store, work)
+        assert len(narrow_hub.requests) - before <= 4
+        return done
+
+    passes = [window()]
+    while len(jobs.jobs(store)) < 25:
+        assert len(passes) < 40, "some source is never read"
+        passes.append(window())
+    assert not any(one.complete for one in passes[:-1])
+    for source in SIX[:-1]:
+        narrow_hub.commit(f"org/{source.partition('=')[2]}-4", {"README.md": b"again"})
+    for _ in range(4):
+        window()
+    assert len(jobs.jobs(store)) == 30, "what is new in one of the sources is not found"
 
 
 def test_what_changes_meanwhile_is_found_by_the_next_pass(

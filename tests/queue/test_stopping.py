@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from waiting import BUSY_SECONDS, until
 
 from dife_scanner.errors import StoreBusy
 from dife_scanner.queue import targets
-from dife_scanner.queue.stopping import run_until_stopped
+from dife_scanner.queue.stopping import SHOW_CURSOR, run_until_stopped
 from dife_scanner.queue.work import hub_for
 from dife_scanner.store import Store, jobs, polls
 
@@ -40,13 +41,17 @@ stopping.run_until_stopped(home, hang, stop_event())
 def test_what_hangs_when_a_worker_is_asked_to_stop_costs_its_job_nothing(
     store: Store, tmp_path: Path
 ) -> None:
-    """Nothing breaks off a look-up of a name that hangs in a library; a thread that sleeps ends as little."""
+    """Nothing breaks off a look-up of a name that hangs in a library; a thread that sleeps ends as little. The terminal
+    has its cursor again, which a line of progress hides.
+    """
     settings = work_for(store.home).settings
     folder = checkpoint_folder(tmp_path / "model")
     asked = targets.enqueue(
         store, str(folder), settings.limits, lambda: hub_for(settings, settings.endpoint)
     )
-    process = subprocess.Popen([sys.executable, "-c", HANGING, str(store.home)])
+    terminal, its_side = os.openpty()
+    process = subprocess.Popen([sys.executable, "-c", HANGING, str(store.home)], stderr=its_side)
+    os.close(its_side)
     try:
         until(lambda: jobs.job(store, asked.id).worker, BUSY_SECONDS)
         process.send_signal(signal.SIGTERM)
@@ -54,6 +59,8 @@ def test_what_hangs_when_a_worker_is_asked_to_stop_costs_its_job_nothing(
     finally:
         process.kill()
         process.wait()
+    with os.fdopen(terminal, "rb", buffering=0) as shown:
+        assert shown.read(65536).endswith(SHOW_CURSOR.encode())
     job = jobs.job(store, asked.id)
     assert (job.state.value, job.reason) == ("queued", "its worker was stopped")
     assert (job.attempts, job.deaths, job.lost_leases) == (0, 0, 0)
