@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import types
 from collections.abc import Iterator
 from multiprocessing import util
@@ -63,21 +64,38 @@ def temporary_files() -> Iterator[None]:
 
 
 _starting = threading.Lock()
+_ATTEMPTS = 5
+"""To start a child, of which all but the last may meet a server that is gone."""
+_BETWEEN_ATTEMPTS = 0.1
+"""Seconds between them: until then a server that was killed can be waited for."""
+_SERVER_IS_GONE = (EOFError, ConnectionError)
+"""What multiprocessing raises where its server dies while it is asked for a process."""
 
 
 def start_child(process: Any) -> None:
     """Start a process of multiprocessing that runs a function of a module.
 
     It does not import the program that we are: what it needs its server has loaded, and a command line with all that
-    hangs on it takes longer than the rest of its start. Raises `DiskFull` where there is no room for temporary files.
+    hangs on it takes longer than the rest of its start. A server that dies meanwhile is started again.
+
+    Raises `DiskFull` where there is no room for temporary files.
     """
     with _starting, temporary_files():
         program = sys.modules["__main__"]
         sys.modules["__main__"] = types.ModuleType("__main__")
         try:
-            process.start()
+            _start(process)
         finally:
             sys.modules["__main__"] = program
+
+
+def _start(process: Any) -> None:
+    for _ in range(_ATTEMPTS - 1):
+        with contextlib.suppress(*_SERVER_IS_GONE):
+            process.start()
+            return
+        time.sleep(_BETWEEN_ATTEMPTS)
+    process.start()
 
 
 _finalizers: list[util.Finalize] = []
