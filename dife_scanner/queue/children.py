@@ -84,12 +84,7 @@ class SteadyChild:
         if time.monotonic() < self._not_before:
             return False
         is_restart = self._started_at > 0
-        self.process = process_context().Process(
-            target=_counted_main,
-            args=(self._target, self._work, self._count),
-            name=f"dife-{self.role}",
-        )
-        start_child(self.process)
+        self.process = _started_counted(self.role, self._target, self._work, self._count)
         self._started_at = time.monotonic()
         self._silence = Silence(self._count)
         return is_restart
@@ -124,6 +119,15 @@ class SteadyChild:
         self._not_before = at + min(LONGEST_RESTART_SECONDS, 0.5 * 2.0**self._restarts)
 
 
+def _started_counted(role: str, target: Callable[[Work], None], work: Work, count: Any) -> Any:
+    """A process that gives its signs of life in `count`. Raises `DiskFull` where none can be started."""
+    process = process_context().Process(
+        target=_counted_main, args=(target, work, count), name=f"dife-{role}"
+    )
+    start_child(process)
+    return process
+
+
 class BriefChild:
     """A child that does one thing and ends."""
 
@@ -137,12 +141,7 @@ class BriefChild:
 
     def start(self) -> None:
         """Start it; it must not run."""
-        self.process = process_context().Process(
-            target=_counted_main,
-            args=(self._target, self._work, self._count),
-            name=f"dife-{self._role}",
-        )
-        start_child(self.process)
+        self.process = _started_counted(self._role, self._target, self._work, self._count)
         self._silence = Silence(self._count)
 
     @property
@@ -193,13 +192,14 @@ class PassChild:
         """Serve the waiting requests and, where `polling`, read the listings."""
         context = process_context()
         self._reader, writer = context.Pipe(duplex=False)
-        self.process = context.Process(
+        process = context.Process(
             target=pass_main,
             args=(self._work, polling, writer),
             name="dife-poller",
         )
-        start_child(self.process)
-        writer.close()
+        with writer:
+            start_child(process)
+        self.process = process
         self._deadline = (
             time.monotonic() + self._work.settings.limits.pass_seconds + PASS_GRACE_SECONDS
         )

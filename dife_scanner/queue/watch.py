@@ -394,7 +394,11 @@ class _Watcher:
             if self._retention.silent_seconds() > self._longest_silence:
                 self._end_hung_retention()
         elif self._due.take(RETENTION) and is_due(self._work.home):
-            self._retention.start()
+            try:
+                self._retention.start()
+            except DiskFull:
+                self._due.want(RETENTION)
+                raise
 
     def _end_hung_retention(self) -> None:
         """What it did not remove yet is removed at the next look."""
@@ -424,7 +428,12 @@ class _Watcher:
         polling = self._due.take(POLL) or poll_asked_for
         if not polling and not asked_for:
             return
-        self._pass.start(polling)
+        try:
+            self._pass.start(polling)
+        except DiskFull:
+            if polling:
+                self._due.want(POLL)
+            raise
         if polling:
             self._report(
                 EventKind.POLL_STARTED, f"reading the listings of {self._work.settings.endpoint}"

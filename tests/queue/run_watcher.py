@@ -29,6 +29,7 @@ def main() -> int:
     watching.BEAT_SECONDS = 1.0  # a held database is noticed when something is to be written
     watching.GRACE_SECONDS = float(os.environ.get("DIFE_TEST_GRACE_SECONDS", "8"))
     watching.HELD_SECONDS = float(os.environ.get("DIFE_TEST_HELD_SECONDS", "2"))
+    watching.FULL_SECONDS = float(os.environ.get("DIFE_TEST_FULL_SECONDS", "5"))
     hung = os.environ.get("DIFE_TEST_HUNG_SECONDS")
     if hung:
         watching.longest_silence = lambda _: float(hung)

@@ -114,18 +114,28 @@ def test_a_database_that_another_program_holds_is_waited_for(
 def test_a_full_disk_is_told_of_once_and_waited_for(
     store: Store, hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Met by the watcher itself, which writes nothing but signs of life while nothing happens."""
+    """Met by the watcher itself, which writes nothing but signs of life while nothing happens. The pass that it could
+    not start is made as soon as there is room, and not an interval later.
+    """
     attempts: list[bool] = []
     free, stop = threading.Event(), threading.Event()
     beat = polls.beat
 
     def beat_where_there_is_room(*given: Any) -> None:
-        attempts.append(free.is_set())
         if not free.is_set():
             raise disk_full(store.home)
         beat(*given)
 
+    start_child = children.start_child
+
+    def start_where_there_is_room(process: Any) -> None:
+        attempts.append(free.is_set())
+        if not free.is_set():
+            raise disk_full(store.home)
+        start_child(process)
+
     monkeypatch.setattr(polls, "beat", beat_where_there_is_room)
+    monkeypatch.setattr(children, "start_child", start_where_there_is_room)
     monkeypatch.setattr(watching, "FULL_SECONDS", 0.05)
     monkeypatch.setattr(watching, "_auditors", lambda work, executor: [])
     told: list[str] = []
@@ -152,6 +162,38 @@ def test_a_full_disk_is_told_of_once_and_waited_for(
         stop.set()
         watcher.join(BUSY_SECONDS)
     assert not watcher.is_alive() and told == [full, "the disk has room again; going on"]
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can mount a small disk")
+def test_a_full_folder_for_temporary_files_is_told_of_once_and_waited_for(
+    store: Store, hub: LoopbackHub, tmp_path: Path
+) -> None:
+    """No process can be started without a file or two in it."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "nr_inodes=2", "tmpfs", str(folder)]
+    if subprocess.run(mount, check=False).returncode:
+        pytest.skip("this machine does not let us mount a tmpfs")
+    hub.add_repo("org/clip", checkpoint(), last_modified=later(-60))
+    full = {"TMPDIR": str(folder), "DIFE_TEST_FULL_SECONDS": "0.1"}
+    watcher = start(store.home, hub.endpoint, "--once", **full)
+    told = []
+    try:
+        for line in watcher.stdout or ():
+            event = json.loads(line)
+            if event["kind"] == "trouble":
+                told.append(event["text"])
+                if len(told) == 1:
+                    subprocess.run(["mount", "-o", "remount,nr_inodes=9999", folder], check=True)
+        _, words = watcher.communicate(timeout=60)
+    finally:
+        watcher.kill()
+        watcher.communicate()
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+    assert watcher.returncode == 0, words
+    assert len(told) == 2 and "folder for temporary files is full" in told[0], told
+    assert told[1] == "the disk has room again; going on"
+    assert [job.state.value for job in jobs.jobs(store)] == ["done"]
 
 
 def test_a_paused_queue_is_read_into_and_not_worked_on(store: Store, hub: LoopbackHub) -> None:
