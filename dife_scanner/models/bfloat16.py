@@ -54,6 +54,19 @@ class Near:
     visual: Any = None
 
 
+class FirstTokens(nn.Module):
+    """Layers that read the first tokens alone: what the class token makes of a part of a picture."""
+
+    def __init__(self, layers: Transformer, tokens: int) -> None:
+        super().__init__()
+        self._layers = layers
+        self._tokens = tokens
+
+    def forward(self, states: Tensor, attn_mask: Tensor | None = None) -> Tensor:
+        """States [n, l, w] to those of the first tokens behind all layers."""
+        return self._layers(states[:, : self._tokens], attn_mask=attn_mask)
+
+
 def with_layers(visual: Any, layers: nn.Module) -> Any:
     """The same image tower through other layers; all else is shared, and `visual` stays as it is."""
     other = copy.copy(visual)

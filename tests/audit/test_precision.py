@@ -267,6 +267,34 @@ def test_a_tower_that_bfloat16_changes_is_searched_in_float32(encoder, picture, 
     assert precision.probed(encoder, TEXTS, picture, Turned(monkeypatch, 0.1, 0.01)) == ()
 
 
+def test_all_layers_of_both_towers_are_compared_of_few_tokens(encoder, picture, monkeypatch):
+    monkeypatch.setattr(precision, "LEAST_WIDTH", 1)
+    monkeypatch.setattr(precision, "TOKENS_THAT_AGREE", 5)
+    towers = Towers(encoder)
+    rows = [encoder.tokenizer.encode(text) for text in TEXTS[:2]]
+    read = []
+    halves = InBfloat16.forward
+
+    def forward(layers, states, attn_mask=None):
+        read.append((states.shape[1], len(layers._layers.resblocks)))
+        return halves(layers, states, attn_mask)
+
+    monkeypatch.setattr(InBfloat16, "forward", forward)
+    assert precision._agrees(encoder, "pictures", towers, picture)
+    assert precision._agrees(encoder, "texts", towers, rows)
+    layers = encoder.config.vision.layers, encoder.config.text.layers
+    tokens = 5, towers.packed(rows)[0].shape[1]
+    assert read == [*zip(tokens, layers, strict=True)] and encoder.near == Near()
+
+
+def test_a_last_layer_that_bfloat16_changes_is_noticed(encoder, picture):
+    """Which the timed layer, the first, does not show: next to large values bfloat16 rounds small ones away."""
+    assert precision._agrees(encoder, "pictures", Towers(encoder), picture)
+    with torch.no_grad():
+        encoder.model.visual.transformer.resblocks[-1].mlp.c_proj.bias += 1e4
+    assert not precision._agrees(encoder, "pictures", Towers(encoder), picture)
+
+
 def test_nothing_is_timed_of_a_small_model(encoder, picture, monkeypatch):
     clock = Turned(monkeypatch, 0.1, 0.01)
     assert precision.probed(encoder, TEXTS, picture, clock) == () and clock.now == 0
