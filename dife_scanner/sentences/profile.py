@@ -20,7 +20,7 @@ from dife_scanner.sentences.numbers import count, count_text, interval_text, num
 
 ENTRY_MEANING = {
     EntryType.EXPOSED: "the lower bound of the difference is at least 0.25: the target is strongly promoted",
-    EntryType.WEAK: "the interval lies wholly beyond neither cut: no exposure is shown, and none is ruled out",
+    EntryType.WEAK: "the interval lies between the cuts: near the reference",
     EntryType.NEGATIVE: "the upper bound is at most −0.05: the target is demoted, which is no sign of safety",
     EntryType.N_TOO_SMALL: "the interval spans both cuts: more drawings are needed to tell",
 }
