@@ -9,16 +9,21 @@ from dife_scanner.records import (
     DeploymentDecision,
     DeploymentMeasurement,
     Grounds,
+    JobState,
     MeasuredTrigger,
     Precedent,
     Severity,
     Standing,
+    Verdict,
     Why,
 )
 from dife_scanner.sentences.numbers import count
 from dife_scanner.sentences.profile import entry_sentence
-from dife_scanner.store.deciding import Proposal
+from dife_scanner.store.deciding import NOT_AUDITED, Proposal, Scope
+from dife_scanner.store.standings import OPENING
 
+_AGAINST = (Verdict.FLAGGED.value, Verdict.INHERITED.value, JobState.REFUSED.value)
+"""What audits or the look at the files said that somebody should have seen before a checkpoint is let pass."""
 _WHY = {
     Why.NOBODY: "nobody has decided",
     Why.NOT_AUDITED: "these files have no audit here",
@@ -143,6 +148,37 @@ def stand_text(deployment: str, counts: Mapping[DecisionState, int]) -> str:
     """How checkpoints stand for a deployment now: `For shop now: 2 pending, 1 refused.`"""
     parts = [f"{counts[state]:,} {state}" for state in DecisionState if counts.get(state)]
     return f"For {deployment} now: {', '.join(parts)}." if parts else ""
+
+
+def found_text(scope: Scope) -> str:
+    """What audits say of what is decided about: `Audited: flagged; exposed through text reranking.`"""
+    if not scope.verdicts:
+        return ""
+    if len(scope.subjects) == 1:
+        said = next(iter(scope.verdicts))
+        through = ", ".join(scope.exposed)
+        exposed = f"; exposed through {through}, which {scope.deployment} uses" if through else ""
+        return f"Audited: {said}{exposed}." if said != NOT_AUDITED else "Not audited here."
+    parts = [f"{number:,} {said}" for said, number in scope.verdicts.items()]
+    most = max(scope.exposed.values(), default=0)
+    exposed = f"; at least {most:,} exposed through what {scope.deployment} uses" if most else ""
+    return f"Audited: {', '.join(parts)}{exposed}."
+
+
+def warning_text(scope: Scope, chosen: str | None) -> str:
+    """What somebody should have seen who lets this pass; empty where nothing speaks against that."""
+    if chosen not in set(OPENING):
+        return ""
+    speaks = sum(scope.verdicts.get(verdict, 0) for verdict in _AGAINST)
+    through = ", ".join(scope.exposed)
+    if not speaks and not through:
+        return ""
+    these = "It was" if len(scope.subjects) == 1 else f"{speaks:,} of them were"
+    found = " or ".join(verdict for verdict in _AGAINST if scope.verdicts.get(verdict))
+    text = f"{these} {found} here." if speaks else ""
+    if through:
+        text += f" {scope.deployment} uses interfaces through which it is exposed: {through}."
+    return text.strip()
 
 
 def proposal_line(one: Proposal) -> str:

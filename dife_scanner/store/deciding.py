@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from dife_scanner.durable.clock import now
@@ -33,6 +33,8 @@ LONGEST_NAME = 100
 """Characters of an owner, an actor, or what a checkpoint is called."""
 PORTION = 100
 """Checkpoints that are looked at, or for which is taken over, before others come to read and write."""
+NOT_AUDITED = "not audited"
+"""In the place of a verdict where there is none."""
 MOST_AT_ONCE = 5_000
 """Checkpoints of one act: others wait for the database until it is kept."""
 
@@ -94,6 +96,10 @@ class Scope:
     """What can be taken over from earlier decisions."""
     passed: Mapping[str, int]
     """Why nothing is taken over for the others, with how many."""
+    verdicts: Mapping[str, int] = field(default_factory=dict)
+    """What the latest audits of the subjects say, with how many."""
+    exposed: Mapping[str, int] = field(default_factory=dict)
+    """Interfaces of the deployment through which subjects are exposed, with how many."""
 
 
 NOTHING = Scope(
@@ -209,8 +215,13 @@ def looked_at(store: Store, scope: Scope) -> Scope:
     profile = deployments.deployment(store, scope.deployment)
     stands: Counter[DecisionState] = Counter()
     seen = []
+    verdicts: Counter[str] = Counter()
+    exposed: Counter[str] = Counter()
     for subject in scope.subjects:
-        stands[decisions.standing(store, subject.artefact, profile).state] += 1
+        stand = decisions.standing(store, subject.artefact, profile)
+        stands[stand.state] += 1
+        verdicts[stand.grounds.verdict if stand.grounds else NOT_AUDITED] += 1
+        exposed.update(stand.exposed)
         log = decisions.about(store, subject.artefact, scope.deployment)
         seen.append(replace(subject, seen=log[-1].id if log else ""))
     made, passed = proposals(store, seen, scope.deployment)
@@ -220,6 +231,8 @@ def looked_at(store: Store, scope: Scope) -> Scope:
         counts=stands,
         proposals=tuple(made),
         passed=Counter(one.why for one in passed),
+        verdicts=verdicts,
+        exposed=exposed,
     )
 
 
@@ -231,6 +244,8 @@ def joined(first: Scope, second: Scope) -> Scope:
         counts=Counter(first.counts) + Counter(second.counts),
         proposals=first.proposals + second.proposals,
         passed=Counter(first.passed) + Counter(second.passed),
+        verdicts=Counter(first.verdicts) + Counter(second.verdicts),
+        exposed=Counter(first.exposed) + Counter(second.exposed),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 from PySide6.QtCore import QObject, Signal
@@ -16,6 +17,13 @@ from dife_scanner.records import TriageState
 from dife_scanner.sentences.triage import findings_text, redone_text, state_words, undone_text
 from dife_scanner.store import models, triage
 from dife_scanner.store.db import Store
+
+_order = count(1)
+
+
+def act_number() -> int:
+    """Of one act in this process: a later one has a larger number, whatever it was about."""
+    return next(_order)
 
 
 def actor(home: Path) -> str:
@@ -84,6 +92,8 @@ class Deciding(QObject):
         self._background = background
         self._acts: list[tuple[int, int | None]] = []
         """Numbers of what was decided in this window and not taken back, oldest first, and their jobs."""
+        self.latest = 0
+        """`act_number` of the last decision that can be taken back."""
         self._undone: list[tuple[int, int | None]] = []
         """The same of what was taken back since the last decision."""
 
@@ -105,6 +115,7 @@ class Deciding(QObject):
 
         def stored(act: triage.Act) -> None:
             self._acts.append((act.number, wish.job))
+            self.latest = act_number()
             self._undone.clear()
             what = _kept_text(wish, len(act.fingerprints))
             self.said.emit(f"{what}; {self._keys.undo} takes it back")

@@ -33,6 +33,8 @@ class HubReading:
     """By source, how far back it has been read."""
     around: Overview
     backlog: Throughput
+    budget: Budget
+    """The one that most of the newest audits were made at; that of the settings where there are none."""
     seconds: float | None
     """What an audit takes of late; `None` where there was none."""
     budgets: Mapping[Budget, int]
@@ -46,6 +48,8 @@ class HubReading:
 def read_hub(store: Store, home: Path) -> HubReading:
     """Read it. Raises `SettingsError` for a settings file that cannot be used."""
     given = settings.load(home)
+    budgets = audits.budgets_of_late(store)
+    used = next(iter(budgets), given.budget)
     return HubReading(
         settings=given,
         scope=given.watch.in_force,
@@ -53,8 +57,9 @@ def read_hub(store: Store, home: Path) -> HubReading:
         reaches=polls.reaches(store, given.endpoint),
         around=overview(store),
         backlog=throughput.throughput(store),
-        seconds=audits.usual_seconds(store, given.budget),
-        budgets=audits.budgets_of_late(store),
+        budget=used,
+        seconds=audits.usual_seconds(store, used),
+        budgets=budgets,
         windows=hub_windows.read(hub_windows.file(given.home, given.endpoint)),
         disk=disk_use(home, given.disk.quota_bytes, given.disk.free_bytes),
         in_use=tuple(watchlist.watched(store, given.endpoint)),

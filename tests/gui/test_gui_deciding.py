@@ -100,6 +100,7 @@ def test_all_that_the_filter_shows_can_be_decided_about(
     flagged = window.table.rowCount()
     press(qtbot, window, Qt.Key.Key_B)
     dialog = opened(qtbot, window)
+    assert not dialog.buttons.button(OK).isEnabled()  # Enter alone decides about nothing
     dialog.state.setCurrentIndex(dialog.state.findData("accepted-risk"))
     dialog.note.setText("known")
     dialog.until.setText("90d")

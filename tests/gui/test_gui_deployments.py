@@ -112,6 +112,11 @@ def reads(qtbot: QtBot, window: Window, *told: str) -> None:
     qtbot.waitUntil(lambda: [one for one in told if one not in texts()] == [], timeout=SOON)
 
 
+def told(dialog: DeploymentDialog) -> str:
+    """Everything that can be read on it."""
+    return " ".join(one.text() for one in dialog.findChildren(Label) if one.isVisibleTo(dialog))
+
+
 def choose(dialog: DeploymentDialog, state: DecisionState) -> None:
     dialog.state.setCurrentIndex(dialog.state.findData(state.value))
 
@@ -158,7 +163,11 @@ def test_a_model_is_approved_for_one_deployment_and_refused_for_another(
     assert dialog.deployment.currentText() == "shop"
     ok = dialog.buttons.button(OK)
     choose(dialog, DecisionState.CONDITIONS)
-    qtbot.waitUntil(ok.isEnabled, timeout=SOON)  # once it is shown how it stands for this one
+    qtbot.waitUntil(lambda: "For shop now" in told(dialog), timeout=SOON)
+    assert "Audited: flagged." in told(dialog) and "It was flagged here." in told(dialog)
+    assert not ok.isEnabled()  # a flagged model passes only once that was seen
+    dialog.seen.setChecked(True)
+    assert ok.isEnabled()
     dialog.reason.setText("no prompt comes from outside")
     dialog.conditions.setText("behind a filter")
     dialog.owner.setText("bob")
@@ -193,9 +202,14 @@ def test_nothing_is_decided_before_a_deployment_is_described(
     choose(dialog, DecisionState.APPROVED)
     dialog.reason.setText("a closed test")
     ok = dialog.buttons.button(OK)
-    qtbot.waitUntil(ok.isEnabled, timeout=SOON)
+    qtbot.waitUntil(lambda: "It was flagged here." in told(dialog), timeout=SOON)
+    dialog.seen.setChecked(True)
     ok.click()
     qtbot.waitUntil(lambda: bool(made_for(filled, BAD, "shop")), timeout=SOON)
+    status = window.around.status
+    qtbot.waitUntil(lambda: "is approved for shop" in status.currentMessage(), timeout=SOON)
+    window.commands.run("undo")  # is for triage, and this was no triage
+    assert "The last decision was for a deployment: u" in status.currentMessage()
 
 
 def test_an_earlier_decision_is_taken_over_for_all_that_are_like_it(
@@ -255,10 +269,13 @@ def test_many_are_decided_about_at_once_with_the_rules_of_one(
     assert dialog.buttons.button(OK).text() == "Decide about 4 checkpoints"
     choose(dialog, DecisionState.APPROVED)
     dialog.reason.setText("a closed test")
+    assert "4 of them were flagged here." in told(dialog)
+    dialog.seen.setChecked(True)
     dialog.buttons.button(OK).click()
     qtbot.waitUntil(lambda: "refused by ada" in dialog._problem.text(), timeout=SOON)
     assert not made_for(desk, BAD, "search")
     dialog.despite.setChecked(True)
+    dialog.seen.setChecked(True)
     dialog.buttons.button(OK).click()
     qtbot.waitUntil(lambda: len(made_for(desk, COPIES[0], "search")) == 2, timeout=SOON)
     states = {made_for(desk, name, "search")[-1].state for name in (BAD, *COPIES)}
@@ -275,6 +292,7 @@ def test_two_who_decide_for_a_deployment_at_once_see_a_conflict(
     dialog = opened(qtbot, window)
     decide(desk, BAD, "shop", DecisionState.REFUSED, "bob")
     choose(dialog, DecisionState.APPROVED)
+    dialog.seen.setChecked(True)
     dialog.reason.setText("looks fine")
     dialog.buttons.button(OK).click()
     qtbot.waitUntil(lambda: "meanwhile: refused by bob" in dialog._problem.text(), timeout=SOON)

@@ -74,8 +74,9 @@ class BulkDialog(QDialog):
         for one, text in (*BUTTONS, *FURTHER):
             choice.addItem(text, one.value)  # Qt knows no enums of ours
         choice.addItem("As it is: only assign", "")
-        if state is not None:
-            choice.setCurrentIndex(choice.findData(state.value))
+        choice.setPlaceholderText("Choose: what is decided?")
+        # Enter alone must not decide about many
+        choice.setCurrentIndex(-1 if state is None else choice.findData(state.value))
         return choice
 
     def _lay_out(self) -> None:
@@ -112,7 +113,7 @@ class BulkDialog(QDialog):
         ok = self.buttons.button(QDialogButtonBox.StandardButton.Ok)
         ok.setText(f"Decide about {findings_text(count)}")
         ok.setAccessibleName(ok.text())
-        ok.setEnabled(bool(count))
+        self._follow()
 
     def show_problem(self, text: str) -> None:
         """Say why nothing was stored."""
@@ -121,6 +122,8 @@ class BulkDialog(QDialog):
 
     def _follow(self) -> None:
         """Only some states have a day, and only a dispute has an answer."""
+        ok = self.buttons.button(QDialogButtonBox.StandardButton.Ok)
+        ok.setEnabled(bool(self._subject.about) and self.state.currentIndex() >= 0)
         self.until.setEnabled(self.chosen in TAKES_DAY)
         self.answer.setEnabled(self.chosen is TriageState.DISPUTED)
 
@@ -165,8 +168,8 @@ class DecideButton(QToolButton):
         self.describe = menu.addAction("Describe a deployment…")
         menu.addSeparator()
         self.clear = menu.addAction("Remove the marks")
-        self.undo = menu.addAction("Take back the last decision")
-        self.redo = menu.addAction("Decide it again")
+        self.undo = menu.addAction("Take back the last triage")
+        self.redo = menu.addAction("Triage it again")
         menu.addSeparator()
         self.goes_on = menu.addAction("Go on to the next after a decision")
         self.goes_on.setCheckable(True)

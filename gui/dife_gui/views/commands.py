@@ -91,7 +91,7 @@ class Commands(QObject):
             "enlarge_picture": partial(self._on_picture, Flip.larger),
             "reduce_picture": partial(self._on_picture, Flip.smaller),
             "compare": self._compare,
-            "undo": desk.undo,
+            "undo": self._undo,
             "redo": desk.redo,
             "scan_pasted": parts.dropping.paste,
             "export": parts.exporting.ask,
@@ -108,6 +108,16 @@ class Commands(QObject):
             "show_help": self._show_help,
             "close": self._window.close,
         }
+
+    def _undo(self) -> None:
+        """Take back the last triage, or say where the last decision was another one."""
+        parts = self._parts
+        if parts.deploying.latest > parts.desk.deciding.latest:
+            key = next(one.shown for one in self._keys if one.action == "take_back")
+            parts.around.say(f"The last decision was for a deployment: {key} takes that back")
+            parts.deploying.latest = 0  # whoever presses it again means the triage before
+        else:
+            parts.desk.undo()
 
     def _focus_filter(self) -> None:
         self._parts.pages.show_models()

@@ -10,7 +10,7 @@ from PySide6.QtCore import QObject, Qt, Signal
 
 from dife_gui import deploying
 from dife_gui.background import Background
-from dife_gui.deciding import actor, keys_of
+from dife_gui.deciding import act_number, actor, keys_of
 from dife_gui.deploying import Jobs, Wish
 from dife_gui.escape import explained
 from dife_gui.portions import in_portions
@@ -53,6 +53,8 @@ class Deploying(QObject):
         self._reading = False
         self._made: list[tuple[DeploymentDecision, ...]] = []
         """What was decided in this window and not taken back, act by act."""
+        self.latest = 0
+        """`act_number` of the last decision that can be taken back."""
         self.dialog: DeploymentDialog | None = None
         frame.detail.deployment_asked.connect(self.decide_about_selected)
         frame.detail.take_over_asked.connect(self.take_over)
@@ -118,6 +120,7 @@ class Deploying(QObject):
             )
             return
         home, made = self._home, self._made.pop()
+        self.latest = 0
         parts = [made[at : at + deciding.PORTION] for at in range(0, len(made), deciding.PORTION)]
         in_portions(
             self._background.write,
@@ -234,6 +237,7 @@ class Deploying(QObject):
         made = tuple(one.decision for one in standings if one.decision is not None)
         if made:
             self._made.append(made)
+            self.latest = act_number()
 
     def _stopped(self, standings: Sequence[Standing], error: DifeError) -> None:
         """Some portions were kept before one was not; what was kept stays."""

@@ -22,7 +22,13 @@ from dife_gui.views.for_deployments import NO_DEPLOYMENT
 from dife_gui.views.text import Label
 from dife_scanner.records import DecisionState
 from dife_scanner.sentences import plain
-from dife_scanner.sentences.decisions import passed_text, proposal_line, stand_text
+from dife_scanner.sentences.decisions import (
+    found_text,
+    passed_text,
+    proposal_line,
+    stand_text,
+    warning_text,
+)
 from dife_scanner.sentences.numbers import count
 from dife_scanner.store.deciding import LONGEST_NAME, LONGEST_TEXT, Asked, Scope
 
@@ -83,6 +89,11 @@ class DeploymentDialog(QDialog):
         self.owner = _line("Owner", "Who answers for it; empty: whoever decides", LONGEST_NAME)
         self.expires = _line("Counts until", "90d or 2027-01-31; empty: without end", LONGEST_NAME)
         self.despite = QCheckBox("Although somebody refused it")
+        self._found = Label()
+        self._warning = Label(tone="alarm")
+        self.seen = QCheckBox("I have seen that, and approve all the same")
+        self.seen.setAccessibleName(self.seen.text())
+        self.seen.toggled.connect(lambda _: self._follow())
         self.buttons = QDialogButtonBox(
             QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel
         )
@@ -109,17 +120,19 @@ class DeploymentDialog(QDialog):
         form.addRow("", self.despite)
         layout = self._layout
         layout.setSpacing(theme.gap(0.6))
-        for part in (self._headline, self._stand):
+        for part in (self._headline, self._found, self._stand):
             layout.addWidget(part)
         layout.addLayout(form)
-        for below in (*self._before, self._problem, self.buttons):
+        for below in (*self._before, self._warning, self.seen, self._problem, self.buttons):
             layout.addWidget(below)
         self.setMinimumWidth(round(_WIDTH * theme.em(self)))
 
     def _connect(self) -> None:
         self.buttons.accepted.connect(self._wish)
         self.buttons.rejected.connect(self.reject)
-        self.state.currentIndexChanged.connect(lambda _: self._follow())
+        self.state.currentIndexChanged.connect(lambda _: self._changed())
+        for line in (self.reason, self.conditions, self.owner, self.expires):
+            line.textChanged.connect(lambda _: self.show_problem(""))
         self.deployment.currentTextChanged.connect(self._turn)
 
     def show_scope(self, scope: Scope) -> None:
@@ -132,12 +145,20 @@ class DeploymentDialog(QDialog):
             self.deployment.setCurrentText(scope.deployment)
         number = len(scope.subjects)
         self._headline.show_text(_headline(scope))
+        self._found.show_text(found_text(scope))
+        self._found.setVisible(bool(self._found.text()))
+        self.seen.setChecked(False)
         self._stand.show_text(stand_text(scope.deployment, scope.counts))
         taken = f"As before about what is like it ({len(scope.proposals):,} of {number:,})"
         self.state.setItemText(self.state.findData(AS_BEFORE), taken)
         self._follow()
         if scope.deployments and not was_described:
             self.state.setFocus()  # the next thing to be said
+
+    def _changed(self) -> None:
+        """Another decision was chosen: what was wrong with the one before is told no longer."""
+        self.show_problem("")
+        self._follow()
 
     def offer(self, deployment: str) -> None:
         """Turn to a deployment that was just described."""
@@ -191,7 +212,12 @@ class DeploymentDialog(QDialog):
         ok.setAccessibleName(ok.text())
         is_read = self.deployment.currentText() == scope.deployment
         is_chosen = self.state.currentIndex() >= 0
-        ok.setEnabled(bool(number) and is_read and is_chosen)
+        warning = warning_text(scope, self.state.currentData())
+        self._warning.show_text(warning)
+        for part in (self._warning, self.seen):
+            part.setVisible(bool(warning))
+        is_meant = not warning or self.seen.isChecked()
+        ok.setEnabled(bool(number) and is_read and is_chosen and is_meant)
         self._fit()
 
     def _fit(self) -> None:
@@ -235,7 +261,8 @@ def _headline(scope: Scope) -> str:
         text = plain(scope.subjects[0].model)
     if not scope.subjects:
         text = (
-            "Nothing to decide about: the files were not recorded; `dife scan` looks at them again"
+            "Nothing to decide about: a decision is about files, and none were recorded here, "
+            "as of a gated model, or one that was looked at before that was kept"
         )
     return text
 

@@ -128,7 +128,9 @@ def _budget(found: HubReading) -> list[str]:
     if found.seconds is None:
         texts.append("No audit says yet how long one takes.")
     else:
-        texts.append(f"An audit takes about {span_text(found.seconds)} of late.")
+        texts.append(
+            f"An audit at {found.budget.value} takes about {span_text(found.seconds)} of late."
+        )
     return [*texts, *_limits(found)]
 
 

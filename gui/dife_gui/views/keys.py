@@ -104,8 +104,8 @@ KEYS: tuple[Key, ...] = (
         ("=",),
         "compare",
     ),
-    Key("z", "take back the last decision of this window", ("Z", "Ctrl+Z"), "undo"),
-    Key("Z", "decide again what was taken back last", ("Shift+Z", "Ctrl+Shift+Z"), "redo"),
+    Key("z", "take back the last triage of this window", ("Z", "Ctrl+Z"), "undo"),
+    Key("Z", "triage again what was taken back last", ("Shift+Z", "Ctrl+Shift+Z"), "redo"),
     Key("Ctrl+E", "export what the list shows as a file for others", ("Ctrl+E",), "export"),
     Key(
         "Ctrl+V",

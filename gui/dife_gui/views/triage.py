@@ -91,11 +91,14 @@ class Triage(QWidget):
         """The latest event of its history."""
         self._notes: dict[str, str] = {}
         """Unfinished notes of findings that are not shown, by fingerprint."""
+        self._asked: TriageState | None = None
+        """What was to be decided when a note was asked for: Enter in the note decides it."""
         self._state = Label()
         self._problem = Label(tone="alarm")
         self._problem.hide()
         self.note = note_line()
         self.until = until_line()
+        self.note.returnPressed.connect(self._note_written)
         self.answer = answer_line()
         self.answer.returnPressed.connect(lambda: self.decide(TriageState.DISPUTED))
         self.assignee = assignee_line()
@@ -119,6 +122,7 @@ class Triage(QWidget):
             return
         if self._finding is not None and self._finding.fingerprint != finding.fingerprint:
             self._problem.hide()
+            self._asked = None
             self._notes[self._finding.fingerprint] = self.note.text()
             self.note.setText(self._notes.pop(finding.fingerprint, ""))
             self.until.clear()
@@ -153,8 +157,17 @@ class Triage(QWidget):
         about = {self._finding.fingerprint: self._seen}
         answer = self.answer.text().strip() if state is TriageState.DISPUTED else ""
         wish = Wish(state, self.note.text().strip(), expires, about, self._job, answer=answer)
+        self._asked = None
         if not self._ask_for(wish):
+            self._asked = state
             self.note.setFocus()
+
+    def _note_written(self) -> None:
+        """Decide what the note was asked for; say that a note alone decides nothing."""
+        if self._asked is not None:
+            self.decide(self._asked)
+        else:
+            self.show_problem("The note is kept with a decision: choose one below")
 
     def assign(self) -> None:
         """Ask that it is kept who shall look at the finding."""
