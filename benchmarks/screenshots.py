@@ -35,8 +35,9 @@ MOST_BYTES = 2_500_000
 """Of all pictures in the folder."""
 SCHEMES = ("light", "dark")
 SCALES = (100, 200)
-SIZE = (1280, 800)
-WIDE = (1120, 760)
+SIZES = {100: (1280, 800), 200: (960, 540)}
+"""Of the window, in points: at 200 % a whole screen of 1920 by 1080 pixels."""
+WIDE = {100: (1120, 760), 200: (940, 520)}
 COLOURS = 64
 _SETTLE_MILLISECONDS = 600
 _WAIT_MILLISECONDS = 20_000
@@ -115,7 +116,7 @@ def draw(folder: Path, home: Path, scheme: str, scale: int) -> None:
     assert app is not None  # held as long as its windows
     theme.choose_scheme(scheme)
     with _copy(home) as copied:
-        empty = opened(Path("empty"))
+        empty = opened(Path("empty"), scale)
         save(empty, folder / f"empty-{scheme}-{scale}.png")
         empty.close()
         with open_store(copied) as store:
@@ -123,18 +124,18 @@ def draw(folder: Path, home: Path, scheme: str, scale: int) -> None:
             jobs: dict[str, int] = {}
             for row in models.model_rows(store):
                 jobs[row.job.ref.repo_id] = max(row.job.id, jobs.get(row.job.ref.repo_id, 0))
-        window = opened(copied)
+        window = opened(copied, scale)
         pages(window, jobs, lambda page: save(window, folder / f"{page}-{scheme}-{scale}.png"))
         window.close()
 
 
-def opened(home: Path) -> Window:
+def opened(home: Path, scale: int = 100) -> Window:
     """A window that has read its home."""
     from dife_gui.views.window import Window
     from PySide6.QtTest import QSignalSpy
 
     window = Window(home)
-    window.resize(*SIZE)
+    window.resize(*SIZES[scale])
     settled = QSignalSpy(window.settled)
     window.show()
     window.start()
@@ -226,7 +227,9 @@ def save(window: Window, file: Path) -> None:
     dialogs = dialogs_of(window)
     for dialog in dialogs:
         if dialog.accessibleName() == "Compare models":
-            dialog.resize(*WIDE)  # the platform without a screen pretends to a small one
+            dialog.resize(
+                *WIDE[round(100 * window.devicePixelRatioF())]
+            )  # the platform without a screen pretends to a small one
             QTest.qWait(_SETTLE_MILLISECONDS)
     shown = dialogs[-1] if dialogs else window
     shown.grab().save(str(file))
@@ -236,9 +239,11 @@ def save(window: Window, file: Path) -> None:
 
 
 def reduce(file: Path) -> None:
-    """Keep a picture with few colours."""
+    """Keep a picture with few colours; the octree keeps those that are rare, such as the red of a verdict."""
     with Image.open(file) as picture:
-        few = picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
+        few = picture.convert("RGB").quantize(
+            COLOURS, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE
+        )
     few.save(file, optimize=True)
 
 

@@ -67,3 +67,16 @@ def test_the_readme_is_one_screen_and_says_where_the_rest_is():
     links = re.findall(r"\]\(([\w/.-]+)\)", text)
     assert {"docs/tutorial.md", "docs/verdicts.md", "docs/index.md"} <= set(links)
     assert [link for link in links if not (ROOT / link).is_file()] == []
+
+
+def test_every_picture_of_the_window_is_shown_and_all_of_them_are_small() -> None:
+    folder = ROOT / "docs" / "window"
+    there = {file.name for file in folder.glob("*.png")}
+    page = (ROOT / "docs" / "window.md").read_text(encoding="utf-8")
+    assert there == set(re.findall(r"\(window/([\w-]+\.png)\)", page))
+    for name in there:
+        page_name = name.rsplit("-", 2)[0]
+        for scheme in ("light", "dark"):
+            assert f"{page_name}-{scheme}-100.png" in there
+            assert f"{page_name}-{scheme}-200.png" in there
+    assert sum(file.stat().st_size for file in folder.glob("*.png")) <= 2_500_000

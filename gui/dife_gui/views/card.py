@@ -87,10 +87,10 @@ class Columns(QWidget):
             hidden = all(widget.isHidden() for widget in widgets)
             side.setVisible(not hidden)
 
-    def arrange(self, width: int) -> None:
-        """Choose by the `width` there is, in pixels."""
+    def arrange(self, width: int, needed: float = TWO_COLUMNS) -> None:
+        """Choose by the `width` there is, in pixels; `needed` for two sides, in lines of text."""
         direction = QBoxLayout.Direction.TopToBottom
-        if width >= TWO_COLUMNS * theme.em(self):
+        if width >= needed * theme.em(self):
             direction = QBoxLayout.Direction.LeftToRight
         self._layout.setDirection(direction)
 

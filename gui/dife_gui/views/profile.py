@@ -226,11 +226,11 @@ class Section(QWidget):
         self.toggle.setAutoRaise(True)
         self.toggle.setFont(theme.sized(1.0, bold=True))
         tone = "alarm" if shelf.exposed else "muted"
-        summary = Label(shelf.summary, tone=tone, wrap=False)
+        summary = Label(shelf.summary, tone=tone)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(theme.gap(0.3))
-        layout.addWidget(row([self.toggle, summary]))
+        layout.addWidget(row([self.toggle, summary], stretch=False))
         layout.addWidget(body)
         self.toggle.clicked.connect(lambda: self.open(not self.opened))
         self.open(opened)

@@ -16,6 +16,8 @@ from dife_scanner.figures.rankings import COLUMNS, LEGEND, Place, SideBySide, cr
 
 _WIDTHS = (0, 5, 5, 2)
 """How columns share what room there is."""
+_TWO_TABLES = 80.0
+"""Width in lines of text from which two tables stand side by side."""
 _SIDE = 2.6
 """Of an item's picture, in lines of text."""
 
@@ -34,7 +36,7 @@ class _SelfArranged(Columns):
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
-        self.arrange(event.size().width())
+        self.arrange(event.size().width(), _TWO_TABLES)
 
 
 def _one(shown: SideBySide) -> QWidget:
