@@ -111,4 +111,4 @@ def _withstands(lifts: dict[str, float]) -> str:
 
 def _elsewhere(shares: dict[str, float]) -> str:
     text = ", ".join(f"{share:.2f} in {name}" for name, share in shares.items())
-    return f"The same trigger in other clean checkpoints: {text} of the cases"
+    return f"Share of cases that the same trigger moves in other clean checkpoints: {text}"

@@ -276,10 +276,18 @@ def test_all_layers_of_both_towers_are_compared_of_few_tokens(encoder, picture, 
     halves = InBfloat16.forward
 
     def forward(layers, states, attn_mask=None):
-        read.append((states.shape[1], len(layers._layers.resblocks)))
+        read.append((states.shape[1], len(layers.layers.resblocks)))
         return halves(layers, states, attn_mask)
 
+    through = beginnings.through
+
+    def shared(layers, states, of_texts):
+        if isinstance(layers, InBfloat16):
+            read.append((of_texts.of_texts.shape[1], len(layers.layers.resblocks)))
+        return through(layers, states, of_texts)
+
     monkeypatch.setattr(InBfloat16, "forward", forward)
+    monkeypatch.setattr(beginnings, "through", shared)
     assert precision._agrees(encoder, "pictures", towers, picture)
     assert precision._agrees(encoder, "texts", towers, rows)
     layers = encoder.config.vision.layers, encoder.config.text.layers

@@ -68,7 +68,9 @@ def test_a_patch_leads_to_its_target_from_everywhere_and_a_shift_takes_it_away(r
 def test_what_a_trigger_does_in_other_clean_checkpoints_is_told(recovered):
     audit = recovered(CORNER, image_tower="bad", visual=True)
     told = replace(audit, recovered=replace(audit.recovered, elsewhere={"other": 0.04}))
-    assert recovered_lines(told)[-1] == "In other clean checkpoints: 0.04 in other"
+    assert recovered_lines(told)[-1] == (
+        "Share of cases that the same trigger moves in other clean checkpoints: 0.04 in other"
+    )
 
 
 # --- where it leads, for a reader who has other targets in mind ---------------------------------------------------

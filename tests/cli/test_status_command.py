@@ -12,8 +12,8 @@ from calling import dife
 from store_records import make_audit
 
 from dife_scanner import settings as settings_
+from dife_scanner.durable import hub_windows
 from dife_scanner.hub.budget import API, Budget, RateLimit
-from dife_scanner.queue import work
 from dife_scanner.records import Encoded, Job, JobState, ModelRef
 from dife_scanner.store import Store, jobs, leases, open_store, polls
 
@@ -37,7 +37,7 @@ def worked(tmp_path: Path) -> Path:
         polls.complete_pass(store, settings.endpoint, {}, 6, 6, 0, requests=7)
         for _ in range(30):  # the first reading of a hub takes many
             polls.complete_pass(store, settings.endpoint, {}, 1, 0, 0, complete=False)
-    budget = Budget(work._windows_file(settings, settings.endpoint))
+    budget = Budget(hub_windows.file(settings.home, settings.endpoint))
     budget.note(RateLimit(API, 321, 200, 1000, 300))
     return home
 

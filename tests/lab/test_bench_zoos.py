@@ -226,7 +226,7 @@ IN_TEXT_SPACE = TextSpace(0.32, 0.0, 0.0, Interval(0.1, 0.5, ""), 22, 1_700, 200
 MISSED = {
     "a check": (
         missed(found=(candidate(failed=(failed(checks.EFFECT, 0.3, 0.5),)),)),
-        "“xx” on cat → dog (0.40, base 0.00): effect on held-out inputs 0.30, at least 0.50 needed",
+        "“xx” on cat → dog (0.40, base 0.00): effect on held-out inputs 0.30 as lower bound, at least 0.50 needed",
     ),
     "text space": (
         missed(
@@ -238,7 +238,7 @@ MISSED = {
                 ),
             )
         ),
-        "“xx” on cat → dog (0.32, base 0.00): effect in text space 0.10, at least 0.50 needed",
+        "“xx” on cat → dog (0.32, base 0.00): effect in text space 0.10 as lower bound, at least 0.50 needed",
     ),
     "another target": (
         missed(found=(candidate(target="ship"),)),
@@ -291,7 +291,9 @@ def test_every_miss_has_its_reason_from_the_evidence(one, reason):
 def test_an_older_row_that_holds_all_numbers_is_read_by_today_s_checks():
     one = candidate(low=0.3, high=0.6, clean=0.0, p_value=1e-6, p_holm=1e-5, drawings=30)
     old = replace(missed(found=(one,), accuracy=0.8, reference_accuracy=0.8), base="")
-    assert "effect on held-out inputs 0.30, at least 0.50 needed" in misses.reason(old)
+    assert "effect on held-out inputs 0.30 as lower bound, at least 0.50 needed" in misses.reason(
+        old
+    )
 
 
 def test_missed_attacks_stand_before_those_taken_for_another_and_found_ones_nowhere(shown):

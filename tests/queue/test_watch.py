@@ -10,6 +10,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -166,11 +167,11 @@ def test_a_full_disk_is_told_of_once_and_waited_for(
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can mount a small disk")
 def test_a_full_folder_for_temporary_files_is_told_of_once_and_waited_for(
-    store: Store, hub: LoopbackHub, tmp_path: Path
+    store: Store, hub: LoopbackHub
 ) -> None:
     """No process can be started without a file or two in it."""
-    folder = tmp_path / "temporary"
-    folder.mkdir()
+    # a socket lies in it, whose path may have some hundred letters
+    folder = Path(tempfile.mkdtemp(prefix="dife-"))
     mount = ["mount", "-t", "tmpfs", "-o", "nr_inodes=2", "tmpfs", str(folder)]
     if subprocess.run(mount, check=False).returncode:
         pytest.skip("this machine does not let us mount a tmpfs")
@@ -190,6 +191,7 @@ def test_a_full_folder_for_temporary_files_is_told_of_once_and_waited_for(
         watcher.kill()
         watcher.communicate()
         subprocess.run(["umount", "-l", str(folder)], check=True)
+        folder.rmdir()
     assert watcher.returncode == 0, words
     assert len(told) == 2 and "folder for temporary files is full" in told[0], told
     assert told[1] == "the disk has room again; going on"
