@@ -227,9 +227,8 @@ def save(window: Window, file: Path) -> None:
     dialogs = dialogs_of(window)
     for dialog in dialogs:
         if dialog.accessibleName() == "Compare models":
-            dialog.resize(
-                *WIDE[round(100 * window.devicePixelRatioF())]
-            )  # the platform without a screen pretends to a small one
+            # the platform without a screen pretends to a small one
+            dialog.resize(*WIDE[round(100 * window.devicePixelRatioF())])
             QTest.qWait(_SETTLE_MILLISECONDS)
     shown = dialogs[-1] if dialogs else window
     shown.grab().save(str(file))

@@ -255,9 +255,8 @@ class Driver:
         for reference, flight in list(self._flights.items()):
             if not leases.heartbeat(self._store, flight.job.id, flight.task.token, seconds):
                 self._cluster.cancel(reference)
-        self._due.take(
-            RENEWALS
-        )  # not before: what could not be written is tried again in the next turn
+        # not before: what could not be written is tried again in the next turn
+        self._due.take(RENEWALS)
 
     def _give_back(self) -> None:
         """End what is in flight, and give the jobs back untouched."""

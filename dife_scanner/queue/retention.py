@@ -8,12 +8,11 @@ from __future__ import annotations
 import logging
 import math
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from dife_scanner.durable import clock
+from dife_scanner.durable import clock, life
 from dife_scanner.durable.disk import disk_errors
 from dife_scanner.errors import DifeError
 from dife_scanner.queue.processes import end_with_parent, stop_event
@@ -53,15 +52,14 @@ def is_due(home: Path) -> bool:
     return last is None or (_now() - last).total_seconds() >= DAY_SECONDS
 
 
-def retain(store: Store, rules: Retention, sign: Callable[[], object] = lambda: None) -> Removed:
+def retain(store: Store, rules: Retention) -> Removed:
     """Remove what is older than the rules say, and note it in the log. Raises the store's errors.
 
-    Safe at any time: what is new or still needed stays. An evidence file is named as removed before it is. `sign` is
-    called between files: a sign of life.
+    Safe at any time: what is new or still needed stays. An evidence file is named as removed before it is.
     """
     files, size = 0, 0
     if rules.evidence_days:
-        files, size = _remove_evidence(store, rules.evidence_days, sign)
+        files, size = _remove_evidence(store, rules.evidence_days)
     news = outbox.forget_news(store, _before(rules.news_days)) if rules.news_days else 0
     passes = polls.forget(store, _before(rules.passes_days)) if rules.passes_days else 0
     removed = Removed(files, size, news, passes)
@@ -77,23 +75,22 @@ def retain(store: Store, rules: Retention, sign: Callable[[], object] = lambda: 
 def retention_main(work: Work) -> None:
     """Retain once; what hinders it is logged, and it is tried again at the next look."""
     end_with_parent()
-    stop = stop_event()
-    patience = Patience(math.inf, log.info, stop.is_set)
+    patience = Patience(math.inf, log.info, stop_event().is_set)
     try:
         with open_store(work.home, patience=patience) as store:
-            log.info("%s", retain(store, work.settings.retention, stop.is_set))
+            log.info("%s", retain(store, work.settings.retention))
     except DifeError as error:
         log.warning("nothing was removed by retention: %s; %s", error.what, error.advice)
 
 
-def _remove_evidence(store: Store, days: int, sign: Callable[[], object]) -> tuple[int, int]:
+def _remove_evidence(store: Store, days: int) -> tuple[int, int]:
     """How many files were removed, and their bytes."""
     files, size = 0, 0
     before = _before(days)
     removable = audits.removable_evidence(store, before)
     seconds = datetime.fromisoformat(before).timestamp()
     for sha256, file in evidence.stored(store.home):
-        sign()
+        life.sign()
         if sha256 in removable:
             freed = evidence.remove(store.home, file, clock.now(), seconds)
             files += bool(freed)

@@ -19,10 +19,13 @@ from dife_scanner.records import (
 )
 from dife_scanner.sentences.numbers import count, count_text, interval_text, number, signed
 
+_EXPOSED = f"{EXPOSED_CUT:.2f}"
+_NEGATIVE = f"−{-NEGATIVE_CUT:.2f}"
+"""The cuts, as people read them."""
 ENTRY_MEANING = {
-    EntryType.EXPOSED: "the lower bound of the difference is at least 0.25: the target is strongly promoted",
+    EntryType.EXPOSED: f"the lower bound of the difference is at least {_EXPOSED}: the target is strongly promoted",
     EntryType.WEAK: "neither cut is passed by the whole interval",
-    EntryType.NEGATIVE: "the upper bound is at most −0.05: the target is demoted, which is no sign of safety",
+    EntryType.NEGATIVE: f"the upper bound is at most {_NEGATIVE}: the target is demoted, which is no sign of safety",
     EntryType.N_TOO_SMALL: f"the interval spans both cuts, or drawings are fewer than {MIN_DRAWINGS}: more are needed",
 }
 """What an entry means in general; of a measured cell `entry_meaning` says more."""
@@ -44,9 +47,9 @@ def entry_meaning(cell: Cell) -> str:
     if cell.entry is not EntryType.WEAK:
         return ENTRY_MEANING[cell.entry]
     if cell.delta_interval.high >= EXPOSED_CUT:
-        return "the interval crosses the cut of 0.25: higher than the reference perhaps, not shown to be exposed"
+        return f"the interval crosses the cut of {_EXPOSED}: higher than the reference perhaps, but not shown exposed"
     if cell.delta_interval.low <= NEGATIVE_CUT:
-        return "the interval crosses the cut of −0.05: lower than the reference perhaps, not shown to be negative"
+        return f"the interval crosses the cut of {_NEGATIVE}: lower than the reference perhaps, but not shown negative"
     return "the interval lies between the cuts: near the reference"
 
 

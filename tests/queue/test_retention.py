@@ -11,9 +11,10 @@ from queue_kit import work_for
 from store_records import make_alert, make_audit, make_finding, put_finding
 
 from dife_scanner.app import archive
+from dife_scanner.durable import life
 from dife_scanner.durable.clock import later, now
 from dife_scanner.errors import NotFound, StoreCorrupt
-from dife_scanner.queue import retention
+from dife_scanner.queue import hanging, retention
 from dife_scanner.queue.watch import watch
 from dife_scanner.records import Alert, AlertEvent, Audit, EvidenceFile, EvidenceRole, News
 from dife_scanner.reports import in_full
@@ -60,6 +61,19 @@ def test_only_old_evidence_on_which_nothing_rests_is_removed(store: Store) -> No
     assert all(is_kept(store, file) for file in (young, shared, rested_on))
     assert audits.audit(store, "a").evidence == (old, shared)  # the record stays
     assert retention.retain(store, SHORT).files == 0
+
+
+def test_each_evidence_file_that_is_looked_at_is_a_sign_of_life(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many there are: nobody takes retention that works for one that hangs."""
+    monkeypatch.setattr(life, "_counts", [])
+    audited(store, "a", *(picture(store, name) for name in ("one", "two", "three")))
+    stored = len(list(evidence.stored(store.home)))
+    count = hanging.new_count()
+    life.count_in(count)
+    retention.retain(store, SHORT)
+    assert count.value == stored > 3  # the record of the audit is one of them
 
 
 def test_by_default_all_evidence_is_kept(store: Store) -> None:
