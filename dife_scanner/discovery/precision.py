@@ -35,6 +35,10 @@ LEAST_WIDTH = 384
 """Values of a token below which nothing is probed: such a tower is too quick for it to matter."""
 TIMED_TOKENS = 400
 """Of texts or pictures, about, but at least one."""
+TRIED_TOKENS = 8
+"""Of one text or picture, which are read before any others …"""
+HOPELESS = 3.0
+"""… and where bfloat16 takes so many times as long, no others are: a processor without it takes minutes for them."""
 _TEXTS_THAT_AGREE = 4
 TOKENS_THAT_AGREE = 64
 """Of a picture, its class token and the first others. A whole one takes seconds through a large tower."""
@@ -83,7 +87,11 @@ def probed(
     rows = [list(behind.tokenizer.encode(text)) for text in texts[:_TEXTS_THAT_AGREE]]
     chosen = []
     for operation in wide:
-        ways = _ways(behind, operation, towers.packed(rows)[0].shape[1])
+        tokens = _tokens_of_one(behind, operation, towers, rows)
+        tried = _ways(behind, operation, 1, min(tokens, TRIED_TOKENS))
+        if _is_hopeless(tried, clock):
+            continue
+        ways = _ways(behind, operation, max(1, TIMED_TOKENS // tokens), tokens)
         quicker = _is_quicker(ways, MOST_SECONDS[operation], clock)
         inputs = rows if operation == TEXTS else picture
         if quicker and _agrees(behind, operation, towers, inputs):
@@ -139,10 +147,19 @@ def _tower(behind: ClipEncoder, operation: str) -> str:
 # --- the probe ------------------------------------------------------------------------------------------------
 
 
-def _ways(behind: ClipEncoder, operation: str, tokens: int) -> Ways:
+def _tokens_of_one(
+    behind: ClipEncoder, operation: str, towers: Towers, rows: list[list[int]]
+) -> int:
+    """How many tokens one picture has, or the longest of these texts."""
+    if operation == TEXTS:
+        return int(towers.packed(rows)[0].shape[1])
+    return len(behind.model.visual.positional_embedding)
+
+
+def _ways(behind: ClipEncoder, operation: str, inputs: int, tokens: int) -> Ways:
     """The first layer of the tower: all cost the same. Pictures go back as well, as in nearly all their passes.
 
-    `tokens`: of a text.
+    `tokens`: of each of the inputs.
     """
     import torch
 
@@ -150,12 +167,9 @@ def _ways(behind: ClipEncoder, operation: str, tokens: int) -> Ways:
 
     layer = first_layer(_layers(behind)[operation])
     mask = None
-    if operation == TEXTS:
-        if behind.model.attn_mask is not None:
-            mask = behind.model.attn_mask[:tokens, :tokens]
-    else:
-        tokens = len(behind.model.visual.positional_embedding)
-    shape = (max(1, TIMED_TOKENS // tokens), tokens, layer.width)
+    if operation == TEXTS and behind.model.attn_mask is not None:
+        mask = behind.model.attn_mask[:tokens, :tokens]
+    shape = (inputs, tokens, layer.width)
     states = torch.linspace(-1.0, 1.0, math.prod(shape), device=behind.device).view(shape)
 
     def way(layers: Any) -> Callable[[], object]:
@@ -173,19 +187,32 @@ def _ways(behind: ClipEncoder, operation: str, tokens: int) -> Ways:
     return way(layer), way(InBfloat16(layer))
 
 
+def _is_hopeless(ways: Ways, clock: Clock) -> bool:
+    """Whether the second of two ways is that much slower that it need not be timed."""
+    rounds = [_round(ways, clock) for _ in range(_LEAST_ROUNDS)]
+    float32, bfloat16 = map(min, zip(*rounds, strict=True))
+    return bool(bfloat16 >= HOPELESS * float32)
+
+
 def _is_quicker(ways: Ways, seconds: float, clock: Clock) -> bool:
     """Whether the second of two ways is clearly quicker. They take turns, and the best of each counts."""
-    took: tuple[list[float], list[float]] = ([], [])
+    rounds: list[tuple[float, float]] = []
     began = clock()
-    last = 0.0
-    while len(took[0]) < _ROUNDS and (not last or clock() - began + last <= seconds):
-        for way, times in zip(ways, took, strict=True):
-            started = clock()
-            way()
-            times.append(clock() - started)
-        last = took[0][-1] + took[1][-1]
-    slow, quick = map(min, took)
-    return len(took[0]) >= _LEAST_ROUNDS and slow >= MARGIN * quick
+    while len(rounds) < _ROUNDS and (not rounds or clock() - began + sum(rounds[-1]) <= seconds):
+        rounds.append(_round(ways, clock))
+    slow, quick = map(min, zip(*rounds, strict=True))
+    return len(rounds) >= _LEAST_ROUNDS and slow >= MARGIN * quick
+
+
+def _round(ways: Ways, clock: Clock) -> tuple[float, float]:
+    """What each takes, one after the other, in seconds."""
+    took = []
+    for way in ways:
+        started = clock()
+        way()
+        took.append(clock() - started)
+    first, second = took
+    return first, second
 
 
 def _agrees(

@@ -248,6 +248,7 @@ def picture(encoder):
         (0.04, 0.1, ()),
         (0.4, 0.1, ("pictures",)),  # texts take too long to be sure of it
         (4.0, 0.1, ()),
+        (0.01, 0.05, ()),  # hopeless
     ],
 )
 def test_bfloat16_is_chosen_where_it_is_clearly_quicker(
@@ -258,7 +259,26 @@ def test_bfloat16_is_chosen_where_it_is_clearly_quicker(
     clock = Turned(monkeypatch, float32, bfloat16)
     assert precision.probed(encoder, TEXTS, picture, clock) == chosen
     assert (encoder.search_transformer, encoder.search_visual) == before
-    assert clock.rounds <= 2 * (3 + 1)
+    assert clock.rounds <= 2 * (2 + 3 + 1)
+
+
+@pytest.mark.parametrize(("bfloat16", "hopeless"), [(0.29, False), (0.31, True)])
+def test_a_precision_that_is_hopeless_is_tried_with_a_few_tokens_only(
+    encoder, picture, monkeypatch, bfloat16, hopeless
+):
+    monkeypatch.setattr(precision, "LEAST_WIDTH", 1)
+    read = []
+    halves = InBfloat16.forward
+
+    def forward(layers, states, attn_mask=None):
+        read.append(states.shape[0] * states.shape[1])
+        return halves(layers, states, attn_mask)
+
+    monkeypatch.setattr(InBfloat16, "forward", forward)
+    assert precision.probed(encoder, TEXTS, picture, Turned(monkeypatch, 0.1, bfloat16)) == ()
+    few = [tokens for tokens in read if tokens <= precision.TRIED_TOKENS]
+    assert len(few) == 2 * len(BOTH)
+    assert (len(few) == len(read)) is hopeless
 
 
 def test_a_tower_that_bfloat16_changes_is_searched_in_float32(encoder, picture, monkeypatch):
