@@ -51,6 +51,8 @@ _REPORTABLE = {
 }
 _CRASHES = ("SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGABRT")
 """Signals that a process brings upon itself."""
+_NO_MEMORY = (b"memory allocation of", b"bad_alloc")
+"""What native code says of itself where it was given no more memory, before it aborts."""
 
 
 # --- the parent's side ----------------------------------------------------------------------------------------
@@ -167,7 +169,7 @@ def answer(
     except ServerEnded:
         raise _ended_from_outside(name) from None
     if code < 0:
-        _explain_death(-code, name, limits)
+        _explain_death(-code, name, limits, last_words)
     if code > 0:
         words = last_words.decode(errors="replace")
         raise RuntimeError(f"the parsing child failed with exit code {code}:\n{words}")
@@ -223,11 +225,12 @@ def _ready(
     return [key.fd for key, _ in ready]
 
 
-def _explain_death(number: int, name: str, limits: ParseLimits) -> NoReturn:
+def _explain_death(number: int, name: str, limits: ParseLimits, last_words: bytes) -> NoReturn:
+    """Only SIGXCPU and memory that is not given are limits of ours: no limit of ours ends the child by SIGKILL."""
     if number == getattr(signal, "SIGXCPU", 0):
         raise _too_slow(name, limits)
-    if number == getattr(signal, "SIGKILL", 0):
-        raise LimitExceeded(f"parsing {name} was killed, probably for its memory", _MORE_MEMORY)
+    if number == signal.SIGABRT and any(words in last_words for words in _NO_MEMORY):
+        raise LimitExceeded(_too_large(name, limits), _MORE_MEMORY)
     if number in {getattr(signal, name, 0) for name in _CRASHES}:
         raise Refused(
             f"{name} crashes the parser (signal {number})",
@@ -237,7 +240,14 @@ def _explain_death(number: int, name: str, limits: ParseLimits) -> NoReturn:
 
 
 def _ended_from_outside(name: str, how: str = "") -> EndedFromOutside:
-    return EndedFromOutside(f"parsing {name} was ended from outside{how}", "scan it again")
+    return EndedFromOutside(
+        f"parsing {name} was ended from outside{how}",
+        "scan it again; where the machine had no memory left, give it more",
+    )
+
+
+def _too_large(name: str, limits: ParseLimits) -> str:
+    return f"parsing {name} needs more than the {limits.memory_mib} MiB of memory allowed"
 
 
 def _too_slow(name: str, limits: ParseLimits) -> LimitExceeded:
@@ -273,7 +283,7 @@ def _answer(find: Callable[[], dict[str, Any]], name: str, limits: ParseLimits) 
             "advice": error.advice,
         }
     except MemoryError:
-        what = f"parsing {name} needs more than the {limits.memory_mib} MiB of memory allowed"
+        what = _too_large(name, limits)
         return {"error": LimitExceeded.__name__, "what": what, "advice": _MORE_MEMORY}
 
 
@@ -323,14 +333,13 @@ def limit_this_process(limits: ParseLimits, files: int = 2) -> None:
 def _limit(kind: int, most: int, grace: int = 0) -> None:
     """Set both limits of `kind`, and never above one that is in force.
 
-    `grace` lets the hard one lie higher where nothing is in force: the soft limit's signal can be explained, the hard
+    The hard one lies `grace` higher, if need be by a lower soft one: the soft limit's signal can be explained, the hard
     one's cannot.
     """
     import resource
 
-    _, hard = resource.getrlimit(kind)
-    if hard == resource.RLIM_INFINITY:
-        resource.setrlimit(kind, (most, most + grace))
-    else:
-        most = min(most, hard)
-        resource.setrlimit(kind, (most, most))
+    hard = most + grace
+    _, in_force = resource.getrlimit(kind)
+    if in_force != resource.RLIM_INFINITY:
+        hard = min(hard, in_force)
+    resource.setrlimit(kind, (max(0, hard - grace), hard))

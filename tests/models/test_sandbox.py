@@ -90,6 +90,8 @@ def test_the_child_has_no_heavy_library_and_cannot_get_one(
     )
 
 
+OUT_OF_MEMORY = "import os; os.write(2, b'{}\\n'); os.abort()"
+
 TRIED = """
 import json, os, socket
 def tried(*_):
@@ -136,6 +138,22 @@ def test_the_child_lives_under_hard_limits(tiny_vit: Path, doing: Callable[[str]
     }
 
 
+LOWERED = """
+import resource
+from dife_scanner.models import sandbox
+resource.setrlimit(resource.RLIMIT_CPU, (7, 7))
+sandbox._limit(resource.RLIMIT_CPU, 30, grace=1)
+print(resource.getrlimit(resource.RLIMIT_CPU))
+"""
+
+
+def test_a_limit_of_the_machine_below_ours_ends_by_the_signal_that_can_be_explained() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LOWERED], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "(6, 7)\n"
+
+
 @pytest.mark.parametrize(
     "program",
     ["import time; time.sleep(60)", "import os, time; os.close(1); os.close(2); time.sleep(60)"],
@@ -162,13 +180,26 @@ def test_memory_has_a_limit(tiny_vit: Path, tmp_path: Path) -> None:
     ("program", "error", "words"),
     [
         ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", Refused, "crashes the parser"),
-        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", LimitExceeded, "killed"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", AuditError, "from outside"),
         ("import os, signal; os.kill(os.getpid(), signal.SIGTERM)", AuditError, "from outside"),
         ("import os, signal; os.kill(os.getpid(), signal.SIGXCPU)", LimitExceeded, "seconds"),
         ("print('x' * 20_000_000)", LimitExceeded, "too long an answer"),
         ("1 / 0", RuntimeError, "ZeroDivisionError"),
+        ("import os; os.abort()", Refused, "crashes the parser"),
+        (OUT_OF_MEMORY.format("memory allocation of 1048576 bytes failed"), LimitExceeded, "MiB"),
+        (OUT_OF_MEMORY.format("what():  std::bad_alloc"), LimitExceeded, "MiB of memory allowed"),
     ],
-    ids=["crash", "kill", "stopped by a person", "cpu", "flood", "our mistake"],
+    ids=[
+        "crash",
+        "kill",
+        "stopped by a person",
+        "cpu",
+        "flood",
+        "our mistake",
+        "abort",
+        "no memory in Rust",
+        "no memory in C++",
+    ],
 )
 def test_every_end_of_the_child_has_words(
     tiny_vit: Path,

@@ -76,12 +76,29 @@ def test_a_pattern_that_tries_everything_ends_in_time(tmp_path) -> None:
         read(as_files(body, tmp_path), replace(LIMITS, seconds=20), MOST_BYTES)
 
 
-def test_a_file_that_crashes_the_library_is_refused(tmp_path) -> None:
+def test_a_file_that_has_its_library_ask_for_gigabytes_meets_a_limit(tmp_path) -> None:
+    """Which aborts: how the child ends does not tell it from a large file."""
     body = small_body()
     charsmap = {"type": "Precompiled", "precompiled_charsmap": "/////w=="}
     body["normalizer"]["normalizers"].append(charsmap)
-    with pytest.raises(Refused, match="its tokenizer crashes the parser"):
+    with pytest.raises(LimitExceeded, match="its tokenizer needs more than"):
         read(as_files(body, tmp_path), LIMITS, MOST_BYTES)
+
+
+def test_a_library_that_gets_no_more_memory_meets_a_limit_and_is_no_crash(tmp_path) -> None:
+    """It aborts: the memory of the first that is read does not suffice by a little."""
+    path = tmp_path / "tokenizer.json"
+    path.write_text(json.dumps({**json.loads(clips_text()), "normalizer": {"type": "Lowercase"}}))
+    ends = set()
+    for mib in range(96, 160, 8):
+        try:
+            read({path.name: path}, replace(LIMITS, memory_mib=mib), MOST_BYTES)
+        except LimitExceeded as error:
+            assert f"{mib} MiB" in error.what
+            ends.add("limit")
+        else:
+            ends.add("read")
+    assert ends == {"limit", "read"}
 
 
 # --- what differs ---------------------------------------------------------------------------------------------
