@@ -202,6 +202,20 @@ def test_the_process_of_a_task_that_kills_its_audits_ends_as_poison(
     assert made is not None and made.state is JobState.QUARANTINED
 
 
+def test_the_process_ends_as_fatal_on_an_unfit_machine_and_as_wrong_use_without_a_task(
+    hub: LoopbackHub, tmp_path: Path
+) -> None:
+    path = _handed_out(hub, "lab/clip-bad", tmp_path)
+    task = tasks.read_task(path)
+    tasks.write_record(path, replace(task, endpoint="http://127.0.0.1:9"))
+    done = _as_process(hub, path, "--home", tmp_path / "other")
+    assert done.returncode == Exit.FATAL == 78, done.stderr
+    assert "give this machine the same endpoint" in done.stderr
+    path.write_text("{}")
+    done = _as_process(hub, path, "--home", tmp_path / "other")
+    assert done.returncode == 64 and "is no task" in done.stderr
+
+
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can mount a small disk")
 def test_the_process_of_a_task_on_a_disk_that_is_really_full_says_that_it_may_be_tried_again(
     hub: LoopbackHub, tmp_path: Path
