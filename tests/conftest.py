@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import gc
 import os
+import sqlite3
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
 
 import pydantic.fields  # noqa: F401 - before pytest-qt imports PySide6, whose import hook breaks a first import of pydantic
 import pytest
+from filelock import FileLock
 from hypothesis import settings
 
 settings.register_profile("any machine", deadline=None)  # what a busy one takes says nothing
@@ -102,3 +107,28 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """What the whole run holds is not looked through again for garbage."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def migrate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., None]]:
+    """A new database begins as a copy of one that the migrations made, which take as long as many a test.
+
+    What makes one without a copy is given to tests that need it.
+    """
+    from dife_scanner.store import db
+
+    home = tmp_path_factory.mktemp("migrated")
+    made = home / db.DATABASE
+    db._migrate(home, made, db.Patience())
+    real = db._migrate
+
+    def from_copy(home: Path, path: Path, patience: db.Patience) -> None:
+        with FileLock(home / "store.lock"), closing(sqlite3.connect(path)) as connection:
+            if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                with closing(sqlite3.connect(made)) as whole:
+                    whole.backup(connection)
+        real(home, path, patience)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(db, "_migrate", from_copy)
+        yield real

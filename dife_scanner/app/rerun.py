@@ -10,7 +10,7 @@ from pathlib import Path
 from dife_scanner import checkpoints
 from dife_scanner.app.scanning import Data
 from dife_scanner.audit.both_settings import deviations_of
-from dife_scanner.audit.pipeline import Request
+from dife_scanner.audit.request import Request
 from dife_scanner.audit.plan import Plan
 from dife_scanner.baselines import references
 from dife_scanner.durable.disk import disk_errors

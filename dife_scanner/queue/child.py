@@ -44,7 +44,7 @@ from dife_scanner.queue.processes import (
 )
 
 if TYPE_CHECKING:
-    from dife_scanner.audit.pipeline import Request
+    from dife_scanner.audit.request import Request
 
 log = logging.getLogger(__name__)
 

@@ -18,9 +18,8 @@ from dife_scanner.alerts.rules import alerts_for
 from dife_scanner.audit import faults
 from dife_scanner.audit.both_settings import deviations_of
 from dife_scanner.audit.faults import Gaps
-from dife_scanner.audit.pipeline import Plan, Request
-from dife_scanner.audit.plan import SAME_WORK
-from dife_scanner.audit.request import Grant
+from dife_scanner.audit.plan import SAME_WORK, Plan
+from dife_scanner.audit.request import Grant, Request
 from dife_scanner.baselines import calibration, references
 from dife_scanner.core.findings import fingerprint
 from dife_scanner.core.verdict import is_complete

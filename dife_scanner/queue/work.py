@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dife_scanner import secrets
-from dife_scanner.audit.pipeline import Plan
+from dife_scanner.audit.plan import Plan
 from dife_scanner.durable import hub_windows
 from dife_scanner.queue import child
 from dife_scanner.records import Audit

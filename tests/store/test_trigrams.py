@@ -12,6 +12,7 @@ from store_records import make_finding, make_ref, put_finding
 from dife_scanner.records import JobState, TriageState
 from dife_scanner.store import (
     Store,
+    db,
     findings,
     jobs,
     leases,
@@ -219,8 +220,9 @@ def test_without_the_tokenizer_everything_works_and_later_the_index_goes_on(
 
 
 def test_a_home_made_without_the_tokenizer_gets_its_index_later(
-    home: Path, without_trigrams: pytest.MonkeyPatch
+    home: Path, without_trigrams: pytest.MonkeyPatch, migrate: Callable[..., None]
 ) -> None:
+    without_trigrams.setattr(db, "_migrate", migrate)
     with open_store(home) as opened:
         put_finding(opened, make_finding("fp1:a", repo="org/clip-one"))
         assert not opened.read("SELECT 1 FROM sqlite_master WHERE name GLOB 'findings_*s_*'")
