@@ -43,7 +43,7 @@ def main() -> int:
         Path(home),
         endpoint,
         audit=doubles[0] if doubles else "queue_kit:audit",
-        workers=2,
+        workers=int(os.environ.get("DIFE_TEST_WORKERS", "1")),
         interval_seconds=1.0,
         # a short one runs out on a busy disk, which has nothing to do with what most tests show
         lease_seconds=float(os.environ.get("DIFE_TEST_LEASE_SECONDS", "600")),

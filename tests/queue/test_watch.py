@@ -61,7 +61,7 @@ def test_once_polls_audits_and_ends(store: Store, hub: LoopbackHub) -> None:
     for number, name in enumerate(("clip-bad", "clip-fine")):
         hub.add_repo(f"org/{name}", checkpoint(number), last_modified=later(-60))
     hub.add_repo("org/clip-gated", checkpoint(7), gated="manual", last_modified=later(-60))
-    watcher = start(store.home, hub.endpoint, "--once")
+    watcher = start(store.home, hub.endpoint, "--once", DIFE_TEST_WORKERS="2")
     out, err = watcher.communicate(timeout=120)
     assert (watcher.returncode, err) == (0, "")
     events = [json.loads(line) for line in out.splitlines()]
@@ -252,7 +252,7 @@ def test_watching_restarts_workers_refuses_a_second_watcher_and_stops_on_request
     store: Store, hub: LoopbackHub
 ) -> None:
     hub.add_repo("org/clip-sleeps", checkpoint(), last_modified=later(-60))
-    watcher = start(store.home, hub.endpoint)
+    watcher = start(store.home, hub.endpoint, DIFE_TEST_WORKERS="2")
     try:
         (held,) = until(lambda: [job for job in jobs.jobs(store) if job.state.value == "auditing"])
         second = start(store.home, hub.endpoint)
