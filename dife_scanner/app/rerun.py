@@ -10,8 +10,8 @@ from pathlib import Path
 from dife_scanner import checkpoints
 from dife_scanner.app.scanning import Data
 from dife_scanner.audit.both_settings import deviations_of
-from dife_scanner.audit.request import Request
 from dife_scanner.audit.plan import Plan
+from dife_scanner.audit.request import Request
 from dife_scanner.baselines import references
 from dife_scanner.durable.disk import disk_errors
 from dife_scanner.errors import ContentMismatch, NotFound
