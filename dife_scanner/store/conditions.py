@@ -142,11 +142,8 @@ class _Maker:
             listed = f"json_each(coalesce({column.sql}, '[]'))"
             return _Made(f"EXISTS (SELECT 1 FROM {listed} WHERE {matches})", [value.text])
         if not value.part and value.text and column.choices:
-            stored = _folded(value.text)
-            if stored not in column.choices:
-                # no row has it: half of a word, mostly, that is still being typed
-                return _Made("0", [])
-            return _Made(f"{column.sql} IS ?", [stored])  # as it is stored: an index finds it
+            # as it is stored: an index finds it
+            return _Made(f"{column.sql} IS ?", [_folded(value.text)])
         if not value.part:
             return _Made(f"lower(coalesce({column.sql}, '')) = lower(?)", [value.text])
         return self.word_in((column.sql,), value.text)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import string
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from difflib import get_close_matches
 from enum import StrEnum
 
-from dife_scanner.store.query import COMPARISONS, PAGE, QueryError, Term, shown
+from dife_scanner.store.query import COMPARISONS, PAGE, QueryError, Term, Value, show_part, shown
 
 
 class Kind(StrEnum):
@@ -64,16 +65,21 @@ MOMENT_CHARACTERS = 23
 
 
 def column_of(term: Term, columns: Columns) -> Column:
-    """The column that a term names. Raises `QueryError` with the names there are, or the signs that the field takes."""
+    """The column that a term names.
+
+    Raises `QueryError` with the names there are, the signs that the field takes, or the values of a closed set.
+    """
     if term.field not in columns:
         names = tuple(sorted(columns))
         raise QueryError(
             f"there is no field {shown(term.field)} here",
             term.column,
-            f"fields: {', '.join(names)}",
+            f"{_meant(term.field, names)}fields: {', '.join(names)}",
             candidates=names,
         )
     column = columns[term.field]
+    for value in term.values:
+        _check_choice(term, column, value)
     is_text = column.kind in (Kind.TEXT, Kind.LIST)
     if term.sign in COMPARISONS and is_text:
         raise _wrong(term, column, "is compared with `:` and `:~` only", f"{term.field}:~part")
@@ -82,6 +88,33 @@ def column_of(term: Term, columns: Columns) -> Column:
     if term.sign == ":" and column.kind is Kind.AGE:
         raise _wrong(term, column, f"is compared with {' '.join(COMPARISONS)} only")
     return column
+
+
+def _check_choice(term: Term, column: Column, value: Value) -> None:
+    """Raises `QueryError` where no value of a closed set is this one, or has this part: it would never match.
+
+    Nothing at all may be asked for: a field can be empty where there is no audit yet.
+    """
+    asked = value.text.translate(FOLD)
+    known = [choice.translate(FOLD) for choice in column.choices]
+    if not known or not asked:
+        return
+    if any(asked in choice for choice in known) if value.part else asked in known:
+        return
+    names = tuple(filter(None, column.choices))
+    raise QueryError(
+        f"{term.field} {'never contains' if value.part else 'is never'} {shown(value.text)}",
+        term.column,
+        f"{_meant(asked, names)}values: {', '.join(names)}",
+        example=show_part(Term((Value(names[0]),), term.field)),
+        candidates=names,
+    )
+
+
+def _meant(text: str, names: Sequence[str]) -> str:
+    """The name that is nearest to a text, as a question before all of them; empty where none is near."""
+    near = get_close_matches(text.translate(FOLD), names, n=1)
+    return f"did you mean {near[0]}? " if near else ""
 
 
 def _wrong(term: Term, column: Column, what: str, example: str = "") -> QueryError:

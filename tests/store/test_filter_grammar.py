@@ -208,6 +208,30 @@ def test_an_error_carries_what_could_stand_there() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "told", "meant"),
+    [
+        ("repo:a triage:acepted-risk", "triage is never 'acepted-risk'", "accepted-risk"),
+        ("triage:new,flase-positive", "triage is never 'flase-positive'", "false-positive"),
+        ("!footprint:textul", "footprint is never 'textul'", "textual"),
+        ("severity:~wekk", "severity never contains 'wekk'", "weak"),
+        ("trigge:~dog", "there is no field 'trigge' here", "trigger"),
+        ("verdit:flagged", "there is no field 'verdit' here", "verdict"),
+    ],
+)
+def test_a_slip_of_the_pen_is_told_with_what_was_meant(text: str, told: str, meant: str) -> None:
+    with pytest.raises(QueryError) as caught:
+        to_sql(parse(text), FINDING_COLUMNS)
+    assert told in caught.value.what and f"did you mean {meant}? " in caught.value.advice
+    assert caught.value.column == max(1, text.find(" ") + 2 if " " in text else 1)
+    to_sql(parse(caught.value.example), FINDING_COLUMNS)
+
+
+@pytest.mark.parametrize("text", ["triage:NEW", "triage:~risk", 'channel:""', "reason:acepted"])
+def test_no_part_other_case_empty_value_or_open_field_is_taken_for_one(text: str) -> None:
+    to_sql(parse(text), FINDING_COLUMNS)
+
+
+@pytest.mark.parametrize(
     ("text", "start", "expected"),
     [
         ("tr", 0, ("triage:", "trigger:")),
@@ -223,6 +247,6 @@ def test_what_could_stand_at_the_cursor(text: str, start: int, expected: tuple[s
     found = complete(text + " rest", len(text), FINDING_COLUMNS)
     assert (found.start, found.candidates) == (start, expected)
     for candidate in found.candidates:
-        ended = candidate if candidate[-1] not in ":>" else f"{candidate}1"
+        ended = candidate if candidate[-1] not in ":>" else f'{candidate}""'
         if text[0] != "a":
             to_sql(parse(text[:start] + ended), FINDING_COLUMNS)

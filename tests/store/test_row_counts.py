@@ -186,18 +186,6 @@ def test_first_lines_are_cut_by_the_clock_too_where_each_step_takes_long(
         assert models.order(store, filter="repo:~clip-99") == whole
 
 
-def test_a_value_that_its_field_cannot_have_is_looked_for_in_no_row(
-    sizes: tuple[Path, Path],
-) -> None:
-    """`verdict:f` on the way to `verdict:flagged` used to read every line."""
-    taken = []
-    for home in sizes:
-        with open_store(home) as store:
-            taken.append(steps(store, lambda store: models.order(store, filter="verdict:f")))
-            assert len(models.order(store, filter="!verdict:f").keys) > 200
-    assert taken[1] <= 1.2 * taken[0] + 5
-
-
 def test_what_was_read_before_takes_no_steps_of_the_next_reading(store: Store) -> None:
     """SQLite adds up the steps of a statement that is read again and again."""
     counting = "WITH c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c LIMIT 2000) SELECT n FROM c"
