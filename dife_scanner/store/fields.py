@@ -74,7 +74,7 @@ def column_of(term: Term, columns: Columns) -> Column:
         raise QueryError(
             f"there is no field {shown(term.field)} here",
             term.column,
-            f"{_meant(term.field, names)}fields: {', '.join(names)}",
+            _nearest(term.field, "Fields", names),
             candidates=names,
         )
     column = columns[term.field]
@@ -105,16 +105,19 @@ def _check_choice(term: Term, column: Column, value: Value) -> None:
     raise QueryError(
         f"{term.field} {'never contains' if value.part else 'is never'} {shown(value.text)}",
         term.column,
-        f"{_meant(asked, names)}values: {', '.join(names)}",
+        _nearest(asked, "Values", names),
         example=show_part(Term((Value(names[0]),), term.field)),
         candidates=names,
     )
 
 
-def _meant(text: str, names: Sequence[str]) -> str:
-    """The name that is nearest to a text, as a question before all of them; empty where none is near."""
+def _nearest(text: str, what: str, names: Sequence[str]) -> str:
+    """Whether the nearest of some names was meant, and all of them under what they are."""
+    listed = f"{what}: {', '.join(names)}"
     near = get_close_matches(text.translate(FOLD), names, n=1)
-    return f"did you mean {near[0]}? " if near else ""
+    if not near:
+        return listed
+    return f"did you mean {near[0]}? {listed}"
 
 
 def _wrong(term: Term, column: Column, what: str, example: str = "") -> QueryError:

@@ -63,6 +63,22 @@ def test_what_is_wrong_is_underlined_in_the_line(box: FilterBox, qtbot: QtBot) -
     assert differs and min(differs) > box.line.fontMetrics().horizontalAdvance("clip")
 
 
+def test_under_an_invalid_filter_it_says_what_is_still_listed_and_a_later_start_begins_with_that(
+    box: FilterBox,
+) -> None:
+    box.line.setText("triage:acepted-risk")
+    assert "Did you mean accepted-risk?" in texts(box)
+    assert "Still listed: all models" in texts(box) and box.kept == ""
+    box.set_text("repo:~clip")
+    assert "Still listed" not in texts(box) and box.kept == "repo:~clip"
+    box.line.setText("repo:~clip verdct:flagged")
+    assert "Still listed: what repo:~clip lets through" in texts(box)
+    assert (box.kept, box.written) == ("repo:~clip", "repo:~clip verdct:flagged")
+    box.switch()
+    box.line.setText("repo:~vit")
+    assert (box.kept, box.text) == ("repo:~vit", "")
+
+
 def test_still_looking_and_none_found_never_look_alike(box: FilterBox) -> None:
     (progress,) = box.findChildren(QProgressBar)
     box.set_text("verdict:flagged")

@@ -117,6 +117,11 @@ class FilterBox(QWidget):
         return self.line.text().strip()
 
     @property
+    def kept(self) -> str:
+        """What a later start begins with: what is written, or the filter in force where that cannot be read."""
+        return self.written if self._check.valid else self._applied
+
+    @property
     def state(self) -> str:
         """`empty`, `invalid`, `off`, `busy` or `valid`."""
         if not self._check.valid:
@@ -208,8 +213,9 @@ class FilterBox(QWidget):
 
     def _apply(self) -> None:
         self._pause.stop()
-        text = self.written if self.on.isChecked() else ""
-        if self._check.valid and text != self._applied:
+        is_on = self.on.isChecked()
+        text = self.written if is_on else ""
+        if (self._check.valid or not is_on) and text != self._applied:
             self._applied = text
             self._stands.start()
             self.applied.emit(text)
@@ -229,8 +235,15 @@ class FilterBox(QWidget):
         with QSignalBlocker(self.line):
             self.line.setPalette(palette)
             self.line.mark(self._check.column if state == "invalid" else 0)
-        self._message.show_text(self._check.message)
+        self._message.show_text(self._problem())
         self._message.setVisible(state == "invalid")
+
+    def _problem(self) -> str:
+        """What is wrong with the text, and what is listed in spite of it."""
+        if self._check.valid or self.written == self._applied:
+            return self._check.message
+        listed = f"what {self._applied} lets through" if self._applied else "all models"
+        return f"{self._check.message} Still listed: {listed}."
 
 
 def _on_button() -> QToolButton:

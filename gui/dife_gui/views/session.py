@@ -19,7 +19,7 @@ def shown_now(window: QWidget, pages: Pages, frame: Frame) -> Session:
         split=tuple(frame.heights),
         page=pages.shown,
         in_full=frame.is_in_full,
-        filter=frame.filter.written,
+        filter=frame.filter.kept,
         filter_on=frame.filter.on.isChecked(),
         job=frame.models.current_job,
         top=frame.models.top(),
