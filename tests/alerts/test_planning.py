@@ -278,6 +278,17 @@ def test_what_was_silenced_is_sent_where_somebody_wants_it(store: Store) -> None
     assert deliver(store, [Chat()], NOON) == Delivered(sent=1)
 
 
+def test_a_silence_whose_filter_is_no_longer_one_covers_nothing_and_stops_no_alert(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    silences.add(store, "target:dog", until=after(NOON, days=1), reason="r", actor="ada")
+    with store.atomic("silences.keep"):
+        store.write("UPDATE silences SET filter = 'triage:no-such-state'")
+    put(store, make_finding(1), "slack")
+    assert deliver(store, [Chat()], NOON, rules=Alerts(group_seconds=0)).sent == 1
+    assert "covers nothing" in caplog.text and "triage is never" in caplog.text
+
+
 def test_a_silence_can_be_ended_and_has_to_be_one(store: Store) -> None:
     made = silences.add(store, "target:dog", until=after(NOON, days=1), reason="r", actor="ada")
     ended = silences.end(store, made.id)
