@@ -37,7 +37,7 @@ def test_a_worker_that_hangs_beside_its_lease_is_ended_and_its_job_counts_a_deat
     and so is the job that was only fetched ahead. Retention that hangs beside them is ended as well.
     """
     held = [_queued(store, ModelRef(f"org/{name}", "a" * 40)).id for name in ("one", "two")]
-    monkeypatch.setattr(watching, "longest_silence", lambda _: 1.5)
+    monkeypatch.setattr(watching, "longest_silence", lambda _: 3.0)
     monkeypatch.setattr(watching, "GRACE_SECONDS", 0.5)
     children: list[SteadyChild] = []
 
@@ -65,14 +65,14 @@ def test_a_worker_that_hangs_beside_its_lease_is_ended_and_its_job_counts_a_deat
     watcher.start()
     try:
         hung, steady = until(lambda: _pids(children), WORK_SECONDS)
-        until(lambda: len(told) == 2, WORK_SECONDS)
+        until(lambda: len(told) >= 2, WORK_SECONDS)
     finally:
         stop.set()
         watcher.join(WORK_SECONDS)
     text, retention = sorted(told, key=lambda text: "retention" in text)
     assert "a retention process" in retention and "hung" in retention
     assert retention.endswith("and was ended; it is tried again in an hour")
-    assert f"a worker process ({hung}) hung: it gave no sign of life for 2 s, and was ended" in text
+    assert f"a worker process ({hung}) hung: it gave no sign of life for 3 s, and was ended" in text
     assert "org/one" in text and "org/two" in text and hung != steady
     assert not psutil.pid_exists(hung)
     in_work, ahead = (jobs.job(store, one) for one in held)
