@@ -222,7 +222,7 @@ def test_a_slip_of_the_pen_is_told_with_what_was_meant(text: str, told: str, mea
     with pytest.raises(QueryError) as caught:
         to_sql(parse(text), FINDING_COLUMNS)
     assert told in caught.value.what and f"did you mean {meant}? " in caught.value.advice
-    assert caught.value.column == max(1, text.find(" ") + 2 if " " in text else 1)
+    assert caught.value.column == text.find(" ") + 2
     to_sql(parse(caught.value.example), FINDING_COLUMNS)
 
 
